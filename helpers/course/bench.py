@@ -143,15 +143,19 @@ def run(contests: Iterable[Contest], argv: list[str]) -> int:
 
 
 def carry_out(contests: Iterable[Contest], choice: argparse.Namespace) -> int:
-    """Runs contests one after the other, prints the table, stores the JSON."""
-    results = []
+    """Runs contests one after the other and prints the table; the JSON is stored after each, so that a failure costs one."""
+    results, failed = [], False
     for contest in contests:
         print(f"{contest.name} beside {contest.peer_name} ...", file=sys.stderr, flush=True)
-        results.append(race(contest, seconds=choice.seconds))
+        try:
+            results.append(race(contest, seconds=choice.seconds))
+        except CourseError as error:
+            print(f"not timed: {error}", file=sys.stderr, flush=True)
+            failed = True
+        if choice.json:
+            store(results, choice.json)
     print(table(results))
-    if choice.json:
-        store(results, choice.json)
-    return 0
+    return int(failed)
 
 
 def store(results: Iterable[Result], file: Path) -> None:

@@ -17,8 +17,7 @@ from .store import FOLDERS, VERSION, load, pack, unpack
 from .train import Training, train
 
 SHIPPED = {  # folder: (transformer, its dictionaries, trained in one pass)
-    "sae_a": ("lm_relu", {"a0": Settings(features=512), "a1": Settings(features=4096)}),
-    "sae_a_seed": ("lm_relu", {"a1_seed": Settings(features=4096, seed=1)}),
+    "sae_a": ("lm_relu", {"a0": Settings(features=512), "a1": Settings(features=4096), "a1_seed": Settings(features=4096, seed=1)}),
     "sae_b": ("lm_relu_b", {"b1": Settings(features=4096)}),
     "sae_a2": ("lm_relu", {"a2": Settings(features=16384)}),
 }

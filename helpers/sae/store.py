@@ -11,7 +11,7 @@ from .features import Examples
 from .model import Dictionary, Settings, SparseAutoencoder
 
 VERSION = 1
-FOLDERS = {"a0": "sae_a", "a1": "sae_a", "a1_seed": "sae_a_seed", "b1": "sae_b", "a2": "sae_a2"}
+FOLDERS = {"a0": "sae_a", "a1": "sae_a", "a1_seed": "sae_a", "b1": "sae_b", "a2": "sae_a2"}
 
 
 def load(name: str = "a1") -> Dictionary:

@@ -18,7 +18,7 @@ from .model import Loss, SparseAutoencoder, geometric_median
 class Training:
     """How long and how fast. The paper: 8 billion activations, batches of 8,192, resampling four times, early."""
 
-    tokens: int = 1_600_000
+    tokens: int = 4_000_000
     batch: int = 1024  # small, for the sake of more steps
     learning_rate: float = 1e-3  # constant, then down to 0 over the last fifth of the run
     resample_at: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4)  # shares of the run; the paper's .025, .05, … are too early in a short one

@@ -44,7 +44,7 @@ def check(inputs: Tensor, target: Target, *, images: bool = False) -> tuple[Tens
                           "gets its first dimension by picture[None].")
     if inputs.numel() == 0:
         raise CourseError(f"This batch is empty, its shape is {tuple(inputs.shape)}: give at least one picture.")
-    if bad := int((~inputs.isfinite()).sum()):
+    if not inputs.sum().isfinite() and (bad := int((~inputs.isfinite()).sum())):         # the sum alone is twice as fast
         raise CourseError(f"{bad} of the inputs' {inputs.numel()} values are NaN or infinite: look at how they were made.")
     classes = torch.as_tensor(target, device=inputs.device)
     if classes.is_floating_point() or classes.dtype == torch.bool:
@@ -93,11 +93,11 @@ def chunk_size(x: Tensor) -> int:
     """How many pictures go through the network at once.
 
     A GPU takes what its memory holds. On a CPU small batches are faster, because their activations stay in the cache:
-    gradients of 1,024 digits of 28 pixels took .26 s in chunks of 128, .41 s at once (one core).
+    Integrated Gradients of 64 digits, 3,200 gradients, took .50 s in chunks of 256, .55 of 128, .65 of 512 (two cores).
     """
     picture = x[0].nbytes
     if x.device.type == "cpu":
-        return max(8, min(128, 2**20 // picture))
+        return max(8, min(256, 2**20 // picture))
     return chunk_for(256 * picture, x.device)   # a network keeps some 100 to 200 times its input for the backward pass
 
 

@@ -127,7 +127,7 @@ Held-out loss, nats per token, of the stored weights on 250,000 tokens; "no MLP"
 |---|---|---|
 {rows}
 
-**Cut:** the paper's transformer saw 100 billion tokens; this one saw {training.steps * training.batch * settings.context / 1e6:.0f} million of a corpus of 10 million. With a GPU, `python -m helpers make
+**Cut:** the paper's transformer saw 100 billion tokens; this one saw {training.steps * training.batch * settings.context / 1e6:.0f} million, of a corpus of 10 million. With a GPU, `python -m helpers make
 {name} --full` trains {FULL['tokens'] / 1e9:g} billion.
 
 {SOURCES}"""

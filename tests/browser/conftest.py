@@ -156,6 +156,19 @@ class Notebook:
             assert not self.errors(), f"{self.name}: " + "\n".join(self.errors())
             assert None not in self.counts(), f"{self.name}: some cells did not run: {self.counts()}"
 
+    def run(self, *texts: str, seconds: float = 300) -> None:
+        """Run the set-up cell and the cells with these texts, in order: enough for a test of one widget in a long lesson."""
+        for text in ("course = setup()", *texts):
+            number = self.find(text)
+            self.page.evaluate("number => { const book = window.jupyterapp.shell.currentWidget.content; "
+                               "book.activeCellIndex = number; book.deselectAll() }", number)
+            self._command("notebook:run-cell", seconds)
+            assert not (failed := self.errors_of(number)), f"{self.name}, the cell with {text!r}: {failed}"
+
+    def errors_of(self, number: int) -> list[str]:
+        return [f"{output['ename']}: {output['evalue']}" for output in self.model()[number].get("outputs", [])
+                if output["output_type"] == "error"]
+
     def model(self) -> list[dict]:
         """The cells as they would be saved."""
         return self.page.evaluate("window.jupyterapp.shell.currentWidget.content.model.toJSON().cells")
@@ -164,8 +177,7 @@ class Notebook:
         return [cell["execution_count"] for cell in self.model() if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
 
     def errors(self) -> list[str]:
-        return [f"{output['ename']}: {output['evalue']}" for cell in self.model() for output in cell.get("outputs", [])
-                if output["output_type"] == "error"]
+        return [error for number in range(len(self.model())) for error in self.errors_of(number)]
 
     def texts(self, number: int | None = None) -> list[str]:
         """Every line of text that one cell or all cells have put out, claims included."""

@@ -69,7 +69,7 @@ def test_export_loads_in_saelens_where_it_is_installed(dictionary, tmp_path):
 def test_names_that_do_not_exist_speak():
     with pytest.raises(CourseError, match="a0, a1"):
         load("a9")
-    assert set(FOLDERS.values()) == {"sae_a", "sae_a_seed", "sae_b", "sae_a2"}
+    assert set(FOLDERS.values()) == {"sae_a", "sae_b", "sae_a2"}
 
 
 @made
