@@ -94,19 +94,21 @@ def decode(tokens: Tensor) -> str:
 
 
 @lru_cache(maxsize=1)
-def token_strings() -> list[str]:
-    """A printable string for each of the 2,048 tokens; a part of a character is shown as its bytes, ⟨d8⟩."""
+def token_bytes() -> list[bytes]:
+    """The bytes of each of the 2,048 tokens; joined they are the text in UTF-8. END is a blank line."""
     from tokenizers.pre_tokenizers import ByteLevel
     printable = [b for b in range(256) if 33 <= b <= 126 or 161 <= b <= 172 or 174 <= b <= 255]
     byte_of = {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(b for b in range(256) if b not in printable)}
     assert set(byte_of) == set(ByteLevel.alphabet())
-    names = []
-    for token in range(VOCABULARY):
-        piece = tokenizer().id_to_token(token)
-        raw = bytes(byte_of[c] for c in piece) if token != END else b"<end>"
-        names.append("".join(f"⟨{ord(c) - 0xDC00:02x}⟩" if 0xDC80 <= ord(c) <= 0xDCFF else c
-                             for c in raw.decode(errors="surrogateescape")))
-    return names
+    return [bytes(byte_of[c] for c in tokenizer().id_to_token(token)) if token != END else b"\n\n" for token in range(VOCABULARY)]
+
+
+@lru_cache(maxsize=1)
+def token_strings() -> list[str]:
+    """A printable string for each of the 2,048 tokens; a part of a character is shown as its bytes, ⟨d8⟩."""
+    return ["<end>" if token == END else
+            "".join(f"⟨{ord(c) - 0xDC00:02x}⟩" if 0xDC80 <= ord(c) <= 0xDCFF else c for c in raw.decode(errors="surrogateescape"))
+            for token, raw in enumerate(token_bytes())]
 
 
 def make_tokenizer(*, scale: str = "small", smoke: bool = False, out: Path | None = None) -> None:

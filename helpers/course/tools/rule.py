@@ -1,0 +1,126 @@
+"""The class activity of D2-15: a neuron's firings, a rule in one line, its score at once, and a board of the class's rules."""
+
+from __future__ import annotations
+
+import html
+
+import ipywidgets as widgets
+from IPython.display import HTML, display
+
+from ..rules import KINDS, LEVELS, STRONG, Ranked, RuleRound, Score, judge_sample
+from .excerpts import Excerpt, Excerpts
+from .room import WIDE, _button
+from .view import View
+
+
+class RuleView(View):
+    """Choose a neuron, choose a kind of rule, write it, press Enter. `neuron`, `kind`, `text`, `score_it`; `yes` and `no` judge free text."""
+
+    def __init__(self, round: RuleRound):
+        self.round, self.judging, self.judged = round, [], {}
+        line = dict(style={"description_width": "6em"}, layout=widgets.Layout(width="min(100%, 36em)"))
+        self.neuron = widgets.Dropdown(options=[(p.title, key) for key, p in round.puzzles.items()], description="neuron", **line)
+        self.kind = widgets.Dropdown(options=KINDS, value="suffix", description="rule", **line)
+        self.text = widgets.Text(placeholder="write it, then Enter: several words or endings with blanks between them", continuous_update=False, layout=WIDE)
+        self.score_it = _button("Score it", self._submit)
+        self.yes, self.no = _button("It fits", lambda: self._judge(True)), _button("It does not", lambda: self._judge(False))
+        self.panel = widgets.HBox([self.yes, self.no], layout=widgets.Layout(display="none"))
+        super().__init__("find the rule of a neuron", self.neuron, self.kind, widgets.HBox([self.text, self.score_it], layout=widgets.Layout(flex_flow="row wrap")),
+                         self.panel)
+        self.neuron.observe(lambda change: self.refresh(), names="value")
+        self.text.observe(lambda change: change["new"] and self._submit(), names="value")
+        self.refresh(strict=True)
+
+    @property
+    def value(self) -> list[Ranked]:
+        """The board for the neuron on the screen."""
+        return self.round.ranking(self.neuron.value)
+
+    def refresh(self, strict: bool = False) -> None:
+        """Show the neuron's examples and the board."""
+        self.judging, self.panel.layout.display = [], "none"
+        self.show(lambda: self._draw(), strict=strict)
+        self.say(self.round.store.trouble)
+
+    def _draw(self, last: Score | None = None) -> None:
+        puzzle, board = self.round.puzzles[self.neuron.value], self.value
+        display(puzzle.shown)
+        if last or board:
+            answer = f"<p>{html.escape(puzzle.answer)}</p>" if puzzle.answer and board else ""
+            display(Card((_told(last) if last else "") + answer + _board(board)))
+
+    def _submit(self) -> None:
+        if self.kind.value == "free text" and self.text.value.strip():
+            return self._start_judging()
+        scored = []
+        if self.attempt(lambda: scored.append(self.round.submit(self.neuron.value, self.kind.value, self.text.value))):
+            self._told(scored[0])
+
+    def _told(self, score: Score) -> None:
+        self.text.value = ""
+        self.show(lambda: self._draw(score))
+        self.say(self.round.store.trouble)
+
+    # ---- free text: the group says of a few words whether the description fits, without seeing how strongly the neuron fires
+    def _start_judging(self) -> None:
+        self.judging, self.judged = judge_sample(self.round.puzzles[self.neuron.value]), {}
+        self.panel.layout.display = ""
+        self._ask()
+
+    def _ask(self) -> None:
+        words, (_, number) = self.round.puzzles[self.neuron.value].words, self.judging[0]
+        text, start, end = words.spans[number]
+        whole = words.texts[text]
+        around = (whole[max(0, start - 70):start], whole[start:end], whole[end:end + 25])
+        shown = Excerpts([Excerpt(tuple(part.replace("\n", "↵") for part in around), (0.0, 0.0, 0.0), 1)], 1.0, f"“{self.text.value.strip()}”: does it fit the framed word?")
+        self.show(lambda: shown)
+        self.say(f"{len(self.judging)} to go")
+
+    def _judge(self, fits: bool) -> None:
+        if not self.judging:
+            return
+        level, _ = self.judging.pop(0)
+        self.judged.setdefault(level, []).append(fits)
+        if self.judging:
+            return self._ask()
+        self.panel.layout.display, scored = "none", []
+        if self.attempt(lambda: scored.append(self.round.submit(self.neuron.value, "free text", self.text.value, self.judged))):
+            self._told(scored[0])
+
+
+class Card:
+    """HTML with a plain text for where there is none."""
+
+    def __init__(self, inside: str):
+        self.inside = inside
+
+    def __repr__(self) -> str:
+        return "[the score and the board]"
+
+    def _repr_html_(self) -> str:
+        return f'<div style="background:#fff;color:#111;font-size:19px;line-height:1.4;padding:4px 8px">{self.inside}</div>'
+
+
+def _told(score: Score) -> str:
+    """What a rule reached, as a sentence and a row of shares by level."""
+    cells = "".join(f'<td style="padding:2px 14px;text-align:center">{name}<br><b>{"–" if share != share else f"{100 * share:.0f} %"}</b><br>of {count}</td>'
+                    for name, share, count in zip(LEVELS, score.covered, score.count))
+    return (f"<p>Your rule finds <b>{100 * score.recall:.0f} %</b> of the strong firings. Where it says yes, the neuron fires strongly in "
+            f"<b>{100 * score.precision:.0f} %</b> and at all in {100 * score.precision_any:.0f} %.</p>"
+            f'<table style="font-size:16px"><tr><td>says yes to</td>{cells}</tr></table>')
+
+
+def _board(board: list[Ranked]) -> str:
+    rows = []
+    for place, ranked in enumerate(board, 1):
+        by_hand = ranked.kind == "free text"
+        points = f"judged: {100 * ranked.score.recall:.0f} % of the strong firings, {sum(ranked.score.said[:STRONG])} of {sum(ranked.score.count[:STRONG])} others" \
+            if by_hand else f"<b>{100 * ranked.score.f1:.0f}</b> points · recall {100 * ranked.score.recall:.0f} % · precision {100 * ranked.score.precision:.0f} %"
+        mine = " · yours" if ranked.own else ""
+        rows.append(f"<li value={place}>{html.escape(ranked.kind)}: <code>{html.escape(ranked.rule)}</code> · {points}{mine}</li>")
+    return f"<p><b>The board</b></p><ol>{''.join(rows) or '<i>no rule yet</i>'}</ol>"
+
+
+def rule_view(round: RuleRound) -> RuleView:
+    """Let a class write rules for neurons. Points are 100 × F1 on text that was not shown."""
+    return RuleView(round)
