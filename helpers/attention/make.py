@@ -22,7 +22,7 @@ NAME, VERSION, SEED = "attention_imdb", 1, 10      # 10: the base model's seed, 
 @dataclass(frozen=True)
 class Size:
     """How large an IMDb model is, and what it is trained on."""
-    longest: int = 240
+    longest: int = 200
     """reviews with fewer words than this; the papers' limit is 400"""
     at_least: int = 20
     """a word seen less often in the training reviews is unknown"""
@@ -30,7 +30,7 @@ class Size:
     """numbers a word"""
     hidden: int = 128
     """numbers a hidden state, half of them from each direction"""
-    epochs: int = 6
+    epochs: int = 4
     """passes through the training reviews"""
     batch: int = 64
     """reviews a step; the papers' 32 take twice as long on a processor"""
