@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from dataclasses import dataclass
@@ -71,6 +72,17 @@ def imdb(size: Size = SMALL, vocabulary: Vocabulary | None = None) -> Data:
     few = size.reviews and size.reviews // 4
     return Data(vocabulary, *(examples(part, vocabulary, size.longest, most)
                               for part, most in zip(parts, (size.reviews, few, few))))
+
+
+def sst() -> reviews.Reviews:
+    """The Stanford Sentiment Treebank, two classes, in its own three parts, from the hub (source `hub`)."""
+    from huggingface_hub import hf_hub_download
+
+    def part(name: str) -> reviews.Split:
+        file = hf_hub_download("SetFit/sst2", f"{name}.jsonl", repo_type="dataset")
+        rows = [json.loads(line) for line in Path(file).read_text(encoding="utf-8").split("\n") if line.strip()]
+        return reviews.Split([row["text"] for row in rows], [int(row["label"]) for row in rows])
+    return reviews.Reviews(*map(part, ("train", "dev", "test")))
 
 
 def train_one(data: Data, size: Size = SMALL, *, seed: int = SEED, attention: str = "tanh", guide=None, dev_guide=None,

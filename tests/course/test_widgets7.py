@@ -104,7 +104,7 @@ def test_every_view_under_ipywidgets_7(page):
     """One kernel for all of them; each part stands alone."""
     assert page.ask("[__import__('ipywidgets').__version__, __import__('IPython').__version__]") == ["7.7.1", "7.34.0"]
     assert page.ask("[m for m in ('torch', 'skimage') if __import__('importlib.util').util.find_spec(m)]") == []
-    for part in (a_playground, a_board, a_prediction, a_rating, a_picture):
+    for part in (a_playground, a_board, a_prediction, a_rating, a_picture, a_text_to_weigh):
         part(page)
 
 
@@ -189,3 +189,16 @@ def a_picture(page):
         view.upload.set_state({"metadata": [{"name": "b.png", "type": "image/png", "size": 3, "lastModified": 1}],
                                "data": [memoryview(b"abc")], "_counter": 1})""")
     assert page.ask("seen") == [["cat.png", None], ["abc", "b.png"]]
+
+
+def a_text_to_weigh(page):
+    messages = page.run("""
+        from helpers.course.tools import weigh_view
+        view = weigh_view(["a", "good", "film"], [0.5, 0.25, 0.25], lambda weights: print("last", round(weights[2], 3)))
+        view""")
+    assert len(shown(messages, WIDGET)) == 1
+    page.change("view.share", value=0.6)
+    assert "last 0.7" in [m["content"]["text"].strip() for m in page.click("view.buttons[2]") if m["msg_type"] == "stream"]
+    assert page.ask("[b.description for b in view.buttons]") == ["a · 20 %", "good · 10 %", "film · 70 %"]
+    page.click("view.undo")
+    assert page.ask("view.value") == [0.5, 0.25, 0.25]

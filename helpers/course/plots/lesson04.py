@@ -80,3 +80,13 @@ def permutation_violins(samples: Mapping[str, tuple[Sequence[float], Sequence[fl
     np.atleast_1d(axes)[0].set_ylabel("largest attention weight")
     caption(fig, text)
     return fig
+
+
+def weights_in_rows(words: Sequence[str], rows: Mapping[str, torch.Tensor], text: str, width: int = 88):
+    """One text several times, one below the other, each shaded relative to its own largest. rows: {name: weights (T,)}."""
+    fig, axes = canvas(len(rows), 1, height=len(rows) * (0.3 * len(_lines(words, width)) + 0.35), squeeze=False)
+    for ax, (name, weights) in zip(axes[:, 0], rows.items(), strict=True):
+        _write(ax, words, weights, width)
+        ax.set_title(name, loc="left")
+    caption(fig, text)
+    return fig
