@@ -147,9 +147,24 @@ def stamp_all(root: Path = ROOT) -> list[str]:
 
 
 def write_readme(root: Path = ROOT) -> None:
-    """Brings the README's generated parts up to date."""
-    readme = root / "README.md"
+    """Brings the README's generated parts up to date, and the links in lesson 00's map of the slides."""
+    readme, start = root / "README.md", root / "notebooks" / LESSONS[0].path.name
     write(readme, stamped_readme(readme.read_text(encoding="utf-8")))
+    if start.exists():
+        notebook = json.loads(start.read_text(encoding="utf-8"))
+        for cell in notebook["cells"]:
+            if (text := text_of(cell)) != (linked := link_lessons(text)):
+                set_text(cell, linked)
+        write(start, json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
+
+
+def link_lessons(text: str) -> str:
+    """A table of slides whose last column names lessons by number: those that exist become links."""
+    def linked(row: re.Match) -> str:
+        numbers = re.findall(r"\b\d\d\b(?=\]|,|$)", row[2])                 # not the ones in a file's name
+        there = {lesson.number: lesson for lesson in LESSONS if lesson.path.exists()}
+        return row[1] + ", ".join(f"[{n}]({there[n].name}.ipynb)" if n in there else n for n in numbers) + " |"
+    return re.sub(r"^(\| D\d-\d\d.*\| )((?:\[?\d\d(?:\]\(\w+\.ipynb\))?(?:, )?)+) \|$", linked, text, flags=re.M)
 
 
 def stamped_readme(text: str) -> str:

@@ -34,6 +34,7 @@ import torch
 
 from helpers.course.checks import lesson00 as check
 from helpers.course.lessons import LESSONS
+from helpers.course.notebook import link_lessons
 from helpers.course.plots import lesson00 as figures
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
@@ -182,3 +183,9 @@ def test_every_link_within_the_lessons_leads_somewhere():
     headings = {re.sub(r" ", "-", line[3:].strip()) for cell in CELLS for line in cell.splitlines() if line.startswith("## ")}
     for target in re.findall(r"\]\((?!https?:)([^)]+)\)", "\n".join(CELLS)):
         assert target[1:] in headings if target.startswith("#") else (FOLDER / target).is_file(), target
+
+
+def test_a_recorded_lesson_is_linked_in_the_map_and_nothing_else_is_touched():
+    assert link_lessons("| D2-02 | both views | 00, [06](06_provably_useful_xai.ipynb) |") == (
+        "| D2-02 | both views | [00](00_start_here.ipynb), [06](06_provably_useful_xai.ipynb) |")
+    assert link_lessons("| D1-03, … | the slide of a section, 00 of them |") == "| D1-03, … | the slide of a section, 00 of them |"
