@@ -10,7 +10,7 @@ from torch import Tensor
 
 from helpers.attention.faithfulness import jsd, kl, tvd
 from helpers.attention.model import AttentionModel, Batch, probabilities, uniform
-from helpers.attention.train import Settings, f1, fit, pick, predict
+from helpers.attention.train import Settings, fit, pick, predict
 
 
 class Distance(NamedTuple):
@@ -52,8 +52,8 @@ def train_adversary(base: AttentionModel, train: list[tuple], dev: list[tuple], 
 
 
 def mlp_diagnostic(train: list[tuple], dev: list[tuple], test: list[tuple], *, guide: AttentionModel | str,
-                   settings: Settings = Settings(), seed: int = 0, **model_settings) -> float:
-    """F1 of a network that reads every word alone and is guided by attention weights (section 3.4, Table 3).
+                   settings: Settings = Settings(), seed: int = 0, **model_settings) -> Tensor:
+    """Test probabilities (N, C) of a network that reads every word alone, guided by attention weights (section 3.4, Table 3).
 
     `guide`: a model whose weights are taken over, "uniform", or "own" (it learns its own). If a model's weights say
     which words matter, they help a reader who sees no context.
@@ -67,4 +67,4 @@ def mlp_diagnostic(train: list[tuple], dev: list[tuple], test: list[tuple], *, g
     else:
         weights = lambda data: predict(guide, data)[1]
     fit(model, train, dev, settings, guide=weights(train), dev_guide=weights(dev))
-    return f1(model, test, guide=weights(test))
+    return predict(model, test, guide=weights(test))[0]

