@@ -9,7 +9,7 @@ from PIL import Image
 from helpers.clip import maps, score
 from helpers.clip import model as clip
 from helpers.clip.relevance import attention_in_graph, relevance
-from helpers.course.runtime import CourseError
+from helpers.course.runtime import Checkpoint, CourseError, load_artifact
 from helpers.datasets import scenes
 
 METHODS = score.METHODS
@@ -222,3 +222,39 @@ def test_every_cure_is_scored_for_every_query(tiny):
     assert all(value.shape == (2, 96, 96) for value in drawn.values())
     table = score.score(drawn, scene.boxes)
     assert table.shape == (len(drawn), 2, 3) and ((table[..., 0] == 0) | (table[..., 0] == 1)).all()
+
+
+# ---- the table ----------------------------------------------------------------------------------------------------------
+def test_a_killed_make_goes_on_where_it_was(tmp_path, monkeypatch):
+    done = []
+
+    def cheap(model, tokenizer, asked, neutral, seed):
+        if len(done) == 130:
+            done.append(None)
+            raise KeyboardInterrupt
+        done.append(seed)
+        return {"sum": torch.full((len(asked[1]), 3), float(seed))}
+    monkeypatch.setattr(score, "score_scene", cheap)
+    monkeypatch.setattr(score, "neutral_texts", lambda *_: None)
+    monkeypatch.setattr(score, "two_things", lambda n: [(None, ["a", "b"])] * n)
+    monkeypatch.setattr(score, "three_people", lambda n: [(None, ["a", "b", "c"])] * n)
+    monkeypatch.setattr(score, "Checkpoint", lambda name, root=None: Checkpoint(name, root=tmp_path / "kept"))
+    with pytest.raises(KeyboardInterrupt):
+        score.make(out=tmp_path / "clip_maps")
+    assert not (tmp_path / "clip_maps").exists()                                        # nothing half-written
+    score.make(out=tmp_path / "clip_maps")
+    assert done[131:134] == [120, 121, 122]                                             # from the last save on
+    table, _ = load_artifact("clip_maps", root=tmp_path)
+    assert table["two"][:, 0, 0, 0].tolist() == list(range(200)) and table["three"].shape == (50, 1, 3, 3)
+
+
+def test_the_stored_table_comes_out_again():
+    """All maps of one scene of each kind, on the shipped model: the highest pixel may move on another machine, not much else."""
+    model, _, tokenizer = clip.load()
+    table, meta = load_artifact("clip_maps")
+    neutral = score.neutral_texts(model, tokenizer)
+    for kind, asked in (("two", score.two_things(1)), ("three", score.three_people(1))):
+        again = torch.stack([torch.stack(list(score.score_scene(model, tokenizer, one, neutral, seed=i).values())) for i, one in enumerate(asked)])
+        assert again.shape[1] == len(meta["maps"])
+        assert (again[..., 0] == table[kind][:1, ..., 0]).float().mean() > 0.9
+        torch.testing.assert_close(again[..., 1], table[kind][:1, ..., 1], atol=0.02, rtol=0)

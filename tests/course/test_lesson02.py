@@ -1,4 +1,10 @@
-"""Lesson 02's checks: every solution passes, every known mistake gets its own sentence. And what its figures draw."""
+"""Lesson 02's checks: every solution passes, every known mistake gets its own sentence. And what its figures draw.
+
+The lesson's bounds on clip_maps beside a second sample (100 scenes of two things, 100 of three people, other scenes and other
+crops; 95 % over scenes): sum hits .905 (.865 to .943), sum less mean .43 (.36 to .51), query swapped 1.00; "who" right .893
+(.860 to .927), mean less sum by box .080 (.048 to .113), 1/area less relevance .117 (.083 to .157), Grad-CAM less centre −.020
+(−.067 to .023): the first table's −.107 was partly luck, so the lesson claims "no more often" and not "less often".
+"""
 import pytest
 import torch
 
