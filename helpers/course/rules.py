@@ -267,13 +267,14 @@ def judge_sample(puzzle: Puzzle, each: int = 3, seed: int = 0) -> list[tuple[int
 # ---------------------------------------------------------------- sentences with coloured words
 
 def marked(sentences: Sequence[str]) -> tuple[Words, dict[str, Tensor]]:
-    """Sentences in which a coloured word stands as {A:word}: their words, and for each colour 1.0 for its words, (W,)."""
+    """Sentences in which a coloured word stands as {A:word}: their words, and for each letter 1.0 for its words, (W,). {?:word} has none."""
     texts, places = [], {}
     for n, sentence in enumerate(sentences):
         text = ""
-        for part in re.split(r"(\{\w:[^}]*\})", sentence):
+        for part in re.split(r"(\{[A-Z?]:[^}]*\})", sentence):
             if part.startswith("{"):
-                places.setdefault(part[1], []).append((n, len(text)))
+                if part[1] != "?":
+                    places.setdefault(part[1], []).append((n, len(text)))
                 part = part[3:-1]
             text += part
         texts.append(text)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import html
+import re
+from collections.abc import Sequence
 
 import ipywidgets as widgets
 from IPython.display import HTML, display
 
+from ..plots.core import COLOURS
 from ..rules import KINDS, LEVELS, STRONG, Ranked, RuleRound, Score, judge_sample
 from .excerpts import Excerpt, Excerpts
 from .room import WIDE, _button
@@ -47,7 +50,7 @@ class RuleView(View):
         display(puzzle.shown)
         if last or board:
             answer = f"<p>{html.escape(puzzle.answer)}</p>" if puzzle.answer and board else ""
-            display(Card((_told(last) if last else "") + answer + _board(board)))
+            display(Card((_told(last) if last else "") + answer + _board(board), "[the score and the board]"))
 
     def _submit(self) -> None:
         if self.kind.value == "free text" and self.text.value.strip():
@@ -89,16 +92,24 @@ class RuleView(View):
 
 
 class Card:
-    """HTML with a plain text for where there is none."""
+    """HTML, and a plain text for where there is none."""
 
-    def __init__(self, inside: str):
-        self.inside = inside
+    def __init__(self, inside: str, text: str):
+        self.inside, self.text = inside, text
 
     def __repr__(self) -> str:
-        return "[the score and the board]"
+        return self.text
 
     def _repr_html_(self) -> str:
         return f'<div style="background:#fff;color:#111;font-size:19px;line-height:1.4;padding:4px 8px">{self.inside}</div>'
+
+
+def coloured(sentences: Sequence[str]) -> Card:
+    """Sentences with words marked as {A:word}, in the colour of their letter and with the letter behind; {?:word} in grey."""
+    colour = lambda letter: COLOURS[(ord(letter) - ord("A")) % 6] if letter.isalpha() else "#777777"
+    mark = lambda m: (f'<b style="color:{colour(m[1])};text-decoration:underline">{m[2]}</b>' + f"<sup>{m[1]}</sup>" * m[1].isalpha())
+    lines = "".join(f'<div>{re.sub(r"{([A-Z?]):([^}]*)}", mark, html.escape(sentence))}</div>' for sentence in sentences)
+    return Card(lines, "\n".join(re.sub(r"{([A-Z?]):([^}]*)}", r"\2[\1]", sentence) for sentence in sentences))
 
 
 def _told(score: Score) -> str:
