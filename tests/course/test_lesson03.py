@@ -1,0 +1,85 @@
+"""Lesson 03's checks: every solution passes, every known mistake gets its own sentence. And what its figures draw."""
+import pytest
+import torch
+from scipy.stats import spearmanr
+
+from helpers.course.checks import lesson03 as check
+from helpers.course.checks.core import RIGHT, UNANSWERED
+
+CHECKS = [check.rank_correlation, check.on_ink, check.area_under]
+
+
+@pytest.mark.parametrize("one", CHECKS)
+def test_stubs_are_not_answered_yet_and_a_crash_is_one_line(one):
+    def stub(*args):
+        ...
+
+    def broken(*args):
+        return args[0] / "text"
+    assert one.verdict(stub) == one.verdict(...) == UNANSWERED
+    assert "TypeError" in one.verdict(broken) and "\n" not in one.verdict(broken)
+
+
+def spearman(a, b):
+    return spearmanr(a.flatten(), b.flatten()).statistic
+
+
+def pearson(a, b):
+    return torch.corrcoef(torch.stack((a.flatten(), b.flatten())))[0, 1]
+
+
+@pytest.mark.parametrize(("correlate", "said"), [
+    (lambda a, b: spearman(a.abs(), b.abs()), RIGHT),
+    (spearman, "x and −x should give 1"),
+    (lambda a, b: pearson(a.abs(), b.abs()), "this is Pearson's"),
+    (pearson, "this is Pearson's"),
+    (lambda a, b: pearson(*(m.abs().flatten().argsort().argsort().float() for m in (a, b))), "share their mean rank"),
+    (lambda a, b: pearson(*(m.abs().flatten().argsort().float() for m in (a, b))), "sort twice"),
+    (lambda a, b: 0.123, "yours gives 0.123"),
+])
+def test_rank_correlation(correlate, said):
+    assert said in check.rank_correlation.verdict(correlate)
+
+
+@pytest.mark.parametrize(("correlate", "said"), [
+    (lambda a, b, x: spearman(a[x != 0].abs(), b[x != 0].abs()), RIGHT),
+    (lambda a, b, x: spearman(a.abs(), b.abs()), "the ties of the empty ones"),
+    (lambda a, b, x: spearman(a[x > 0].abs(), b[x > 0].abs()), "a negative pixel is not empty"),
+    (lambda a, b, x: spearman(a[x != 0], b[x != 0]), "signs count"),
+    (lambda a, b, x: spearman((a / x)[x != 0].abs(), (b / x)[x != 0].abs()), "divided the picture out"),
+    (lambda a, b, x: 0.123, "yours gives 0.123"),
+])
+def test_on_ink(correlate, said):
+    assert said in check.on_ink.verdict(correlate)
+
+
+@pytest.mark.parametrize(("area", "said"), [
+    (lambda c: (c.sum() - c[0] / 2 - c[-1] / 2) / (len(c) - 1), RIGHT),
+    (lambda c: c.mean(), "this is the mean"),
+    (torch.trapezoid, "the width of the whole curve is 1"),
+    (lambda c: torch.trapezoid(c) / len(c), "5 values make 4 intervals"),
+    (lambda c: c[:-1].mean(), "left value"),
+    (lambda c: c[1:].mean(), "right value"),
+    (lambda c: 1 - torch.trapezoid(c) / (len(c) - 1), "above the curve"),
+    (lambda c: 0.123, "yours is 0.123"),
+])
+def test_area_under(area, said):
+    assert said in check.area_under.verdict(area)
+
+
+# ---- figures: what they draw, not how it looks ----
+def test_figures_draw_what_they_are_given():
+    from helpers.course.plots import lesson03 as draw
+    picture, maps = torch.rand(1, 8, 8), torch.rand(3, 1, 8, 8)
+    fig = draw.rows_of_maps(picture, {"a": maps, "b": maps}, ["trained", "one", "two"], caption="Rows.")
+    assert [ax.get_title() for ax in fig.axes[:4]] == ["picture", "trained", "one", "two"] and fig.caption_text == "Rows."
+    fig = draw.boxed(picture, {"a": maps[0]}, (1, 2, 4, 7), caption="Box.")
+    assert all((p.get_xy(), p.get_width(), p.get_height()) == ((.5, 1.5), 3, 5) for ax in fig.axes for p in ax.patches)
+    fig = draw.falling({"paper": {"a": [.5, .1]}, "here": {"a": [[.2, .4], [.4, .6]], "b": [1, 0]}}, ["top", "all"], ylabel="ρ", caption="Falls.")
+    paper, here = fig.axes
+    assert list(paper.lines[0].get_ydata()) == [.5, .1] and list(here.lines[0].get_ydata()) == pytest.approx([.3, .5])
+    assert paper.lines[0].get_color() == here.lines[0].get_color() != here.lines[1].get_color()
+    fig = draw.rankings(["a", "b"], ["m"], torch.tensor([[1.], [2.]]), torch.tensor([[.25], [.5]]), caption="Places.")
+    assert [t.get_text() for t in fig.axes[0].texts] == ["1.  (0.25)", "2.  (0.5)"]
+    fig = draw.drawing({"noise": maps[0], "drawing": maps[1]}, {"m": -2 * maps[2]}, (0, 0, 2, 2), caption="Drawing.")
+    assert float(fig.axes[2].images[0].get_array().min()) == -1 and not fig.axes[3].images
