@@ -18,9 +18,9 @@ class ToySettings:
     """n, what the world has"""
     hidden: int = 2
     """m, what the model has room for"""
-    steps: int = 4000
+    steps: int = 1500
     """training steps"""
-    batch: int = 512
+    batch: int = 256
     """fresh samples a step and model"""
     rate: float = 1e-2
     """Adam's learning rate, falling to zero along a cosine"""
@@ -33,12 +33,12 @@ class ToySettings:
 class ToyModels(nn.Module):
     """I independent toy models as one batched module, so that many seeds or settings train in one run."""
 
-    def __init__(self, instances: int, settings: ToySettings, *, generator: torch.Generator, device="cpu"):
+    def __init__(self, instances: int, settings: ToySettings, *, generator: torch.Generator):
         super().__init__()
-        self.settings = settings
+        self.settings, device = settings, generator.device
         shape = (instances, settings.hidden, settings.features)
-        start = torch.randn(shape, generator=generator) * (2 / (settings.hidden + settings.features)) ** .5
-        self.W = nn.Parameter(start.to(device))                                           # (I, m, n)
+        start = torch.randn(shape, generator=generator, device=device) * (2 / (settings.hidden + settings.features)) ** .5
+        self.W = nn.Parameter(start)                                                      # (I, m, n)
         self.b = nn.Parameter(torch.zeros(instances, settings.features, device=device))   # (I, n)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,9 +51,9 @@ class ToyModels(nn.Module):
 
 def sample(sparsity: Tensor, batch: int, features: int, *, generator: torch.Generator) -> Tensor:
     """(I, B, n): each feature is 0 with probability S and uniform in [0, 1] otherwise; sparsity: (I,)."""
-    shape = (len(sparsity), batch, features)
-    value, present = torch.rand(shape, generator=generator), torch.rand(shape, generator=generator)
-    return (value * (present >= sparsity.cpu()[:, None, None])).to(sparsity.device)
+    u = torch.rand((len(sparsity), batch, features), generator=generator, device=sparsity.device)
+    s = sparsity[:, None, None]
+    return ((u - s) / (1 - s)).clamp_min(0)            # one draw does both: what lies above S is uniform once it is stretched
 
 
 def loss_per_model(model: ToyModels, x: Tensor, importance: Tensor) -> Tensor:
@@ -69,10 +69,13 @@ def train_toys(settings: ToySettings, sparsity: Tensor, importance: Tensor, *, t
     """
     if importance.shape[-1] != settings.features:
         raise ValueError(f"importance has {importance.shape[-1]} entries for {settings.features} features; give one each.")
-    generator, device = torch.Generator().manual_seed(seed), sparsity.device
+    if ((sparsity < 0) | (sparsity >= 1)).any():
+        raise ValueError(f"a sparsity is a probability of being absent, from 0 to below 1; got {sparsity.min():.3g} to {sparsity.max():.3g}.")
+    device = sparsity.device
+    generator = torch.Generator(device).manual_seed(seed)
     each = sparsity.repeat_interleave(tries)                                              # (I * tries,)
     weight = importance.to(device).expand(len(sparsity), -1).repeat_interleave(tries, 0)
-    model = ToyModels(len(each), settings, generator=generator, device=device)
+    model = ToyModels(len(each), settings, generator=generator)
     optimiser = torch.optim.Adam(model.parameters(), lr=settings.rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.steps)
     for _ in range(settings.steps):
@@ -86,7 +89,7 @@ def train_toys(settings: ToySettings, sparsity: Tensor, importance: Tensor, *, t
         loss = loss_per_model(model, x, weight).view(-1, tries)
         best = loss.argmin(1) + torch.arange(len(sparsity), device=device) * tries
         model.W, model.b = nn.Parameter(model.W[best]), nn.Parameter(model.b[best])
-    return model
+    return model.requires_grad_(False)
 
 
 def represented(W: Tensor, threshold: float = .5) -> Tensor:
@@ -97,8 +100,14 @@ def represented(W: Tensor, threshold: float = .5) -> Tensor:
 def dimensionality(W: Tensor) -> Tensor:
     """(I, n): D_i = |W_i|^2 / sum_j (W_i/|W_i| . W_j)^2, the share of a dimension that feature i has for itself.
 
-    1: alone; 1/2: one of an antipodal pair; 2/5: one corner of a pentagon; 0: not represented.
+    1: alone; 1/2: one of an antipodal pair; 2/5: one corner of a pentagon; 0: not represented. Where features are packed
+    well the D_i of a model sum to m.
     """
     norm = W.norm(dim=1)                                                                  # (I, n)
     overlap = torch.einsum("imn,imk->ink", W / norm.clamp_min(1e-9)[:, None], W)          # (I, n, n)
     return norm ** 2 / overlap.pow(2).sum(-1).clamp_min(1e-9)
+
+
+def alignment(W: Tensor) -> Tensor:
+    """(I, m): for each hidden dimension, the share of its weights |W| that belongs to one feature; 1: it means one thing."""
+    return W.abs().amax(-1) / W.abs().sum(-1).clamp_min(1e-9)
