@@ -36,10 +36,11 @@ def dictionaries(*, scale: str, smoke: bool = False, out: Path) -> None:
     tensors = {key: value for name, sae in saes.items() for key, value in pack(sae, name).items()}
     rows = _few(smoke)
     exact = {name: _ce(transformer.load(lm), rows, Dictionary(sae, inputs.scale).reconstruct) for name, sae in saes.items()}
-    save_artifact(out.name, tensors, version=VERSION, root=out.parent, meta={
-        "model": lm, "scale": inputs.scale, "training": asdict(training), "minutes": minutes,
-        "dictionaries": {name: {"settings": asdict(sae.settings), "loss_float32": exact[name]} for name, sae in saes.items()}})
+    meta = {"model": lm, "scale": inputs.scale, "training": asdict(training), "minutes": minutes,
+            "dictionaries": {name: {"settings": asdict(sae.settings), "loss_float32": exact[name]} for name, sae in saes.items()}}
+    save_artifact(out.name, tensors, version=VERSION, root=out.parent, meta=meta)
     numbers = measure_dictionaries(out=out, smoke=smoke)
+    save_artifact(out.name, tensors, version=VERSION, root=out.parent, meta=meta | {"numbers": numbers})
     write_card(out.name, _card(out.name, lm, settings, training, minutes, scale, numbers), root=out.parent)
 
 

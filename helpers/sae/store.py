@@ -22,6 +22,11 @@ def load(name: str = "a1") -> Dictionary:
     return unpack(*load_artifact(FOLDERS[name], version=VERSION), name)
 
 
+def load_numbers(name: str = "a1") -> dict:
+    """L0, loss recovered, densities, … of a shipped dictionary, as its card has them; `python -m helpers measure` measures them again."""
+    return load_artifact(FOLDERS[name], version=VERSION)[1]["numbers"][name]
+
+
 def load_examples(name: str) -> Examples:
     """Where the units of a dictionary ("a1") or the neurons of a transformer ("lm_solu_ln") fire; see `Examples`."""
     tensors, meta = load_artifact("sae_index", version=VERSION)
