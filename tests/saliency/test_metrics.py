@@ -31,9 +31,12 @@ def test_infidelity_is_captums(net, x, normalise):
 def test_sensitivity_max_is_captums(net, x):
     r = 0.05 * metrics.noises(x, 7, 2, uniform=True)
     ours = metrics.sensitivity_max(saliency.gradient, net, x, TARGET, radius=0.05, samples=7, seed=2)
-    theirs = captum.sensitivity_max(lambda inputs, target: saliency.gradient(net, inputs[0], target), x, target=TARGET,
-                                    perturb_func=lambda inputs, radius: (inputs[0] + r.transpose(0, 1).flatten(0, 1),),
-                                    n_perturb_samples=7)
+
+    def explain(inputs, target):                                                # captum gives a tensor, or a tuple of one
+        return (saliency.gradient(net, inputs if isinstance(inputs, torch.Tensor) else inputs[0], target),)
+
+    theirs = captum.sensitivity_max(explain, x, target=TARGET, n_perturb_samples=7,
+                                    perturb_func=lambda inputs, radius: inputs + r.transpose(0, 1).flatten(0, 1))
     close(ours, theirs)
 
 

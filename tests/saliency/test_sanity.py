@@ -99,7 +99,7 @@ def test_pictures_of_maps(measure):
     m = torch.randn(3, 1, 28, 28, generator=torch.Generator().manual_seed(1))
     m = nn.functional.avg_pool2d(m, 3, 1, 1)
     assert measure(m, m).sub(1).abs().max() < 1e-9 and measure(m, 7 * m).sub(1).abs().max() < 1e-4      # scale does not count
-    assert measure(m, m.flip(0)).abs().max() < .35
+    assert measure(m, m.roll(1, 0)).abs().max() < .35
 
 
 def test_hog_cells_are_the_papers_on_photographs_and_smaller_on_digits():
