@@ -21,7 +21,7 @@ SHOWN = 15                                              # firings a neuron: 12 o
 @torch.no_grad()
 def strongest(model, unit: int, rows: Tensor, places: Tensor, count: int = SHOWN) -> Excerpts:
     """A neuron's strongest firings at places (n,) in rows of tokens (R, T), shaded relative to the strongest."""
-    found = firings(lambda r: model.activations(r)[..., unit], rows, places[:count])
+    found = firings(lambda r: model.activations(r)[..., unit], rows, places[:count].long())
     return Excerpts(found, max((e.values[e.at] for e in found), default=1.0))
 
 

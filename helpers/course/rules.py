@@ -10,14 +10,13 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from .errors import CourseError
-from .store import Record, Store, pool
 
 KINDS = ("words", "prefix", "suffix", "regular expression", "free text")
 LEVELS = ("silent", "up to ¼", "¼ to ½", "½ to ¾", "¾ to 1")       # of the neuron's largest activation
@@ -112,7 +111,7 @@ def fires(kind: str, rule: str, words: Words, *, seconds: float = SECONDS) -> Te
 
 def _matches(pattern: str, texts: list[str], seconds: float) -> list[list[list[int]]]:
     if len(pattern) > LONGEST:
-        raise CourseError(f"This expression has {len(pattern)} characters, and {LONGEST} is the most: a rule should be short enough to say.")
+        raise CourseError(f"This expression has {len(pattern)} characters, and {LONGEST} is the most: keep a rule short enough to say.")
     flags = 0 if _has_capital(re.sub(r"\\.", "", pattern)) else int(re.IGNORECASE)
     try:
         done = subprocess.run([sys.executable, "-I", "-c", _SEARCH], input=json.dumps([pattern, flags, texts]), capture_output=True,
@@ -155,7 +154,7 @@ class Score(NamedTuple):
     @property
     def covered(self) -> tuple[float, ...]:
         """The share of words at each level that the rule says yes to: recall, level by level; nan without words."""
-        return tuple(s / c if c else float("nan") for s, c in zip(self.said, self.count))
+        return tuple(s / c if c else float("nan") for s, c in zip(self.said, self.count, strict=True))
 
     @property
     def recall(self) -> float:
@@ -189,85 +188,10 @@ def score(said: Tensor, acts: Tensor) -> Score:
     return Score(tuple(torch.bincount(level, minlength=5).tolist()), tuple(torch.bincount(level[said], minlength=5).tolist()))
 
 
-# ---------------------------------------------------------------- a round
-
-class Puzzle(NamedTuple):
-    """One neuron to find a rule for."""
-
-    key: str                     # names it in the store
-    title: str                   # what the menu says
-    shown: Any                   # what the learner sees: examples
-    words: Words                 # what rules are scored on
-    acts: Tensor                 # (W,)
-    answer: str = ""             # told after the first rule; Markdown
-
-
-class Ranked(NamedTuple):
-    """A rule on the board."""
-
-    kind: str
-    rule: str
-    score: Score
-    own: bool
-
-
-class RuleRound:
-    """Puzzles, and the rules that a class has written for them, kept in the class folder under the activity "rules"."""
-
-    def __init__(self, puzzles: Sequence[Puzzle], folder=None):
-        self.puzzles = {puzzle.key: puzzle for puzzle in puzzles}
-        if len(self.puzzles) < len(puzzles):
-            raise ValueError("two puzzles have the same key; each needs its own")
-        self.store = Store("rules", folder)
-
-    def submit(self, key: str, kind: str, rule: str, judged: Mapping[int, Sequence[bool]] | None = None) -> Score:
-        """Score a rule and keep it. Raises CourseError for a rule that cannot be scored; then nothing is kept.
-
-        judged: for a rule in free text, what the group said of some words of each level (see `judge_sample`).
-        """
-        puzzle = self.puzzles[key]
-        if kind == "free text":
-            if not rule.strip() or not judged:
-                raise CourseError("A rule in free text needs its text, and the group's yes or no to some words.")
-            result = Score(*zip(*((len(judged.get(n, ())), sum(judged.get(n, ()))) for n in range(5))))
-        else:
-            result = score(fires(kind, rule, puzzle.words), puzzle.acts)
-        self.store.add(key, kind, {"rule": rule.strip()[:LONGEST], "count": result.count, "said": result.said})
-        return result
-
-    def ranking(self, key: str) -> list[Ranked]:
-        """Everybody's rules for a puzzle, each once: first those that a program scored, by F1, then those in free text, by recall."""
-        own = self.store.records()
-        others = pool(self.store.folder, "rules").records if self.store.folder.is_dir() else []
-        found = {}
-        for record in [*others, *own]:
-            if record.item == key and (ranked := _ranked(record, self.store.person)):
-                found[ranked.kind, ranked.rule] = ranked
-        return sorted(found.values(), key=lambda r: (r.kind == "free text", -(r.score.recall if r.kind == "free text" else r.score.f1), r.rule))
-
-
-def _ranked(record: Record, person: str) -> Ranked | None:
-    """A stored rule; None where the record is not one (somebody else's file may hold anything)."""
-    answer = record.answer if isinstance(record.answer, dict) else {}
-    count, said = answer.get("count"), answer.get("said")
-    whole = all(isinstance(part, list) and len(part) == 5 and all(type(n) is int and n >= 0 for n in part) for part in (count, said))
-    if record.condition not in KINDS or not isinstance(answer.get("rule"), str) or not whole:
-        return None
-    return Ranked(record.condition, answer["rule"], Score(tuple(count), tuple(said)), record.person == person)
-
-
-def judge_sample(puzzle: Puzzle, each: int = 3, seed: int = 0) -> list[tuple[int, int]]:
-    """Some words of each level for a group to judge, in random order: (level, number of the word)."""
-    level, generator = levels(puzzle.acts), torch.Generator().manual_seed(seed)
-    picks = [(n, int(word)) for n in range(5) for at in [torch.nonzero(level == n).flatten()]
-             for word in at[torch.randperm(len(at), generator=generator)[:each]]]
-    return [picks[n] for n in torch.randperm(len(picks), generator=generator)]
-
-
 # ---------------------------------------------------------------- sentences with coloured words
 
 def marked(sentences: Sequence[str]) -> tuple[Words, dict[str, Tensor]]:
-    """Sentences in which a coloured word stands as {A:word}: their words, and for each letter 1.0 for its words, (W,). {?:word} has none."""
+    """Sentences in which a coloured word stands as {A:word}, or {?:word}: their words, and for each letter 1.0 for its words, (W,)."""
     texts, places = [], {}
     for n, sentence in enumerate(sentences):
         text = ""
@@ -279,4 +203,5 @@ def marked(sentences: Sequence[str]) -> tuple[Words, dict[str, Tensor]]:
             text += part
         texts.append(text)
     words = words_of(texts)
-    return words, {letter: torch.tensor([float((text, start) in at) for text, start, _ in words.spans]) for letter, at in sorted(places.items())}
+    return words, {letter: torch.tensor([float((text, start) in at) for text, start, _ in words.spans])
+                   for letter, at in sorted(places.items())}

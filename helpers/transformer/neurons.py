@@ -18,7 +18,7 @@ SHARE, MOST_COMMON = 0.8, 0.1  # a rule has to hold for 80 % of the strongest fi
 def stages(model: OneLayerTransformer, rows: Tensor) -> Neurons:
     """The neurons before the activation, after it, and after the LayerNorm, on rows of tokens (R, T): three times (N, F)."""
     parts = [model.neurons(model.residual(part.to(model.embed.weight.device))) for part in rows.split(32)]
-    return Neurons(*(torch.cat(stage).flatten(0, 1).cpu() for stage in zip(*parts)))
+    return Neurons(*(torch.cat(stage).flatten(0, 1).cpu() for stage in zip(*parts, strict=True)))
 
 
 def kurtosis(acts: Tensor) -> Tensor:
@@ -69,7 +69,11 @@ class RuleList:
 
     def follows(self, rule: str) -> Tensor:
         """For every token whether a rule holds, (N,) bool."""
-        return torch.tensor([rule in self._all(place) for place in range(len(self.tokens))])
+        own = torch.tensor([rule in rules for rules in self._alone])[self.tokens]
+        kind = torch.tensor([rule == f"in {name}" for name in corpus.DOMAINS])[self.domains.long()]
+        before = torch.tensor([rule == after for after in self._after])[self.tokens.roll(1)]
+        before[::self.width] = False
+        return own | kind | before
 
     def _all(self, place: int) -> set[str]:
         own = self._alone[self.tokens[place]] | {f"in {corpus.DOMAINS[self.domains[place]]}"}
@@ -102,7 +106,7 @@ def best_rule(places: Tensor, rules: RuleList) -> Verdict:
     """The stand-in's verdict on one unit from the places of its strongest firings, (count,). Of equal rules the rarest counts.
 
     The paper's people judged whether at least 80 % of the strongest firings "can be explained by a single rule or
-    category"; this does the same with a fixed list. It knows no meaning, so it is a stand-in and not a reader (Elhage et al. 2022; D2-11).
+    category"; this does so with a fixed list. It knows no meaning: a stand-in and not a reader (Elhage et al. 2022; D2-11).
     """
     counts = Counter(rule for place in places.tolist() for rule in rules.at(place))
     rule = min(counts, key=lambda rule: (-counts[rule], rules.base[rule], rule), default="none")
@@ -110,7 +114,7 @@ def best_rule(places: Tensor, rules: RuleList) -> Verdict:
 
 
 def inconsistent(acts: Tensor, follows: Tensor, edges: Tensor) -> Tensor:
-    """Of one neuron's firings (N,) the share that does not follow its rule, by relative activation: (len(edges) − 1,), nan for an empty bin.
+    """Of one neuron's firings (N,) the share that breaks its rule, by relative activation: (len(edges) − 1,), nan for an empty bin.
 
     edges: rising shares of the largest activation, such as 0.1, 0.2, … 1. The figure of D2-14.
     """

@@ -8,7 +8,8 @@ import torch
 
 from helpers.course import store as store_module
 from helpers.course.errors import CourseError
-from helpers.course.rules import (Puzzle, RuleRound, Score, fires, judge_sample, levels, marked, score, words_of, words_of_tokens)
+from helpers.course.rule_round import Puzzle, RuleRound, judge_sample
+from helpers.course.rules import Score, fires, levels, marked, score, words_of, words_of_tokens
 from helpers.course.store import pool
 from helpers.course.tools.excerpts import MOST_WORDS, Excerpt, Excerpts, excerpt, firings
 from helpers.course.tools.rule import coloured, rule_view

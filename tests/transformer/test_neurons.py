@@ -81,6 +81,8 @@ def test_the_token_before_does_not_cross_a_row(text):
     assert not any(rule.startswith("after ") for rule in rules._all(width))
     before = corpus.token_strings()[text[0].flatten()[width]]
     assert f"after {before!r}" in rules._all(width + 1)
+    for rule in (f"after {before!r}", "in reviews", "a number", "is ' the'"):
+        assert rules.follows(rule).tolist() == [rule in rules._all(place) for place in range(len(rules.tokens))]
 
 
 def test_inconsistent_by_hand():

@@ -15,8 +15,8 @@ def solu(f) -> str | None:
     named = [(x * soft, None), (soft, "this is the softmax alone; multiply it by x"),
              (x * torch.sigmoid(x), "this is x · sigmoid(x): a neuron looks only at itself, so nothing is inhibited"),
              (x * torch.sigmoid(1.7 * x), "this is the approximation of GELU; SoLU divides by the sum over all neurons"),
-             (x * x.exp() / x.exp().sum(0), "your softmax runs over the tokens (the first dimension); let it run over the neurons, the last one"),
-             (x * x.exp() / x.exp().sum(), "your softmax runs over everything at once, so tokens inhibit each other; let it run over the last dimension"),
+             (x * x.exp() / x.exp().sum(0), "your softmax runs over the tokens, the first dimension; it should run over the last"),
+             (x * x.exp() / x.exp().sum(), "your softmax runs over everything at once: tokens inhibit each other; use the last dimension"),
              (soft * soft, "this is softmax squared; one of the two factors should be x itself")]
     for values, mistake in named:
         if close(yours, values):
@@ -38,7 +38,8 @@ def without_denominator(f) -> str | None:
         big = torch.as_tensor(f(torch.cat([x, torch.tensor([800.0], dtype=torch.float64)]))).double()
         want = torch.full((7,), -1 / 6**0.5, dtype=torch.float64)
         want[-1] = 6**0.5
-        return None if close(big, want) else "right, until x is large: exp(800) is infinite; take the largest x off inside exp, which the LayerNorm forgets too"
+        return None if close(big, want) else ("right, until x is large: exp(800) is infinite; take the largest x off inside exp, "
+                                              "which the LayerNorm forgets too")
     named = [(g, "this is x · exp(x); now take off its mean and divide by its standard deviation"),
              (g - g.mean(), "you take off the mean; now divide by the standard deviation"),
              (g / g.var(correction=0).sqrt(), "you divide by the standard deviation; take off the mean first"),
@@ -61,7 +62,8 @@ def eighty_percent(f) -> str | None:
     cases = [
         (one * 9 + [()], True, "9 of 10 firings follow one rule, and yours says no"),
         (one * 7 + [()] * 3, False, "7 of 10 is less than 80 %, and yours says yes"),
-        ([("in English",)] * 10, False, "a rule that holds for 40 % of all tokens is no explanation: use only those with a base rate of at most 10 %"),
+        ([("in English",)] * 10, False,
+         "a rule that holds for 40 % of all tokens is no explanation: use only those with a base rate of at most 10 %"),
         (one * 5 + [("a number",)] * 5, False, "half follow one rule and half another: a single rule has to reach 80 % by itself"),
         (one * 8 + [()] * 2, True, "8 of 10 is 80 %, and at least 80 % is asked: use >= rather than >"),
         ([("a letter",)] * 10, True, "a base rate of exactly 10 % still counts"),
@@ -84,13 +86,14 @@ def share_unlike(f) -> str | None:
     if close(yours, 1 / 3):
         strong = float(f(acts, follows, 0.5, 1.0))
         return None if close(strong, 0.0) else f"between a half and the largest all three firings follow the rule; yours says {strong:.3g} do not"
-    edge = "the bin is open below and closed above: an activation of exactly `low` · max is out, one of exactly `high` · max is in"
+    edge = "the bin is open below and closed above: an activation of exactly `low` · max is out, one of `high` · max is in"
     named = {2 / 3: "this is the share that follows the rule; asked is the share that does not", 1 / 4: edge, 0.0: edge,
-             1 / 11: "you divide by all tokens: divide by those in the bin", 1 / 5: "you divide by all tokens that break the rule: divide by those in the bin",
+             1 / 11: "you divide by all tokens: divide by those in the bin",
+             1 / 5: "you divide by all tokens that break the rule: divide by those in the bin",
              1.0: "this counts tokens rather than giving a share: divide by how many lie in the bin"}
     for value, mistake in named.items():
         if close(yours, value):
             return mistake
     if yours != yours:
-        return "your bin is empty: `low` and `high` are shares of the largest activation, acts.max(), and not activations themselves"
+        return "your bin is empty: `low` and `high` are shares of acts.max(), not activations"
     return f"between a quarter and a half of the largest lie three firings, one of which breaks the rule: 0.333; yours is {yours:.3g}"

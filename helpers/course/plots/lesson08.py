@@ -6,12 +6,20 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from .core import COLOURS, MARKERS, canvas, caption
 
 LAYERS = (1, 16, 24, 40, 64)
 PAPER = {"SoLU": (0.57, 0.62, 0.57, 0.635, 0.42), "baseline": (0.315, 0.315, 0.40, 0.335, 0.335)}      # D2-13
 PAPER_LN_ONLY = 0.47                               # 16 layers, a baseline with the extra LayerNorm
+_PLACE = {"SoLU": 0, "SoLU + LN": 0, "GELU": 1, "baseline": 1, "GELU + LN": 2}
+
+
+def _look(name: str) -> dict:
+    """One colour and one marker for a kind of model, wherever it comes up."""
+    place = _PLACE.get(name, 3)
+    return {"color": COLOURS[place], "marker": MARKERS[place] if name != "SoLU" else MARKERS[5]}
 
 
 def approximation(x, curves: Mapping, errors: Mapping, text: str):
@@ -47,15 +55,15 @@ def mechanisms(panels: Sequence[tuple[str, str, Mapping]], text: str):
     """(title, y label, {name: values}) a panel: medians with the middle 90 % of tokens, on logarithmic axes."""
     fig, axes = canvas(1, len(panels), height=3.0)
     for ax, (title, ylabel, samples) in zip(axes, panels, strict=True):
-        for i, values in enumerate(samples.values()):
+        for i, (name, values) in enumerate(samples.items()):
             low, middle, high = np.quantile(np.asarray(values), [0.05, 0.5, 0.95])
-            ax.plot([i, i], [low, high], color=COLOURS[i], lw=3)
-            ax.plot(i, middle, MARKERS[i], color=COLOURS[i], markersize=9)
+            ax.plot([i, i], [low, high], color=_look(name)["color"], lw=3)
+            ax.plot(i, middle, **_look(name), markersize=9)
         ax.set(title=title, ylabel=ylabel, xlim=(-0.6, len(samples) - 0.4), yscale="log")
         ax.set_xticks(range(len(samples)), list(samples))
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
         ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_formatter("{x:g}" if np.ptp(np.log10(np.concatenate([np.asarray(v) for v in samples.values()]))) < 1 else "")
-        ax.tick_params(axis="y", which="minor", labelsize=8)
+        ax.yaxis.set_minor_formatter(NullFormatter())
     caption(fig, text)
     return fig
 
@@ -63,8 +71,8 @@ def mechanisms(panels: Sequence[tuple[str, str, Mapping]], text: str):
 def sizes(widths, losses: Mapping, gap, text: str):
     """Losses of two kinds of model over widths, and their paired difference with its interval; gap: (mean, low, high) a width."""
     fig, (left, right) = canvas(1, 2, height=3.0)
-    for (name, values), colour, marker in zip(losses.items(), COLOURS, MARKERS, strict=False):
-        left.plot(widths, values, marker=marker, color=colour, label=name)
+    for name, values in losses.items():
+        left.plot(widths, values, **_look(name), label=name)
     mean, low, high = np.asarray(gap).T
     right.errorbar(range(len(widths)), mean, [mean - low, high - mean], fmt="o", color="black", capsize=4)
     right.axhline(0, color="0.5", lw=0.8)
@@ -81,10 +89,10 @@ def sizes(widths, losses: Mapping, gap, text: str):
 def tasks(widths, scores: Mapping[str, Mapping[str, Sequence[float]]], chance: Mapping[str, float], text: str):
     """{model: {task: scores}}: one panel a task, one line a kind of model, chance dotted."""
     names = list(chance)
-    fig, axes = canvas(2, -(-len(names) // 2), height=4.4, sharex=True, sharey=True)
+    fig, axes = canvas(2, -(-len(names) // 2), height=4.4, sharex=True, sharey=True, squeeze=False)
     for ax, task in zip(axes.flat, names, strict=False):
-        for (kind, by_task), colour, marker in zip(scores.items(), COLOURS, MARKERS, strict=False):
-            ax.plot(range(len(widths)), by_task[task], marker=marker, color=colour, label=kind)
+        for kind, by_task in scores.items():
+            ax.plot(range(len(widths)), by_task[task], **_look(kind), label=kind)
         ax.axhline(chance[task], ls=":", color="0.4", label="chance")
         ax.set(title=task, ylim=(0, 1.03))
         ax.set_xticks(range(len(widths)), [str(w) for w in widths])
@@ -107,8 +115,8 @@ def fractions(ours: Mapping[str, tuple[float, float, float]], title: str, text: 
     left.set(xlabel="layers", ylabel="share of neurons with one rule", ylim=(0, 1), title="Elhage et al. 2022, rated by people")
     left.legend(loc="upper left")
     for i, (name, (mean, low, high)) in enumerate(ours.items()):
-        right.plot([i, i], [low, high], color=COLOURS[i % 7], lw=3)
-        right.plot(i, mean, MARKERS[i % 7], color=COLOURS[i % 7], markersize=9)
+        right.plot([i, i], [low, high], color=_look(name)["color"], lw=3)
+        right.plot(i, mean, **_look(name), markersize=9)
     for (name, value), style in zip((controls or {}).items(), (":", "--", "-."), strict=False):
         right.axhline(value, ls=style, color="0.4", label=name)
     right.set_xticks(range(len(ours)), list(ours), rotation=20)
@@ -121,10 +129,10 @@ def fractions(ours: Mapping[str, tuple[float, float, float]], title: str, text: 
 
 def unlike(edges, panels: Mapping[str, Mapping[str, Sequence[float]]], paper: Mapping[str, tuple[float, float]], text: str):
     """{title: {stage: share of firings that do not follow the rule, by bin}}; the paper's first and last points as diamonds."""
-    fig, axes = canvas(1, len(panels), height=3.1, sharey=True)
-    middle = (np.asarray(edges)[1:] + np.asarray(edges)[:-1]) / 2
+    fig, axes = canvas(1, len(panels), height=3.1, sharey=True, squeeze=False)
+    axes, middle = axes[0], (np.asarray(edges)[1:] + np.asarray(edges)[:-1]) / 2
     for ax, (title, stages) in zip(axes, panels.items(), strict=True):
-        for (name, values), colour, marker in zip(stages.items(), COLOURS, MARKERS, strict=False):
+        for (name, values), colour, marker in zip(stages.items(), (COLOURS[0], COLOURS[1]), MARKERS, strict=False):
             ax.plot(middle, values, marker=marker, color=colour, label=name)
             if name in paper:
                 ax.plot(middle[[0, -1]], paper[name], "D", markerfacecolor="white", color=colour, label=f"paper, {name}")

@@ -28,8 +28,8 @@ class Excerpts:
         self.excerpts, self.largest, self.title, self.mark = list(excerpts), max(float(largest), 1e-9), title, mark
 
     def __repr__(self) -> str:
-        return "\n".join([self.title] * bool(self.title) + ["".join(f"[{p}]" if i == e.at and self.mark else p for i, p in enumerate(e.pieces)).strip()
-                                                           for e in self.excerpts])
+        lines = ["".join(f"[{p}]" if i == e.at and self.mark else p for i, p in enumerate(e.pieces)).strip() for e in self.excerpts]
+        return "\n".join([self.title] * bool(self.title) + lines)
 
     def _repr_html_(self) -> str:
         lines = "".join(f'<div style="margin:2px 0">{self._line(e)}</div>' for e in self.excerpts)

@@ -7,29 +7,31 @@ import re
 from collections.abc import Sequence
 
 import ipywidgets as widgets
-from IPython.display import HTML, display
+from IPython.display import display
 
 from ..plots.core import COLOURS
-from ..rules import KINDS, LEVELS, STRONG, Ranked, RuleRound, Score, judge_sample
+from ..rule_round import Ranked, RuleRound, judge_sample
+from ..rules import KINDS, LEVELS, STRONG, Score
 from .excerpts import Excerpt, Excerpts
 from .room import WIDE, _button
 from .view import View
 
 
 class RuleView(View):
-    """Choose a neuron, choose a kind of rule, write it, press Enter. `neuron`, `kind`, `text`, `score_it`; `yes` and `no` judge free text."""
+    """Choose a neuron and a kind of rule, write it, press Enter: `neuron`, `kind`, `text`, `score_it`; `yes`, `no` judge free text."""
 
     def __init__(self, round: RuleRound):
         self.round, self.judging, self.judged = round, [], {}
-        line = dict(style={"description_width": "6em"}, layout=widgets.Layout(width="min(100%, 36em)"))
+        line = {"style": {"description_width": "6em"}, "layout": widgets.Layout(width="min(100%, 36em)")}
         self.neuron = widgets.Dropdown(options=[(p.title, key) for key, p in round.puzzles.items()], description="neuron", **line)
         self.kind = widgets.Dropdown(options=KINDS, value="suffix", description="rule", **line)
-        self.text = widgets.Text(placeholder="write it, then Enter: several words or endings with blanks between them", continuous_update=False, layout=WIDE)
+        self.text = widgets.Text(placeholder="write it, then Enter: several words or endings with blanks between them",
+                                 continuous_update=False, layout=WIDE)
         self.score_it = _button("Score it", self._submit)
         self.yes, self.no = _button("It fits", lambda: self._judge(True)), _button("It does not", lambda: self._judge(False))
         self.panel = widgets.HBox([self.yes, self.no], layout=widgets.Layout(display="none"))
-        super().__init__("find the rule of a neuron", self.neuron, self.kind, widgets.HBox([self.text, self.score_it], layout=widgets.Layout(flex_flow="row wrap")),
-                         self.panel)
+        line = widgets.HBox([self.text, self.score_it], layout=widgets.Layout(flex_flow="row wrap"))
+        super().__init__("find the rule of a neuron", self.neuron, self.kind, line, self.panel)
         self.neuron.observe(lambda change: self.refresh(), names="value")
         self.text.observe(lambda change: change["new"] and self._submit(), names="value")
         self.refresh(strict=True)
@@ -54,12 +56,17 @@ class RuleView(View):
 
     def _submit(self) -> None:
         if self.kind.value == "free text" and self.text.value.strip():
-            return self._start_judging()
-        scored = []
-        if self.attempt(lambda: scored.append(self.round.submit(self.neuron.value, self.kind.value, self.text.value))):
-            self._told(scored[0])
+            self._start_judging()
+        else:
+            self._hand_in(None)
 
-    def _told(self, score: Score) -> None:
+    def _hand_in(self, judged: dict | None) -> None:
+        """Have the rule scored and kept, and show what it reached."""
+        kind, scored = self.kind.value if judged is None else "free text", []
+        if self.attempt(lambda: scored.append(self.round.submit(self.neuron.value, kind, self.text.value, judged))):
+            self._tell(scored[0])
+
+    def _tell(self, score: Score) -> None:
         self.text.value = ""
         self.show(lambda: self._draw(score))
         self.say(self.round.store.trouble)
@@ -75,7 +82,8 @@ class RuleView(View):
         text, start, end = words.spans[number]
         whole = words.texts[text]
         around = (whole[max(0, start - 70):start], whole[start:end], whole[end:end + 25])
-        shown = Excerpts([Excerpt(tuple(part.replace("\n", "↵") for part in around), (0.0, 0.0, 0.0), 1)], 1.0, f"“{self.text.value.strip()}”: does it fit the framed word?")
+        piece = Excerpt(tuple(part.replace("\n", "↵") for part in around), (0.0, 0.0, 0.0), 1)
+        shown = Excerpts([piece], 1.0, f"“{self.text.value.strip()}”: does it fit the framed word?")
         self.show(lambda: shown)
         self.say(f"{len(self.judging)} to go")
 
@@ -85,10 +93,10 @@ class RuleView(View):
         level, _ = self.judging.pop(0)
         self.judged.setdefault(level, []).append(fits)
         if self.judging:
-            return self._ask()
-        self.panel.layout.display, scored = "none", []
-        if self.attempt(lambda: scored.append(self.round.submit(self.neuron.value, "free text", self.text.value, self.judged))):
-            self._told(scored[0])
+            self._ask()
+        else:
+            self.panel.layout.display = "none"
+            self._hand_in(self.judged)
 
 
 class Card:
@@ -114,22 +122,24 @@ def coloured(sentences: Sequence[str]) -> Card:
 
 def _told(score: Score) -> str:
     """What a rule reached, as a sentence and a row of shares by level."""
-    cells = "".join(f'<td style="padding:2px 14px;text-align:center">{name}<br><b>{"–" if share != share else f"{100 * share:.0f} %"}</b><br>of {count}</td>'
-                    for name, share, count in zip(LEVELS, score.covered, score.count))
+    percent = lambda share: "–" if share != share else f"{100 * share:.0f} %"
+    cells = "".join(f'<td style="padding:2px 14px;text-align:center">{name}<br><b>{percent(share)}</b><br>of {count}</td>'
+                    for name, share, count in zip(LEVELS, score.covered, score.count, strict=True))
     return (f"<p>Your rule finds <b>{100 * score.recall:.0f} %</b> of the strong firings. Where it says yes, the neuron fires strongly in "
             f"<b>{100 * score.precision:.0f} %</b> and at all in {100 * score.precision_any:.0f} %.</p>"
             f'<table style="font-size:16px"><tr><td>says yes to</td>{cells}</tr></table>')
 
 
 def _board(board: list[Ranked]) -> str:
-    rows = []
-    for place, ranked in enumerate(board, 1):
-        by_hand = ranked.kind == "free text"
-        points = f"judged: {100 * ranked.score.recall:.0f} % of the strong firings, {sum(ranked.score.said[:STRONG])} of {sum(ranked.score.count[:STRONG])} others" \
-            if by_hand else f"<b>{100 * ranked.score.f1:.0f}</b> points · recall {100 * ranked.score.recall:.0f} % · precision {100 * ranked.score.precision:.0f} %"
-        mine = " · yours" if ranked.own else ""
-        rows.append(f"<li value={place}>{html.escape(ranked.kind)}: <code>{html.escape(ranked.rule)}</code> · {points}{mine}</li>")
+    rows = [f"<li>{html.escape(r.kind)}: <code>{html.escape(r.rule)}</code> · {_points(r)}{' · yours' * r.own}</li>" for r in board]
     return f"<p><b>The board</b></p><ol>{''.join(rows) or '<i>no rule yet</i>'}</ol>"
+
+
+def _points(ranked: Ranked) -> str:
+    s = ranked.score
+    if ranked.kind == "free text":
+        return f"judged: {100 * s.recall:.0f} % of the strong firings, {sum(s.said[:STRONG])} of {sum(s.count[:STRONG])} others"
+    return f"<b>{100 * s.f1:.0f}</b> points · recall {100 * s.recall:.0f} % · precision {100 * s.precision:.0f} %"
 
 
 def rule_view(round: RuleRound) -> RuleView:
