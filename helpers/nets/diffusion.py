@@ -64,7 +64,8 @@ def velocity(model: nn.Module, x: Tensor, angle: float, label: Tensor, guidance:
     return free + guidance * (given - free)
 
 
-def path(model: nn.Module, noise: Tensor, label: Tensor, *, steps: int = 12, guidance: float | Tensor = 2.0, start: int = 0) -> list[Tensor]:
+def path(model: nn.Module, noise: Tensor, label: Tensor, *, steps: int = 12, guidance: float | Tensor = 2.0,
+         start: int = 0) -> list[Tensor]:
     """From noise (B, 1, 16, 16) to drawings in -1 (paper) … 1 (ink): all steps, [noise, ..., drawing].
 
     start: begin at this step, `noise` being the picture there; the last entry is then the same function of that picture.

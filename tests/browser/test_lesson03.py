@@ -12,7 +12,8 @@ EXERCISE, PLAYGROUND, BOARD = "check.on_ink(on_ink)", "tools.playground(explain"
 def test_a_class_in_lesson_03(open_notebook, lab):
     """Only the cells that the widgets need: the whole lesson takes minutes."""
     book = open_notebook(LESSON)
-    book.run("from functools import partial", EXERCISE, "net = digits.train(*train", "artist = diffusion.load()", "def three_maps(", PLAYGROUND, BOARD)
+    book.run("from functools import partial", EXERCISE, "net = digits.train(*train", "artist = diffusion.load()", "def three_maps(",
+             PLAYGROUND, BOARD)
     answer_an_exercise(book)
     explain_a_drawing(book)
     use_the_board(book)
@@ -20,7 +21,8 @@ def test_a_class_in_lesson_03(open_notebook, lab):
 
 
 def answer_an_exercise(book):
-    stub = "def on_ink(a, b, x):\n    ink = {}\n    return spearmanr(a[ink].abs(), b[ink].abs()).statistic\n\ncheck.on_ink(on_ink)"
+    stub = ("def on_ink(a, b, x):\n    ink = {}\n    return spearmanr(a[ink].abs(), b[ink].abs()).statistic\n\n"
+            "check.on_ink(on_ink)")
     first = "from scipy.stats import spearmanr\n" + stub
     assert "a negative pixel is not empty" in book.rewrite(EXERCISE, first.format("x > 0"))
     assert "✓" in book.rewrite(EXERCISE, first.format("x != 0"))

@@ -1,4 +1,11 @@
-"""Lesson 03's checks: every solution passes, every known mistake gets its own sentence. And what its figures draw."""
+"""Lesson 03's checks: every solution passes, every known mistake gets its own sentence. And what its figures draw.
+
+Ranges of what the lesson claims about live trainings, read off its figures (five seeds on digits, 20 test digits):
+|Spearman|: Guided Backprop .75 to .87 (softmax random), .27 to .43 (all random); Gradient .41 to .56 (softmax);
+Integrated Gradients .83 to .86 (all random), with signs within .05 of 0, the noise control .83. SSIM: Guided Backprop
+.63 to .78 (softmax), .61 to .72 (fc1), .15 to .27 (all random); Gradient .06 to .11 (fc1). One check, two verdicts (three
+seeds, all random, SSIM of Gradient × Input): one .60, left .36 to .37, larger .45 to .47.
+"""
 import pytest
 import torch
 from scipy.stats import spearmanr
@@ -75,7 +82,8 @@ def test_figures_draw_what_they_are_given():
     assert [ax.get_title() for ax in fig.axes[:4]] == ["picture", "trained", "one", "two"] and fig.caption_text == "Rows."
     fig = draw.boxed(picture, {"a": maps[0]}, (1, 2, 4, 7), caption="Box.")
     assert all((p.get_xy(), p.get_width(), p.get_height()) == ((.5, 1.5), 3, 5) for ax in fig.axes for p in ax.patches)
-    fig = draw.falling({"paper": {"a": [.5, .1]}, "here": {"a": [[.2, .4], [.4, .6]], "b": [1, 0]}}, ["top", "all"], ylabel="ρ", caption="Falls.")
+    lines = {"paper": {"a": [.5, .1]}, "here": {"a": [[.2, .4], [.4, .6]], "b": [1, 0]}}
+    fig = draw.falling(lines, ["top", "all"], ylabel="ρ", caption="Falls.")
     paper, here = fig.axes
     assert list(paper.lines[0].get_ydata()) == [.5, .1] and list(here.lines[0].get_ydata()) == pytest.approx([.3, .5])
     assert paper.lines[0].get_color() == here.lines[0].get_color() != here.lines[1].get_color()

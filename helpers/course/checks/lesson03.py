@@ -65,7 +65,7 @@ def on_ink(correlate) -> str | None:
 @exercise
 def area_under(area) -> str | None:
     """area(curve) -> the area under a curve of equally spaced values over a width of 1, by trapezoids."""
-    curve = torch.tensor([1.0, 0.9, 0.4, 0.1, 0.2])
+    curve = torch.tensor([1.0, 0.9, 0.3, 0.1, 0.25])
     yours = float(area(curve.clone()))
     named = {
         float(curve.mean()): "this is the mean: the first and the last value border on one interval only, so they count half",
@@ -81,4 +81,4 @@ def area_under(area) -> str | None:
     for value, mistake in named.items():
         if close(yours, value, rtol=1e-4):
             return mistake
-    return f"for {[round(v, 1) for v in curve.tolist()]} the area is {float(torch.trapezoid(curve) / 4):.3f}; yours is {yours:.3f}"
+    return f"for {[round(v, 2) for v in curve.tolist()]} the area is {float(torch.trapezoid(curve) / 4):.3f}; yours is {yours:.3f}"
