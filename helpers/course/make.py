@@ -37,7 +37,7 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe("scene_classifier", "a small ReLU network with one score a concept of the scenes",
            "helpers.nets.scene_classifier:make", "helpers.nets.scene_classifier:measure", 5, 0.7, ("03",)),
     Recipe("attention_imdb", "attention models on IMDb's reviews, additive and scaled dot",
-           "helpers.attention.make:make", "helpers.attention.make:measure", 12, 1.4, ("04", "05")),
+           "helpers.attention.make:make", "helpers.attention.make:measure", 5, 1.0, ("04", "05")),
     Recipe("attention_tables", "seeds, uniform weights, adversaries and the MLP diagnostic on two data sets, as numbers",
            "helpers.attention.tables:make", "helpers.attention.tables:measure", 6, 0.9, ("05",)),
     Recipe("diffusion", "a small diffusion model that draws digits of 16 pixels",

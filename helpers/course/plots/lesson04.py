@@ -74,8 +74,8 @@ def permutation_violins(samples: Mapping[str, tuple[Sequence[float], Sequence[fl
                 body.set(facecolor=colour, alpha=0.45)
             if len(inside):
                 ax.plot(np.median(inside), place, "o", markerfacecolor="white", markeredgecolor="black", markersize=5)
-            ax.text(1.0, place, f"n = {len(inside)}", ha="right", va="bottom", fontsize=8, color="0.35")
-        ax.set(title=name, xlim=(-0.02, 1.02), ylim=(-0.6, 3.7), yticks=range(4), xlabel="median output change")
+            ax.text(1.36, place, f"n = {len(inside)}", ha="right", va="center", fontsize=8, color="0.35")
+        ax.set(title=name, xlim=(-0.02, 1.38), xticks=(0, 0.5, 1), ylim=(-0.6, 3.7), yticks=range(4), xlabel="median output change")
         ax.set_yticklabels(["below 0.25", "to 0.5", "to 0.75", "to 1"])
     np.atleast_1d(axes)[0].set_ylabel("largest attention weight")
     caption(fig, text)

@@ -1,0 +1,159 @@
+"""Lesson 04's checks: every solution passes, every known mistake gets its own sentence. What its figures and its game do.
+
+@@RANGES@@
+"""
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from helpers.course.checks import lesson04 as check
+from helpers.course.checks.core import RIGHT, UNANSWERED
+from helpers.course.plots import lesson04 as plots
+from helpers.course.tools import weigh_view
+from helpers.course.tools.weigh import shift
+
+LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "04_attention_is_not_explanation.ipynb"
+CHECKS = [check.additive_attention, check.permutation_test, check.jensen_shannon]
+
+
+@pytest.mark.parametrize("one", CHECKS)
+def test_stubs_are_not_answered_yet(one):
+    def stub(*args):
+        ...
+    assert one.verdict(stub) == one.verdict(...) == one.verdict(lambda *args: None) == UNANSWERED
+
+
+@pytest.mark.parametrize("one", CHECKS)
+def test_a_crash_is_one_line(one):
+    def broken(*args):
+        return args[0] / "text"
+    said = one.verdict(broken)
+    assert "TypeError" in said and "\n" not in said
+
+
+def scores(h, W1, v):
+    return torch.tanh(h @ W1.T) @ v
+
+
+@pytest.mark.parametrize(("attend", "said"), [
+    (lambda h, W1, v, c: scores(h, W1, v).masked_fill(~c, -torch.inf).softmax(0), RIGHT),
+    (lambda h, W1, v, c: scores(h, W1, v).softmax(0), "the marks at both ends get weight"),
+    (lambda h, W1, v, c: scores(h, W1, v).softmax(0) * c, "no longer sum to 1"),
+    (lambda h, W1, v, c: (scores(h, W1, v) * c).softmax(0), "a score of 0 is not a weight of 0"),
+    (lambda h, W1, v, c: (h @ W1.T @ v).masked_fill(~c, -torch.inf).softmax(0), "the tanh is missing"),
+    (lambda h, W1, v, c: scores(h, W1, v), "these are the scores"),
+    (lambda h, W1, v, c: scores(h, W1, v).masked_fill(~c, -torch.inf), "these are the scores"),
+    (lambda h, W1, v, c: torch.tanh(h @ W1.T).softmax(0), "shape (5,); yours has shape (5, 4)"),
+    (lambda h, W1, v, c: c / c.sum(), "yours are [0.0, 0.333"),
+])
+def test_additive_attention(attend, said):
+    assert said in check.additive_attention.verdict(attend)
+
+
+def kl(p, q, tiny=1e-12):
+    return (p * (p.clamp_min(tiny).log() - q.clamp_min(tiny).log())).sum()
+
+
+def js(p, q, tiny=1e-12):
+    return (kl(p, (p + q) / 2, tiny) + kl(q, (p + q) / 2, tiny)) / 2
+
+
+@pytest.mark.parametrize(("jsd", "said"), [
+    (js, RIGHT),
+    (lambda p, q: 2 * js(p, q), "forget to halve"),
+    (lambda p, q: js(p, q) / torch.tensor(2.).log(), "to base 2"),
+    (lambda p, q: js(p, q).sqrt(), "the Jensen–Shannon distance"),
+    (kl, "this is KL(p‖q)"),
+    (lambda p, q: kl(q, p), "this is KL(q‖p)"),
+    (lambda p, q: (kl(p, q) + kl(q, p)) / 2, "you average KL(p‖q) and KL(q‖p)"),
+    (lambda p, q: (kl((p + q) / 2, p) + kl((p + q) / 2, q)) / 2, "the middle comes second"),
+    (lambda p, q: -js(p, q), "the sign is turned round"),
+    (lambda p, q: js(p, q, tiny=0.), "0 · log 0 counts as 0"),
+    (lambda p, q: (p - q).abs().sum() / 2, "yours is 0.6000"),
+])
+def test_jensen_shannon(jsd, said):
+    assert said in check.jensen_shannon.verdict(jsd)
+
+
+def permuted(alpha, output, n, how="median", signed=False, same=False, weights=None):
+    g = torch.Generator().manual_seed(0)
+    before, moved = output(alpha), []
+    order = torch.tensor([1, 0, 2])
+    for _ in range(n):
+        order = order if same else torch.randperm(len(alpha), generator=g)
+        moved.append(output(alpha[order] if weights is None else weights(g)) - before)
+    moved = torch.stack(moved)
+    return getattr(moved if signed else moved.abs(), how)()
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (permuted, RIGHT),
+    (lambda a, f, n: permuted(a, f, n, how="mean"), "this looks like the mean"),
+    (lambda a, f, n: permuted(a, f, n, signed=True), "your change has a sign"),
+    (lambda a, f, n: permuted(a, f, n, same=True), "the same permutation again and again"),
+    (lambda a, f, n: permuted(a, f, 10), "asked 11 times"),
+    (lambda a, f, n: permuted(a, f, n, weights=lambda g: torch.rand(3, generator=g).softmax(0)), "not permutations"),
+    (lambda a, f, n: 0.5, "never asked with other weights"),
+    (lambda a, f, n: 2 * permuted(a, f, n), "yours is 1"),
+])
+def test_permutation_test(change, said):
+    assert said in check.permutation_test.verdict(change)
+
+
+# ---- the lesson's own folded solutions
+def test_the_folded_solutions_are_right():
+    space, said = {"torch": torch}, {}
+    for cell in json.loads(LESSON.read_text(encoding="utf-8"))["cells"]:
+        for block in re.findall(r"<summary>Solution.*?```python\n(.*?)```", "".join(cell["source"]), re.S):
+            exec(block, space)
+    for one, name in zip(CHECKS, ("attend", "change", "divergence"), strict=True):
+        said[name] = one.verdict(space[name])
+    assert set(said.values()) == {RIGHT}, said
+
+
+# ---- the game
+def test_weights_that_are_moved_stay_a_distribution():
+    assert shift([.5, .3, .2], 2, .5) == pytest.approx([.25, .15, .6])
+    assert shift([.5, .3, .2], 0, 1) == [1, 0, 0]
+
+
+def test_a_click_moves_weight_and_there_is_a_way_back():
+    seen = []
+    view = weigh_view(["a", "good", "film"], [.5, .25, .25], seen.append)
+    view.share.value = .6
+    view.buttons[1].click()
+    assert view.value == pytest.approx([.2, .7, .1]) and view.buttons[1].description == "good · 70 %"
+    view.even.click()
+    assert seen[-1] == pytest.approx([1 / 3] * 3)
+    view.undo.click()
+    view.undo.click()
+    view.undo.click()                                          # nothing is left to take back
+    assert view.value == [.5, .25, .25]
+    view.move(0)
+    view.back.click()
+    assert view.value == [.5, .25, .25] and sum(seen[-2]) == pytest.approx(1)
+    colours = {button.style.button_color for button in view.buttons}
+    assert len(colours) == 2
+    with pytest.raises(ValueError, match="3 words and 2 weights"):
+        weigh_view(["a", "b", "c"], [.5, .5], print)
+
+
+# ---- figures: what they draw, not how it looks
+def test_figures_draw_what_they_are_given():
+    words, own, other = ["what", "a", "waste"], torch.tensor([.1, .1, .8]), torch.tensor([.9, .05, .05])
+    fig = plots.two_readings(words, [("original", own, .012, "f"), ("adversarial", other, .013, "g")], "Two.")
+    assert [ax.get_title() for ax in fig.axes] == ["original", "adversarial"]
+    assert [text.get_text() for text in fig.axes[1].texts] == [*words, "g = 0.01"]
+    shade = lambda ax, i: ax.texts[i].get_bbox_patch().get_facecolor()
+    assert shade(fig.axes[0], 2) == shade(fig.axes[1], 0) != shade(fig.axes[0], 0)
+    fig = plots.weighing(words, own, other, (.012, .3), .5)
+    assert fig.axes[1].get_title() == "moved by 0.288" and [b.get_width() for b in fig.axes[1].patches] == [.3, .012]
+    largest, change = torch.tensor([.1] * 6 + [.9] * 6), torch.arange(12) / 20
+    ax, = plots.permutation_violins({"one": (largest, change)}, "Violins.").axes
+    assert [t.get_text() for t in ax.texts] == ["n = 6", "n = 0", "n = 0", "n = 6"]
+    assert [line.get_xdata()[0] for line in ax.lines] == pytest.approx([.125, .425])
+    fig = plots.weights_in_rows(words * 20, {"one": own.repeat(20), "two": other.repeat(20)}, "Rows.")
+    assert len(fig.axes[0].texts) == 60 and len({t.get_position()[1] for t in fig.axes[0].texts}) > 3
