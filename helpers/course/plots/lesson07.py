@@ -112,11 +112,11 @@ def plateaus(density: Tensor, D: Tensor, kept: Tensor, text: str):
     fig, ax = canvas(height=3.8)
     for name, at in FRACTIONS.items():
         ax.axhline(at, color="0.75", lw=0.9)
-        ax.text(1.005, at, name, transform=ax.get_yaxis_transform(), va="center", fontsize=8.5)
+        ax.text(1.005, at, name, transform=ax.get_yaxis_transform(), va="top" if at == 3 / 8 else "bottom", fontsize=8.5)
     x = (1 / density)[:, None].expand_as(D)
     ax.plot(x[kept], D[kept], "o", color=COLOURS[0], alpha=0.35, markersize=5)
     ax.set(xscale="log", xlabel="1 / (1 − S): how rare each feature is", ylabel="dimensionality D of a feature", ylim=(0.2, 1.05))
-    ax.set_xticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
+    ax.set_xticks([1, 2, 3, 5, 8], ["1", "2", "3", "5", "8"])
     ax.minorticks_off()
     caption(fig, text)
     return fig
@@ -151,5 +151,22 @@ def neuron_weights(panels: dict[str, Tensor], text: str):
                 bottom += weights[feature]
         ax.set(title=title, xlabel="hidden dimension")
     axes[0, 0].set_ylabel("share of its weights, by feature")
+    caption(fig, text)
+    return fig
+
+
+def spikiness(table: dict[str, tuple[float, float]], text: str):
+    """{place: (median kurtosis along its own axes, after a rotation)}: two marks a row; the dotted line is a Gaussian's 3."""
+    fig, ax = canvas(height=1 + 0.33 * len(table))
+    for row, (own, other) in enumerate(table.values()):
+        ax.plot([own, other], [row, row], color="0.7", lw=1.5, zorder=1)
+        ax.plot(own, row, "o", color=COLOURS[0], markersize=8, label="own axes" if row == 0 else None)
+        ax.plot(other, row, "s", color=COLOURS[1], markersize=6, markerfacecolor="none", label="rotated" if row == 0 else None)
+    ax.axvline(3, color="0.4", ls=":", lw=1.3, label="Gaussian")
+    ax.set_yticks(range(len(table)), list(table))
+    ax.set(xscale="log", xlabel="median kurtosis", ylim=(len(table) - 0.5, -0.5))
+    ax.set_xticks([3, 5, 10, 20], ["3", "5", "10", "20"])
+    ax.minorticks_off()
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     caption(fig, text)
     return fig
