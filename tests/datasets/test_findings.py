@@ -1,5 +1,7 @@
 """The generated notes: what they promise to the lessons, and that counting words does not solve them."""
 
+import hashlib
+
 import pytest
 import torch
 from sklearn.feature_extraction.text import CountVectorizer
@@ -65,12 +67,30 @@ def test_every_word_has_a_number():
     assert torch.equal(findings.encode(["Has fever."])[0, :3], findings.encode(["has fever ."])[0, :3])
 
 
+def test_longer_notes_and_filler_of_ones_own():
+    talk = findings.talk()
+    banned = {word for pair in findings.FINDINGS.values() for word in pair}
+    assert len(talk) > 5000 and not any(banned & set(sentence.split()) for sentence in talk)
+    notes = findings.load(50, history=(0, 0), words=(120, 200), fillers=talk)
+    assert all(100 <= len(note.words) <= 270 for note in notes) and len({word for note in notes for word in note.words}) > 1000
+    for note in notes:
+        assert [note.words[m.position] for m in note.mentions] == [m.word for m in note.mentions]
+
+
+def test_the_usual_notes_are_what_they_were():
+    """Lesson 00's network and its claims rest on these very notes."""
+    digest = lambda notes: hashlib.sha256("\n".join(note.text for note in notes).encode()).hexdigest()[:16]
+    assert digest(findings.load(300)) == "d23242ba202eb402"
+    assert digest(findings.load(300, mentions=(2, 5), history=(0, 2))) == "2867aee6fbdde793"
+
+
 @pytest.mark.parametrize("call, says", [
     (lambda: findings.load(3, mentions=(3, 2)), "fewest"),
     (lambda: findings.load(3, mentions=(2, 6)), "0 .. 5"),
     (lambda: findings.load(3, history=(0, 4)), "0 .. 3"),
     (lambda: findings.load(3, negated=55), "from 0 to 1"),
     (lambda: NOTES[0].has("gout"), "choose one of fever"),
+    (lambda: findings.load(3, words=(120, 200)), "more filler"),
     (lambda: findings.encode(["has gout ."]), "'gout'"),
     (lambda: findings.encode(["has fever . " * 30]), "shorten it"),
 ])
