@@ -12,7 +12,7 @@ GAME, OWN, EXERCISE = "tools.weigh_view(", "tools.playground(both_ways", "check.
 def test_a_class_in_lesson_04(open_notebook, lab):
     """Only the cells that the review needs, as the whole lesson takes minutes."""
     book = open_notebook(LESSON)
-    book.run("from helpers.attention import make", "models = {}; for", "def open_review", "found_one =", GAME, OWN, EXERCISE, seconds=600)
+    book.run("from helpers.attention import make", "class Task", "imdb_model, imdb_words", "def open_review", GAME, OWN, EXERCISE, seconds=600)
     move_the_weights(book)
     type_a_review(book)
     answer_an_exercise(book)

@@ -146,7 +146,7 @@ def test_figures_draw_what_they_are_given():
     words, own, other = ["what", "a", "waste"], torch.tensor([.1, .1, .8]), torch.tensor([.9, .05, .05])
     fig = plots.two_readings(words, [("original", own, .012, "f"), ("adversarial", other, .013, "g")], "Two.")
     assert [ax.get_title() for ax in fig.axes] == ["original", "adversarial"]
-    assert [text.get_text() for text in fig.axes[1].texts] == [*words, "g = 0.01"]
+    assert [text.get_text() for text in fig.axes[1].texts] == [*words, "g = 0.013"]
     shade = lambda ax, i: ax.texts[i].get_bbox_patch().get_facecolor()
     assert shade(fig.axes[0], 2) == shade(fig.axes[1], 0) != shade(fig.axes[0], 0)
     fig = plots.weighing(words, own, other, (.012, .3), .5)

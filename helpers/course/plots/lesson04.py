@@ -41,7 +41,7 @@ def two_readings(words: Sequence[str], readings: Sequence[tuple[str, torch.Tenso
     for ax, (title, weights, output, formula) in zip(np.atleast_1d(axes), readings, strict=True):
         _write(ax, words, weights, width)
         ax.set_title(title)
-        ax.text(0.5, -0.02, f"{formula} = {output:.2f}", transform=ax.transAxes, ha="center", va="top", fontsize=11)
+        ax.text(0.5, -0.02, f"{formula} = {output:.3f}", transform=ax.transAxes, ha="center", va="top", fontsize=11)
     caption(fig, text)
     return fig
 
