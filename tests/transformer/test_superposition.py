@@ -32,9 +32,9 @@ def by_hand(model: ToyModels, i: int, x: torch.Tensor) -> torch.Tensor:
     """One model and one sample, in plain loops over the definition."""
     W, b = model.W[i].tolist(), model.b[i].tolist()
     h = [sum(w * v for w, v in zip(row, x.tolist(), strict=True)) for row in W]
-    h = [max(v, 0) for v in h] if model.settings.relu_hidden else h
+    h = [max(v, 0.0) for v in h] if model.settings.relu_hidden else h
     out = [sum(W[k][j] * h[k] for k in range(len(h))) + b[j] for j in range(len(b))]
-    return torch.tensor([max(v, 0) for v in out] if model.settings.relu_out else out)
+    return torch.tensor([max(v, 0.0) for v in out] if model.settings.relu_out else out)
 
 
 @pytest.mark.parametrize("relu_out", [True, False])

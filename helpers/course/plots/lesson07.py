@@ -78,7 +78,7 @@ def toy(W: Tensor, D: Tensor, title: str):
     _plane(left, W)
     left.set_title(title)
     kept = W.pow(2).sum(0) > 0.5
-    right.bar([f"feature {i + 1}" for i in range(len(D))], D * kept, color=[COLOURS[i % 7] for i in range(len(D))])
+    right.bar([f"feature {i + 1}" for i in range(len(D))], (D * kept).tolist(), color=[COLOURS[i % 7] for i in range(len(D))])
     for name, at in (("alone", 1), ("pair", 1 / 2), ("pentagon", 2 / 5)):
         right.axhline(at, color="0.6", lw=0.8, ls=":")
         right.text(len(D) - 0.45, at, name, va="bottom", fontsize=8, color="0.4")
@@ -97,7 +97,7 @@ def norms(W: Tensor, titles: Sequence[str], text: str):
     shades = ListedColormap([COLOURS[0], COLOURS[5], COLOURS[4], COLOURS[1]])
     for ax, length, share, title in zip(axes[0], size, others, titles, strict=True):
         level = np.digitize(share.numpy(), (0.1, 0.6, 1.2))
-        ax.barh(np.arange(1, len(length) + 1), length, color=[shades.colors[i] for i in level])
+        ax.barh(np.arange(1, len(length) + 1), length.tolist(), color=[shades.colors[i] for i in level])
         ax.set(title=title, xlim=(0, 1.4), xlabel="$|W_i|^2$")
     for i, name in enumerate(("under 0.1: alone", "0.1 to 0.6", "0.6 to 1.2: a pair", "more")):
         axes[0, -1].barh([0], [0], color=shades.colors[i], label=name)
