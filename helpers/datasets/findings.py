@@ -51,7 +51,7 @@ class Mention(NamedTuple):
 
 @dataclass(frozen=True)
 class Note:
-    """A generated note, 30 to 60 words, full stops counted."""
+    """A generated note, 30 to 60 words as `load` writes them by default, full stops counted."""
 
     words: tuple[str, ...]
     mentions: tuple[Mention, ...]      # in reading order, each finding at most once

@@ -12,8 +12,8 @@ from .core import close, exercise
 @exercise
 def uniform_weights(weights) -> str | None:
     """weights(content): (B, T) bool -> (B, T), 1/n on the n words of each text, 0 elsewhere."""
-    content = torch.tensor([[False, True, True, True, True, False], [False, True, True, False, False, False]])
-    right = torch.tensor([[0, 0.25, 0.25, 0.25, 0.25, 0], [0, 0.5, 0.5, 0, 0, 0]])
+    content = torch.tensor([[False, True, True, True, True, False], [False, True, True, True, False, False]])
+    right = torch.tensor([[0, 0.25, 0.25, 0.25, 0.25, 0], [0, 1 / 3, 1 / 3, 1 / 3, 0, 0]])
     yours = torch.as_tensor(weights(content.clone())).float()
     if yours.shape != right.shape:
         return f"one row a text is expected, shape (2, 6); yours has shape {tuple(yours.shape)}"
@@ -31,7 +31,7 @@ def uniform_weights(weights) -> str | None:
         return "a softmax over 0 and 1 still gives marks a weight: divide True and False by their sum instead"
     if close(yours.sum(-1), torch.ones(2)) and bool((yours[~content] > 0).any()):
         return "the rows sum to 1, but marks or padding have weight"
-    return f"for texts of 4 and 2 words the rows are {right.tolist()}, yours are {[[round(v, 3) for v in row] for row in yours.tolist()]}"
+    return f"for texts of 4 and 3 words the rows are 1/4 and 1/3 on the words and 0 elsewhere, yours are {[[round(v, 3) for v in row] for row in yours.tolist()]}"
 
 
 @exercise
