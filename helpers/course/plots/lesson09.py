@@ -55,8 +55,8 @@ def opened(words: list[str], acts: Tensor, features: Tensor):
         ax.imshow(values.clamp(max=float(values.quantile(0.995))).numpy(), aspect="auto", cmap="Greys", vmin=0)
         ax.set_yticks(range(len(words)), words if ax is left else [], fontsize=8, family="monospace")
         ax.set(xlabel=title, xticks=[])
-    caption(fig, "Above, the one-layer transformer; the dictionary reads where the blue box ends. Below, the same tokens as neurons (left: almost every "
-                 "row has many grey cells) and as features (right: a few a row).")
+    caption(fig, "Above, the one-layer transformer; the dictionary reads where the blue box ends. Below, the same tokens as neurons (left; a tenth "
+                 "of them) and as the features that fire (right, ordered by where each is strongest: a few a row, and each row has its own).")
     return fig
 
 
