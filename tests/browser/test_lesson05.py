@@ -25,7 +25,7 @@ def test_a_class_in_lesson_05(open_notebook, lab):
     book.wait_new_picture("playground(look", second)
     book.shot("lesson05-another-note", "playground(look")
 
-    book.run("choice_view(\"05.adversary\"", "05.may-explain")
+    book.run("choice_view(\"05.uniform\"", "choice_view(\"05.adversary\"", "05.may-explain")
     assert book.check_widgets() >= 2
     board = book.cell("05.may-explain")
     board.locator("textarea").first.fill("The second reader is the faithful one")
