@@ -14,7 +14,7 @@ VOTE, TOYS, SLIDERS, EXERCISE, FORK = "choice_view(", "toys = train_toys(", "pla
 def test_a_class_in_lesson_07(open_notebook, lab):
     """Only the cells that are used, as the whole lesson takes a minute."""
     book = open_notebook(LESSON)
-    book.run("from helpers.course import plots", VOTE, "importance = 0.9 **", TOYS, SLIDERS, EXERCISE, FORK, seconds=900)
+    book.run("from helpers.course import plots", VOTE, "importance = 0.9 **", TOYS, SLIDERS, EXERCISE, FORK, "07.toy", seconds=900)
     assert book.check_widgets() >= 3
     predict(book, lab)
     move_the_sliders(book)
