@@ -341,3 +341,9 @@ def test_no_view_shadows_what_ipywidgets_needs(tmp_path, shown):
 def test_the_tools_load_without_torch_and_without_matplotlib():
     code = "import sys, helpers.course.tools; print([m for m in ('torch', 'matplotlib', 'numpy') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_hiding_the_line_of_one_view_hides_no_other(tmp_path):
+    one, other = (rating_view(Rating(name, [], QUESTIONS, tmp_path), print) for name in "ab")
+    one.text.layout.display = "none"
+    assert other.text.layout.display != "none"

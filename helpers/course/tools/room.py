@@ -17,7 +17,7 @@ from ..rating import Rating
 from ..store import Store
 from .view import View
 
-WIDE = widgets.Layout(width="min(100%, 48em)")
+WIDE = "min(100%, 48em)"      # a width and no Layout: a shared Layout hides all its widgets when one is hidden
 
 
 def _button(text: str, on_click: Callable[[], None], tip: str = "") -> widgets.Button:
@@ -128,7 +128,7 @@ class RatingView(View):
         most = max(len(question.choices) for question in rating.questions)
         self.choices = [_button("", lambda place=place: self._act(self._choose, place)) for place in range(most)]
         self.key_box = widgets.Text(description="keys", placeholder="click here, then press digits; b back, s skip")
-        self.text = widgets.Text(placeholder="write, then Enter", continuous_update=False, layout=WIDE)
+        self.text = widgets.Text(placeholder="write, then Enter", continuous_update=False, layout=widgets.Layout(width=WIDE))
         self.begin = _button("Start", self.start)
         self.back = _button("Back", lambda: self._act(rating.back))
         self.skip = _button("Pass over", lambda: self._act(rating.skip))

@@ -26,7 +26,7 @@ class RuleView(View):
         self.neuron = widgets.Dropdown(options=[(p.title, key) for key, p in round.puzzles.items()], description="neuron", **line)
         self.kind = widgets.Dropdown(options=KINDS, value="suffix", description="rule", **line)
         self.text = widgets.Text(placeholder="write it, then Enter: several words or endings with blanks between them",
-                                 continuous_update=False, layout=WIDE)
+                                 continuous_update=False, layout=widgets.Layout(width=WIDE))
         self.score_it = _button("Score it", self._submit)
         self.yes, self.no = _button("It fits", lambda: self._judge(True)), _button("It does not", lambda: self._judge(False))
         self.panel = widgets.HBox([self.yes, self.no], layout=widgets.Layout(display="none"))
