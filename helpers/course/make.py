@@ -39,7 +39,7 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe("attention_imdb", "attention models on IMDb's reviews, additive and scaled dot",
            "helpers.attention.make:make", "helpers.attention.make:measure", 5, 1.0, ("04", "05")),
     Recipe("attention_tables", "seeds, uniform weights, adversaries and the MLP diagnostic on two data sets, as numbers",
-           "helpers.attention.tables:make", "helpers.attention.tables:measure", 6, 0.9, ("05",)),
+           "helpers.attention.tables:make", "helpers.attention.tables:measure", 4, 1.9, ("05",)),
     Recipe("diffusion", "a small diffusion model that draws digits of 16 pixels",
            "helpers.nets.diffusion:make", "helpers.nets.diffusion:measure", 4, 0.6, ("03",)),
     Recipe("roar", "remove and retrain: what digits networks still learn without each method's top pixels",
