@@ -37,8 +37,10 @@ class Excerpts:
         return f'<div style="background:#fff;color:#111;font-size:16px;line-height:1.5;padding:4px 8px">{title}{lines}</div>'
 
     def _line(self, e: Excerpt) -> str:
-        return "".join(self._piece(piece, value / self.largest, i == e.at and self.mark)
-                       for i, (piece, value) in enumerate(zip(e.pieces, e.values, strict=True)))
+        """In <code>, where Jupyter sets no $...$ as a formula: the dollars are tokens, and their shading has to stay."""
+        inside = "".join(self._piece(piece, value / self.largest, i == e.at and self.mark)
+                         for i, (piece, value) in enumerate(zip(e.pieces, e.values, strict=True)))
+        return f'<code style="font:inherit;color:inherit;background:none;padding:0;white-space:normal">{inside}</code>'
 
     @staticmethod
     def _piece(piece: str, share: float, framed: bool) -> str:
