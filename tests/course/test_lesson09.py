@@ -102,7 +102,7 @@ RESAMPLE = """    def resample(self, x):
 
 """
 RUNGS = [  # (what the text is changed from, to; the rung that says so while it is missing)
-    ([("lambda: float", "l1: float"), ("self.lambda = lambda", "self.l1 = l1"), ("self.lambda * ", "self.l1 * ")], "0 of 9", "`lambda` is a word"),
+    ([("lambda: float", "l1: float"), ("self.lambda = lambda", "self.l1 = l1"), ("self.lambda * ", "self.l1 * ")], "not answered yet: 0 of 9", "`lambda` is a word"),
     ([("        self.l1 = l1", "        super().__init__()\n        self.l1 = l1")], "1 of 9", "super().__init__()"),
     ([("nn.ReLU(self.W_e(x_hat))", "nn.functional.relu(self.W_e(x_hat))")], "2 of 9", "builds a layer"),
     ([("def loss(self, x, y)", "def loss(self, x)"), ("nn.MSELoss()(y, y_hat)", "nn.MSELoss()(y_hat, x)")], "3 of 9", "take y away"),

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .core import close, exercise
+from .core import UNANSWERED, close, exercise
 
 
 @exercise
@@ -75,7 +75,8 @@ def mend(source: str, acts: Tensor) -> str | None:
         except _Broken as broken:
             fault = str(broken)
         if fault:
-            return f"{number - 1} of {len(RUNGS)} mended · next, {rung.__name__.strip('_').replace('_', ' ')}: {fault}"
+            begun = "" if number > 1 else f"{UNANSWERED}: "
+            return f"{begun}{number - 1} of {len(RUNGS)} mended · next, {rung.__name__.strip('_').replace('_', ' ')}: {fault}"
     return None
 
 
