@@ -1,11 +1,13 @@
 """Maps of lesson 02: all crops together beside one at a time, relevance for many queries beside one pass a query."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from helpers.clip import maps, score
 from helpers.clip import model as clip
 from helpers.clip.relevance import relevance
@@ -45,4 +47,5 @@ def relevance_of(queries: int) -> Contest:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(2)
     sys.exit(bench.run(contests(), sys.argv[1:]))
