@@ -9,20 +9,7 @@ import pytest
 import torch
 
 from helpers.course.checks import lesson02 as check
-from helpers.course.checks.core import RIGHT, UNANSWERED
-
-CHECKS = [check.coverage, check.shrunk_mean, check.energy_in_box, check.relevance_step]
-
-
-@pytest.mark.parametrize("one", CHECKS)
-def test_stubs_are_not_answered_yet_and_a_crash_is_one_line(one):
-    def stub(*args):
-        ...
-
-    def broken(*args):
-        return args[0] / "text"
-    assert one.verdict(stub) == one.verdict(...) == UNANSWERED
-    assert "TypeError" in one.verdict(broken) and "\n" not in one.verdict(broken)
+from helpers.course.checks.core import RIGHT
 
 
 def counting(add=1, of=None, edge=0, order=(0, 1, 2, 3), rows_first=True):

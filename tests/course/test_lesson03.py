@@ -11,20 +11,7 @@ import torch
 from scipy.stats import spearmanr
 
 from helpers.course.checks import lesson03 as check
-from helpers.course.checks.core import RIGHT, UNANSWERED
-
-CHECKS = [check.rank_correlation, check.on_ink, check.area_under]
-
-
-@pytest.mark.parametrize("one", CHECKS)
-def test_stubs_are_not_answered_yet_and_a_crash_is_one_line(one):
-    def stub(*args):
-        ...
-
-    def broken(*args):
-        return args[0] / "text"
-    assert one.verdict(stub) == one.verdict(...) == UNANSWERED
-    assert "TypeError" in one.verdict(broken) and "\n" not in one.verdict(broken)
+from helpers.course.checks.core import RIGHT
 
 
 def spearman(a, b):

@@ -16,28 +16,13 @@ import pytest
 import torch
 
 from helpers.course.checks import lesson04 as check
-from helpers.course.checks.core import RIGHT, UNANSWERED
+from helpers.course.checks.core import RIGHT
 from helpers.course.plots import lesson04 as plots
 from helpers.course.tools import weigh_view
 from helpers.course.tools.weigh import shift
 
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "04_attention_is_not_explanation.ipynb"
 CHECKS = [check.additive_attention, check.permutation_test, check.jensen_shannon]
-
-
-@pytest.mark.parametrize("one", CHECKS)
-def test_stubs_are_not_answered_yet(one):
-    def stub(*args):
-        ...
-    assert one.verdict(stub) == one.verdict(...) == one.verdict(lambda *args: None) == UNANSWERED
-
-
-@pytest.mark.parametrize("one", CHECKS)
-def test_a_crash_is_one_line(one):
-    def broken(*args):
-        return args[0] / "text"
-    said = one.verdict(broken)
-    assert "TypeError" in said and "\n" not in said
 
 
 def scores(h, W1, v):

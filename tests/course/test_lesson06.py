@@ -11,25 +11,10 @@ import pytest
 import torch
 
 from helpers.course.checks import lesson06 as check
-from helpers.course.checks.core import RIGHT, UNANSWERED
+from helpers.course.checks.core import RIGHT
 
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "06_provably_useful_xai.ipynb"
 CHECKS = [check.zero_but_sensitive, check.shapley_two, check.sensitivity_specificity, check.lift]
-
-
-@pytest.mark.parametrize("one", CHECKS)
-def test_stubs_are_not_answered_yet(one):
-    def stub(*args):
-        ...
-    assert one.verdict(stub) == one.verdict(...) == one.verdict(lambda *args: None) == UNANSWERED
-
-
-@pytest.mark.parametrize("one", CHECKS)
-def test_a_crash_is_one_line(one):
-    def broken(*args):
-        return args[0] / "text"
-    said = one.verdict(broken)
-    assert "TypeError" in said and "\n" not in said
 
 
 @pytest.mark.parametrize(("f", "said"), [

@@ -11,7 +11,7 @@ import torch
 
 from helpers.course import store as store_module
 from helpers.course.checks import lesson08 as check
-from helpers.course.checks.core import RIGHT, UNANSWERED
+from helpers.course.checks.core import RIGHT
 from helpers.course.neuron_rating import ACTIVITY, PRACTICE, QUESTION, items, practice, result
 from helpers.course.rating import Rating
 from helpers.course.store import pool
@@ -25,21 +25,6 @@ CHECKS = [check.solu, check.without_denominator, check.eighty_percent, check.sha
 @pytest.fixture(autouse=True)
 def no_memory_of_other_tests():
     store_module._answer_file.cache_clear()
-
-
-@pytest.mark.parametrize("one", CHECKS)
-def test_stubs_are_not_answered_yet(one):
-    def stub(*args):
-        ...
-    assert one.verdict(stub) == one.verdict(...) == one.verdict(lambda *args: None) == UNANSWERED
-
-
-@pytest.mark.parametrize("one", CHECKS)
-def test_a_crash_is_one_line(one):
-    def broken(*args):
-        return args[0] / "text"
-    said = one.verdict(broken)
-    assert "TypeError" in said and "\n" not in said
 
 
 @pytest.mark.parametrize(("f", "said"), [
