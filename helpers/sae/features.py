@@ -30,7 +30,7 @@ def fire(units: Callable[[Tensor], Tensor] | None, model: OneLayerTransformer, c
 def summary(fired: scipy.sparse.csc_matrix, dictionary: Dictionary) -> dict:
     """L0, dead and ultra-low shares and the histogram of log10 densities of activations (T, M); cos(encoder row, decoder column)."""
     density = torch.from_numpy(fired.getnnz(axis=0) / fired.shape[0])
-    cosine = torch.cosine_similarity(dictionary.sae.W_e, dictionary.sae.W_d.T)
+    cosine = torch.cosine_similarity(dictionary.sae.W_e, dictionary.sae.W_d.T)[dictionary.sae.W_d.any(dim=0)]  # of those stored
     counts, edges = np.histogram(density[density > 0].log10().numpy(), bins=np.arange(-6.5, 0.26, 0.25))
     share = lambda mask: round(mask.float().mean().item(), 4)
     return {"L0": round(fired.nnz / fired.shape[0], 2), "dead": share(density == 0), "ultra_low": share(density < 1e-5),

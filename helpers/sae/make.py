@@ -32,8 +32,8 @@ FULL = {"tokens": 400_000_000, "batch": 8192, "learning_rate": 3e-4, "resample_a
 def dictionaries(*, scale: str, smoke: bool = False, out: Path) -> None:
     """Train one of SHIPPED, all its dictionaries in one pass, and store them at int8."""
     lm, settings = SHIPPED[out.name.removesuffix("-full")]
-    saes, inputs, training, minutes = _trained(out.name, lm, settings, Training(), scale, smoke)
-    tensors = {key: value for name, sae in saes.items() for key, value in pack(sae, name).items()}
+    saes, silent, inputs, training, minutes = _trained(out.name, lm, settings, Training(), scale, smoke)
+    tensors = {key: value for name, sae in saes.items() for key, value in pack(sae, name, silent[name]).items()}
     rows = _few(smoke)
     exact = {name: _ce(transformer.load(lm), rows, Dictionary(sae, inputs.scale).reconstruct) for name, sae in saes.items()}
     meta = {"model": lm, "scale": inputs.scale, "training": asdict(training), "minutes": minutes,
@@ -45,7 +45,7 @@ def dictionaries(*, scale: str, smoke: bool = False, out: Path) -> None:
 
 
 def _trained(name: str, lm: str, settings: dict[str, Settings], training: Training, scale: str, smoke: bool):
-    """(dictionaries by name, their inputs, the training used, minutes of processor time)."""
+    """(dictionaries by name, their silent features, their inputs, the training used, minutes of processor time)."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if scale == "full":
         training = replace(training, **FULL)
@@ -54,9 +54,10 @@ def _trained(name: str, lm: str, settings: dict[str, Settings], training: Traini
     inputs = Activations(transformer.load(lm).to(device), rows, bfloat16=training.bfloat16)
     saes = {key: SparseAutoencoder(s).to(device) for key, s in settings.items()}
     checkpoint = Checkpoint(f"{name}-smoke" if smoke else name)
-    seconds = train(list(saes.values()), inputs, training, checkpoint=checkpoint).seconds
+    trained = train(list(saes.values()), inputs, training, checkpoint=checkpoint)
     checkpoint.clear()
-    return {key: sae.cpu() for key, sae in saes.items()}, inputs, training, round(seconds / 60, 1)
+    silent = {key: mask.cpu() for key, mask in zip(saes, trained.silent)}
+    return {key: sae.cpu() for key, sae in saes.items()}, silent, inputs, training, round(trained.seconds / 60, 1)
 
 
 def _few(smoke: bool = False) -> torch.Tensor:
@@ -92,7 +93,8 @@ def _card(name: str, lm: str, settings: dict, training: Training, minutes: float
 Sparse autoencoders ({', '.join(f'{d}: {s.features} features, seed {s.seed}' for d, s in settings.items())}), λ = {first.l1:g} for activations at mean norm √{first.neurons}.
 Made by `python -m helpers make {name}` at scale {scale}: {training.steps * training.batch / 1e6:.1f} M activations in batches of {training.batch},
 learning rate {training.learning_rate:g}, {'bfloat16' if training.bfloat16 else 'float32'}, resampling at {training.resample_at} of the run; {minutes} minutes of one core's time,
-all dictionaries of this folder in one pass. Stored at int8 for each feature's row.
+all dictionaries of this folder in one pass. Stored at int8 for each feature's row; features that
+did not fire once in the last fifth of the run are not stored, and loading gives them zeros.
 
 On held-out text (losses on 62,000 tokens, firing on 500,000; "dead": never fires there; "ultra-low": on fewer than 1 in 100,000 tokens;
 "loss_replaced_float32": before rounding to int8):
@@ -108,7 +110,7 @@ On held-out text (losses on 62,000 tokens, firing on 500,000; "dead": never fire
 
 def trials(*, scale: str, smoke: bool = False, out: Path) -> None:
     """The λ sweep and the dictionaries with an ingredient taken away: all in one pass, only their numbers stored."""
-    saes, inputs, training, minutes = _trained(out.name, "lm_relu", TRIALS, TRIAL_TRAINING, scale, smoke)
+    saes, _, inputs, training, minutes = _trained(out.name, "lm_relu", TRIALS, TRIAL_TRAINING, scale, smoke)
     model, rows = transformer.load("lm_relu"), _few(smoke)
     intact, ablated = _ce(model, rows, None), _ce(model, rows, ablate)
     table = {}
@@ -156,16 +158,18 @@ def index(*, scale: str, smoke: bool = False, out: Path) -> None:
     rows, domains = corpus.stream("heldout").contexts()
     sets = [name for name in ("a0", "a1", "b1", "a2") if there(FOLDERS[name])] + [
         name for name in ("lm_relu", "lm_relu_b", "lm_gelu", "lm_solu", "lm_solu_ln", "lm_gelu_ln") if there(name)]
-    tensors, used = {}, {}
+    tensors, used, units_of = {}, {}, {}
     for name in sets[:1] if smoke else sets:
         pick = torch.arange(0, len(rows), 400 if smoke else 2 if name in FOLDERS else 4)
         units, model = _units(name)
         places = (pick[:, None] * corpus.CONTEXT + torch.arange(corpus.CONTEXT)).flatten()
         found = examples(fire(units, model, rows[pick]), rows[pick], domains[pick], places)
-        tensors |= {f"{name}.{field}": value.half() if value.is_floating_point() and field not in ("density", "maximum") else value
+        fires = (found.density > 0).nonzero().flatten()
+        tensors[f"{name}.rows"] = fires.to(torch.int16)
+        tensors |= {f"{name}.{field}": (value.half() if value.is_floating_point() and field not in ("density", "maximum") else value)[fires]
                     for field, value in found._asdict().items()}
-        used[name] = len(places)
-    save_artifact(out.name, tensors, version=VERSION, root=out.parent, meta={"tokens": used})
+        used[name], units_of[name] = len(places), len(found.density)
+    save_artifact(out.name, tensors, version=VERSION, root=out.parent, meta={"tokens": used, "units": units_of})
     write_card(out.name, f"""# Where features and neurons fire
 For each unit of {', '.join(used)}: places in the held-out stream (`corpus.stream("heldout")`, which every machine makes anew; no text is
 stored) of its twenty strongest firings and of up to three firings in each of twelve equal intervals up to its maximum; its density; and for each kind
@@ -181,11 +185,11 @@ def measure_index(*, out: Path) -> dict:
     tensors, meta = load_artifact(out.name, version=VERSION, root=out.parent)
     numbers = {}
     for name in meta["tokens"]:
-        found = Examples(*(tensors[f"{name}.{field}"].float() for field in Examples._fields))
+        found = Examples(*(tensors[f"{name}.{field}"].float() for field in Examples._fields))  # units that fire at all
         numbers[name] = {}
         for i, proxy in enumerate(PROXIES):
             best = int(found.correlation[:, i].argmax())
-            numbers[name][proxy] = {"unit": best} | {field: round(getattr(found, field)[best, i].item(), 3) for field in
+            numbers[name][proxy] = {"unit": int(tensors[f"{name}.rows"][best])} | {field: round(getattr(found, field)[best, i].item(), 3) for field in
                                                      ("correlation", "specificity", "specificity_top", "sensitivity")}
     return numbers
 

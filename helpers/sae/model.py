@@ -20,7 +20,7 @@ class Settings:
 
     neurons: int = 512
     features: int = 4096  # ② overcomplete: more features than neurons; 512 takes it away
-    l1: float = 7e-3  # ③ λ, for activations rescaled to mean norm √N; 0 takes it away
+    l1: float = 5e-3  # ③ λ, for activations rescaled to mean norm √N; 0 takes it away
     input_bias: bool = True  # ④ the bias that is taken off before, and put back after
     unit_norm: bool = True  # decoder columns of length 1: without it the L1 penalty can be cheated
     resample: bool = True  # features that never fire get a new start

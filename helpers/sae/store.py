@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..course.runtime import CourseError, load_artifact
@@ -32,7 +33,16 @@ def load_examples(name: str) -> Examples:
     tensors, meta = load_artifact("sae_index", version=VERSION)
     if name not in meta["tokens"]:
         raise CourseError(f"No examples for {name!r}: choose one of {', '.join(meta['tokens'])}.")
-    return Examples(*(value.float() if (value := tensors[f"{name}.{field}"]).is_floating_point() else value.long() for field in Examples._fields))
+    if f"{name}.rows" not in tensors:  # TRANSITION
+        return Examples(*(value.float() if (value := tensors[f"{name}.{field}"]).is_floating_point() else value.long() for field in Examples._fields))
+    rows, units = tensors[f"{name}.rows"].long(), meta["units"][name]
+    return Examples(*(_spread(tensors[f"{name}.{field}"], rows, units, -1 if field in ("top", "uniform") else 0) for field in Examples._fields))
+
+
+def _spread(values: Tensor, rows: Tensor, units: int, nothing: int) -> Tensor:
+    """The stored rows (K, …) at their places among all units (M, …), as float32 or int64; `nothing` for units that never fire."""
+    values = values.float() if values.is_floating_point() else values.long()
+    return torch.full((units, *values.shape[1:]), nothing, dtype=values.dtype).index_copy(0, rows, values)
 
 
 def load_tables() -> dict[str, Tensor]:
@@ -45,21 +55,27 @@ def load_trials() -> dict[str, dict]:
     return load_artifact("sae_trials", version=VERSION)[1]["rows"]
 
 
-def pack(sae: SparseAutoencoder, name: str) -> dict[str, Tensor]:
-    """Encoder rows and decoder columns as int8 with one float32 scale each, biases as float32, keys NAME.…"""
-    tensors = {f"{name}.b_e": sae.b_e, f"{name}.b_d": sae.b_d}
-    for key, rows in (("W_e", sae.W_e), ("W_d", sae.W_d.T)):  # (M, N): a row for each feature
-        step = rows.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
-        tensors |= {f"{name}.{key}": (rows / step).round().to(torch.int8), f"{name}.{key}_step": step.flatten()}
+def pack(sae: SparseAutoencoder, name: str, silent: Tensor | None = None) -> dict[str, Tensor]:
+    """Encoder rows and decoder columns as int8 with one float32 scale each, biases as float32, keys NAME.…
+
+    Features marked in `silent` (M,) have died in training; they are left out, and `unpack` gives them zeros.
+    """
+    rows = torch.arange(sae.settings.features) if silent is None else (~silent).nonzero().flatten()
+    tensors = {f"{name}.rows": rows.to(torch.int16), f"{name}.b_e": sae.b_e[rows], f"{name}.b_d": sae.b_d}
+    for key, matrix in (("W_e", sae.W_e[rows]), ("W_d", sae.W_d.T[rows])):  # (alive, N): a row for each feature
+        step = matrix.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
+        tensors |= {f"{name}.{key}": (matrix / step).round().to(torch.int8), f"{name}.{key}_step": step.flatten()}
     return {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
 
 
 def unpack(tensors: dict[str, Tensor], meta: dict, name: str) -> Dictionary:
     """The inverse of `pack`; meta holds the settings and the scale of the activations."""
-    sae = SparseAutoencoder(Settings(**meta["dictionaries"][name]["settings"]))
-    rows = {key: tensors[f"{name}.{key}"].float() * tensors[f"{name}.{key}_step"][:, None] for key in ("W_e", "W_d")}
-    sae.load_state_dict({"W_e": rows["W_e"], "W_d": rows["W_d"].T, "b_e": tensors[f"{name}.b_e"], "b_d": tensors[f"{name}.b_d"]})
-    sae.normalise()
+    sae = SparseAutoencoder(Settings(**meta["dictionaries"][name]["settings"])).requires_grad_(False)
+    rows = tensors[f"{name}.rows"].long() if f"{name}.rows" in tensors else torch.arange(sae.settings.features)  # TRANSITION
+    stored = {key: tensors[f"{name}.{key}"].float() * tensors[f"{name}.{key}_step"][:, None] for key in ("W_e", "W_d")}
+    sae.W_e.zero_()[rows], sae.b_e.zero_()[rows] = stored["W_e"], tensors[f"{name}.b_e"]
+    sae.W_d.zero_()[:, rows] = F.normalize(stored["W_d"], dim=-1).T
+    sae.b_d.copy_(tensors[f"{name}.b_d"])
     return Dictionary(sae, meta["scale"])
 
 

@@ -21,7 +21,7 @@ class Training:
     tokens: int = 4_000_000
     batch: int = 1024  # small, for the sake of more steps
     learning_rate: float = 1e-3  # constant, then down to 0 over the last fifth of the run
-    resample_at: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4)  # shares of the run; the paper's .025, .05, … are too early in a short one
+    resample_at: tuple[float, ...] = (0.1, 0.25, 0.4, 0.55, 0.7)  # shares of the run; the paper's .025, .05, … are too early in a short one
     silent_for: float = 0.05  # share of the run after which a feature counts as dead
     bfloat16: bool = False  # faster where the processor has it
 
@@ -38,6 +38,7 @@ class Trained(NamedTuple):
 
     history: list[list[tuple[float, float]]]  # for each dictionary (mse, L0) of every 20th step
     seconds: float  # processor time
+    silent: list[Tensor]  # for each dictionary (M,): features that did not fire once in the last fifth of the run
 
 
 def train(saes: Sequence[SparseAutoencoder], inputs: Activations, training: Training, *,
@@ -87,7 +88,7 @@ def train(saes: Sequence[SparseAutoencoder], inputs: Activations, training: Trai
             checkpoint.save({"saes": [sae.state_dict() for sae in saes], "optimiser": optimiser.state_dict(),
                              "fired": fired, "step": step + 1, "history": history,
                              "seconds": time.process_time() - clock})
-    return Trained(history, time.process_time() - clock)
+    return Trained(history, time.process_time() - clock, [last < 0.8 * training.steps for last in fired])
 
 
 def _losses(saes: Sequence[SparseAutoencoder], x: Tensor, bfloat16: bool) -> tuple[list[Loss], list[Tensor]]:

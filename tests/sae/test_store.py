@@ -29,6 +29,17 @@ def test_int8_round_trip(dictionary, tmp_path):
     torch.testing.assert_close(again.sae.W_d.norm(dim=0), torch.ones(80))
 
 
+def test_silent_features_are_left_out_and_never_fire_again(dictionary, tmp_path):
+    silent = torch.arange(80) % 3 == 0
+    tensors = pack(dictionary.sae, "x", silent)
+    assert len(tensors["x.W_e"]) == int((~silent).sum())
+    again = unpack(tensors, {"scale": 1.7, "dictionaries": {"x": {"settings": {"neurons": 32, "features": 80}}}}, "x")
+    acts = torch.randn(100, 32, generator=torch.Generator().manual_seed(2))
+    features = again.features(acts)
+    assert not features[:, silent].any() and again.directions[silent].norm() == 0
+    torch.testing.assert_close(features[:, ~silent], dictionary.features(acts)[:, ~silent], atol=0.05, rtol=0.05)
+
+
 @pytest.mark.parametrize("damage", ["missing", "cut off", "another byte", "another version"])
 def test_damage_is_noticed_and_names_the_command(dictionary, tmp_path, damage):
     folder = save_artifact("sae_a", pack(dictionary.sae, "a1"), version=2 if damage == "another version" else 1, meta={}, root=tmp_path)

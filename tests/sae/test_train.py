@@ -123,4 +123,4 @@ def test_inputs_explained_badly_are_drawn_more_often():
 
 
 def test_resampling_happens_in_proportion_to_the_run():
-    assert Training(tokens=1000 * 64, batch=64).resampling_steps() == [100, 200, 300, 400]
+    assert Training(tokens=1000 * 64, batch=64).resampling_steps() == [100, 250, 400, 550, 700]
