@@ -36,6 +36,34 @@ def edges(narrow: scipy.sparse.csc_matrix, wide: scipy.sparse.csc_matrix, *, thr
                                                                 similarity.astype(np.float32), covered.astype(np.float32))))
 
 
+def forest(graph: Edges, *, alive: Tensor) -> Edges:
+    """Each living child once, with the parent it resembles most, the most similar first; alive: (K,) bool.
+
+    A dictionary's dead features fire now and then beside anything, and would be everybody's children.
+    """
+    taken, keep = set(), []
+    for edge in graph.similarity.argsort(descending=True, stable=True).tolist():
+        child = int(graph.child[edge])
+        if alive[child] and child not in taken:
+            taken.add(child)
+            keep.append(edge)
+    return Edges(*(column[keep] for column in graph))
+
+
+def children_of(graph: Edges, parent: int) -> list[tuple[int, float, float]]:
+    """(child, similarity, covered) of one feature, the most similar first."""
+    mine = (graph.parent == parent).nonzero().flatten()
+    mine = mine[graph.similarity[mine].argsort(descending=True, stable=True)]
+    return list(zip(graph.child[mine].tolist(), graph.similarity[mine].tolist(), graph.covered[mine].tolist()))
+
+
+def covered_by(parent: scipy.sparse.csc_matrix, children: scipy.sparse.csc_matrix) -> float:
+    """The share of a parent's activation (T, 1) that falls on tokens where at least one of its children (T, C) fires."""
+    on = np.asarray(children.astype(bool).sum(axis=1)).ravel() > 0
+    strength = parent.toarray().ravel()
+    return float(strength[on].sum() / max(strength.sum(), 1e-9))
+
+
 def direction_map(directions: Tensor, *, seed: int = 0) -> Tensor:
     """Unit directions (M, N) → a plane (M, 2) by t-SNE on cosine distances: neighbours stay neighbours, distances mean little."""
     from sklearn.manifold import TSNE

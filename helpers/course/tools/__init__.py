@@ -5,8 +5,9 @@ its screen is stored in the notebook, so a reader without a kernel sees the star
 """
 
 from .explore import picture_input, playground
+from .features import feature_view
 from .room import board_view, choice_view, rating_view
 from .view import View
 from .weigh import weigh_view
 
-__all__ = ["View", "board_view", "choice_view", "picture_input", "playground", "rating_view", "weigh_view"]
+__all__ = ["View", "board_view", "choice_view", "feature_view", "picture_input", "playground", "rating_view", "weigh_view"]
