@@ -166,6 +166,12 @@ class Notebook:
             self._command("notebook:run-cell", seconds)
             assert not (failed := self.errors_of(number)), f"{self.name}, the cell with {text!r}: {failed}"
 
+    def start(self, text: str) -> None:
+        """Set a cell going and return at once, to watch what it draws; end with `wait_idle`."""
+        self.ran.add(number := self.find(text))
+        self.page.evaluate("""number => { const book = window.jupyterapp.shell.currentWidget.content;
+            book.activeCellIndex = number; book.deselectAll(); window.jupyterapp.commands.execute("notebook:run-cell") }""", number)
+
     def errors_of(self, number: int) -> list[str]:
         return [f"{output['ename']}: {output['evalue']}" for output in self.model()[number].get("outputs", [])
                 if output["output_type"] == "error"]
