@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from helpers.course import glossary, teaching
 from helpers.course.environment import ROOT, is_met, unmet, write
 from helpers.course.errors import CourseError
 from helpers.course.lessons import LESSONS
@@ -59,7 +60,7 @@ def colab_line(name: str) -> str:
 
 
 def stamp(notebook: dict, name: str) -> dict:
-    """Writes the set-up cell (tag `setup`) and the Colab line (first cell) into a notebook, in place; returns it.
+    """Writes the set-up cell (tag `setup`), the Colab line (first cell) and the glossary's links into a notebook, in place; returns it.
 
     Works on what nbformat reads and on plain JSON; a text stays one string or a list of lines, as it was.
     Raises CourseError where the notebook has no place for them.
@@ -76,6 +77,9 @@ def stamp(notebook: dict, name: str) -> dict:
         first, _, rest = title.partition("\n")
         title = f"{first}\n\n{COLAB_MARK}\n" + (f"\n{rest.lstrip()}" if rest.strip() else "")
     set_text(cells[0], re.sub(f"^.*{COLAB_MARK}.*$", lambda _: colab_line(name), title, flags=re.M).rstrip("\n"))
+    prose = [cell for cell in cells if cell["cell_type"] == "markdown"]
+    for cell, text in zip(prose, glossary.link_terms([text_of(cell) for cell in prose], name[:2]), strict=True):
+        set_text(cell, text)
     return notebook
 
 
@@ -156,6 +160,7 @@ def write_readme(root: Path = ROOT) -> None:
             if (text := text_of(cell)) != (linked := link_lessons(text)):
                 set_text(cell, linked)
         write(start, json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
+    teaching.write_teaching(root / "notebooks")
 
 
 def link_lessons(text: str) -> str:
