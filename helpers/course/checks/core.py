@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import linecache
+import textwrap
 import traceback
 import types
 from collections.abc import Callable
@@ -45,7 +46,7 @@ def exercise(check: Callable[..., str | None]) -> Callable[..., None]:
 
     @functools.wraps(check)
     def ask(*answers) -> None:
-        print(verdict(*answers))
+        print(textwrap.fill(verdict(*answers), 96))       # a notebook would break the line within a word
 
     ask.verdict = verdict
     return ask
