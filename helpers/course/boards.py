@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .errors import CourseError
-from .store import Record, Store, pool
+from .store import Pooled, Record, Store, pool
 
 ACTIVITY = "board"
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"}      # also where a backslash would not help
@@ -55,8 +55,16 @@ class Board:
     def answers(self) -> list[Answer]:
         """Everybody's answers, oldest first, without those taken back."""
         own = self.store.records()              # first: it also writes what was waiting
-        others = pool(self.store.folder, ACTIVITY).records if self.store.folder.is_dir() else []
-        return on_the_board({record.id: record for record in [*others, *own]}.values(), self.key)
+        return on_the_board({record.id: record for record in [*self._pooled().records, *own]}.values(), self.key)
+
+    @property
+    def left_out(self) -> str:
+        """What of the class folder could not be read, in a sentence; "" where everything counts."""
+        return self._pooled().left_out
+
+    def _pooled(self) -> Pooled:
+        there = self.store.folder.is_dir()
+        return pool(self.store.folder, ACTIVITY).only(_is_answer) if there else Pooled([], 0, [])
 
     def export(self) -> str:
         """Question and answers as Markdown. Whatever people typed is shown as they typed it, never as markup."""
@@ -64,6 +72,7 @@ class Board:
         for seat in self.seats or ("",):
             parts += [f"**{as_typed(seat)}**"] if seat else []
             parts += ["\n".join(f"- {as_typed(a.text)}" for a in answers if a.seat == seat) or "*no answer yet*"]
+        parts += [as_typed(self.left_out)] if self.left_out else []
         return "\n\n".join(parts) + "\n"
 
     def save(self) -> Path:
@@ -85,6 +94,11 @@ def on_the_board(records: Sequence[Record], key: str) -> list[Answer]:
     gone = {record.answer.get("takes back") for record in here if isinstance(record.answer, dict)}
     kept = [record for record in here if isinstance(record.answer, str) and record.id not in gone]
     return [Answer(r.answer, r.condition, r.time, r.person, r.id) for r in sorted(kept, key=lambda r: r.time)]
+
+
+def _is_answer(record: Record) -> bool:
+    """Whether a record is what a board stores: a text, or the taking back of one."""
+    return isinstance(record.answer, str) or (isinstance(record.answer, dict) and "takes back" in record.answer)
 
 
 def as_typed(text: str) -> str:

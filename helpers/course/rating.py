@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import CourseError
-from .store import Record, Store
+from .store import Pooled, Record, Store
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,24 @@ class Rating:
 
     def _next(self) -> int:
         return next((i for i, item in enumerate(self.items) if item.key not in self.given), len(self.items))
+
+
+def accepted(pooled: Pooled, questions: Sequence[Question]) -> Pooled:
+    """Everybody's ratings that answer these questions, and those passed over; whose do not is named in `skipped`."""
+    return pooled.only(lambda record: record.answer is None or _answers(record.answer, questions))
+
+
+def _answers(given: Any, questions: Sequence[Question]) -> bool:
+    """Whether an answer out of a file is what `Rating` would have stored (somebody else's file may hold anything)."""
+    if not isinstance(given, dict):
+        return False
+    so_far: dict[str, Any] = {}
+    for question in (q for q in questions if q.applies(so_far)):
+        value = given.get(question.key)
+        if not (type(value) is int and 0 <= value - question.first < len(question.choices) if question.choices else isinstance(value, str)):
+            return False
+        so_far[question.key] = value
+    return True
 
 
 def by_condition(records: Iterable[Record]) -> dict[str, list[Record]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,17 +41,30 @@ class Pooled(NamedTuple):
                  + (f"; {self.repeated} copies counted once" if self.repeated else "")]
         return "\n".join(lines + [f"left out: {sentence}" for sentence in self.skipped])
 
+    @property
+    def left_out(self) -> str:
+        """What does not count, as a sentence for a figure's caption or a board; "" where everything counts."""
+        return f"Left out: {'; '.join(self.skipped)}." if self.skipped else ""
+
+    def only(self, good: Callable[[Record], bool]) -> Pooled:
+        """Without the answers that are not what this activity stores; the people they carry are named in `skipped`."""
+        bad = Counter(record.person for record in self.records if not good(record))
+        kept = [record for record in self.records if good(record)]
+        named = [f"person {person}: {count} answer{'s' * (count > 1)} of another kind" for person, count in sorted(bad.items())]
+        return Pooled(kept, len({record.person for record in kept}), [*self.skipped, *named], self.repeated)
+
 
 def pool(folder_or_files: str | Path | Iterable[str | Path], activity: str) -> Pooled:
     """All answers to an activity from a folder (and the folders in it) or from a list of files.
 
     The same answer in two files counts once. Damaged lines, foreign files and files that cannot be opened are left
-    out and named in `skipped`. Raises CourseError where the folder does not exist.
+    out and named in `skipped`, unless a file is by its name another activity's. Raises CourseError where the folder
+    does not exist.
     """
     records, skipped, repeated = {}, [], 0
     for name, path in _candidates(folder_or_files):
         found, problem = read(path)
-        skipped += [f"{name}: {problem}"] if problem else []
+        skipped += [f"{name}: {problem}"] if problem and _named_for(path) in (activity, None) else []
         for record in found:
             if record.activity == activity:
                 repeated += record.id in records
@@ -104,6 +119,12 @@ def read(path: Path) -> tuple[list[Record], str]:
         return [], "no answer in it can be read" if bad else "empty"
     few = ", ".join(bad[:5]) + (" …" if len(bad) > 5 else "")
     return records, f"damaged line{'s' * (len(bad) > 1)} {few} left out" if bad else ""
+
+
+def _named_for(path: Path) -> str | None:
+    """The activity in a file's name, as the store names its files; None for a file that somebody renamed or copied."""
+    name = re.fullmatch(r"(.+)-[0-9a-f]{8}\.jsonl", path.name)
+    return name[1] if name and re.fullmatch(r"[a-z0-9-]+", name[1]) else None
 
 
 def _candidates(folder_or_files: str | Path | Iterable[str | Path]) -> list[tuple[str, Path]]:

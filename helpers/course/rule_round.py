@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .errors import CourseError
 from .rules import KINDS, LONGEST, Score, Words, fires, levels, score
-from .store import Record, Store, pool
+from .store import Pooled, Record, Store, pool
 
 
 class Puzzle(NamedTuple):
@@ -59,14 +59,21 @@ class RuleRound:
 
     def ranking(self, key: str) -> list[Ranked]:
         """Everybody's rules for a puzzle, each once: those that a program scored by F1, then those in free text by recall."""
-        own = self.store.records()
-        others = pool(self.store.folder, "rules").records if self.store.folder.is_dir() else []
-        found = {}
-        for record in [*others, *own]:
+        own, found = self.store.records(), {}
+        for record in [*self._pooled().records, *own]:
             if record.item == key and (ranked := _ranked(record, self.store.person)):
                 found[ranked.kind, ranked.rule] = ranked
         by_hand = lambda r: r.kind == "free text"
         return sorted(found.values(), key=lambda r: (by_hand(r), -(r.score.recall if by_hand(r) else r.score.f1), r.rule))
+
+    @property
+    def left_out(self) -> str:
+        """What of the class folder could not be read, in a sentence; "" where everything counts."""
+        return self._pooled().left_out
+
+    def _pooled(self) -> Pooled:
+        there = self.store.folder.is_dir()
+        return pool(self.store.folder, "rules").only(lambda record: _ranked(record, "") is not None) if there else Pooled([], 0, [])
 
 
 def _ranked(record: Record, person: str) -> Ranked | None:

@@ -51,7 +51,8 @@ class RuleView(View):
         display(puzzle.shown)
         if last or board:
             answer = f"<p>{html.escape(puzzle.answer)}</p>" if puzzle.answer and board else ""
-            display(Card((_told(last) if last else "") + answer + _board(board), "[the score and the board]"))
+            missing = f"<p><i>{html.escape(self.round.left_out)}</i></p>" if self.round.left_out else ""
+            display(Card((_told(last) if last else "") + answer + _board(board) + missing, "[the score and the board]"))
 
     def _submit(self) -> None:
         if self.kind.value == "free text" and self.text.value.strip():
