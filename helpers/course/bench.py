@@ -1,7 +1,8 @@
 """Speed beside the peers: ours and another library's function take turns in one run, after their outputs were compared.
 
 A file tests/benchmarks/bench_NAME.py has a function `contests()` that returns a list of `Contest`, and ends with
-`sys.exit(bench.run(contests(), sys.argv[1:]))`. `python -m helpers bench [NAME ...] [--json FILE]` runs them all.
+`sys.exit(bench.run(contests, sys.argv[1:]))`. `python -m helpers bench [NAME ...] [--json FILE]` runs them all. Peers that
+do not fit beside the course's packages are named in the file as PEERS; it then runs in an environment of its own.
 """
 
 from __future__ import annotations
@@ -11,15 +12,22 @@ import difflib
 import gc
 import json
 import math
+import os
 import platform
 import runpy
 import statistics
+import subprocess
 import sys
+import sysconfig
+import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterable
+import venv
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import psutil
 import torch
 
 from helpers.course.errors import CourseError
@@ -55,6 +63,8 @@ class Result:
     ratio_high: float
     ours_per_second: float          # items a second
     unit: str
+    ours_mb: float                  # memory that one call takes beside what was held before; on a CPU sampled
+    peer_mb: float
     difference: float               # of the results, as a share of the largest value
     tolerance: float
     apart: str
@@ -83,7 +93,8 @@ def race(contest: Contest, *, seconds: float = 5.0, least: int = 5) -> Result:
     low, middle, high = statistics.quantiles([p / o for o, p in zip(ours, peer, strict=True)], n=4)
     median = statistics.median(ours)
     return Result(contest.name, contest.peer_name, 1e3 * median, 1e3 * statistics.median(peer), middle, low, high,
-                  contest.items / median, contest.unit, difference, contest.tolerance, contest.apart, len(ours))
+                  contest.items / median, contest.unit, peak_mb(contest.ours), peak_mb(contest.peer),
+                  difference, contest.tolerance, contest.apart, len(ours))
 
 
 def clock(function: Callable) -> float:
@@ -93,6 +104,32 @@ def clock(function: Callable) -> float:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter() - start
+
+
+def peak_mb(function: Callable) -> float:
+    """Megabytes that one call takes beside what is held before it; on a CPU by looking at the process every millisecond."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        function()
+        return (torch.cuda.max_memory_allocated() - before) / 1e6
+    process, done, seen = psutil.Process(), threading.Event(), []
+
+    def watch():
+        while not done.is_set():
+            seen.append(process.memory_info().rss)
+            time.sleep(0.001)
+
+    watcher = threading.Thread(target=watch)
+    before = process.memory_info().rss
+    watcher.start()
+    try:
+        function()
+    finally:
+        done.set()
+        watcher.join()
+    return max(0, *seen, process.memory_info().rss) / 1e6 - before / 1e6
 
 
 def compare(contest: Contest) -> float:
@@ -121,12 +158,12 @@ def flat(result) -> torch.Tensor:
 # ---- table and JSON ----
 def table(results: Iterable[Result]) -> str:
     """A Markdown table, a line a contest."""
-    rows = ["| task | ours, ms | peer, ms | peer ÷ ours (quartiles) | ours a second | outputs differ by | peer |",
-            "|---|---|---|---|---|---|---|"]
+    rows = ["| task | ours, ms | peer, ms | peer ÷ ours (quartiles) | ours a second | MB: ours, peer | outputs differ by | peer |",
+            "|---|---|---|---|---|---|---|---|"]
     for r in results:
         differ = f"not compared: {r.apart}" if math.isnan(r.difference) else f"{r.difference:.1g} (≤ {r.tolerance:.1g})"
         rows.append(f"| {r.name} | {r.ours_ms:.3g} | {r.peer_ms:.3g} | {r.ratio:.2f} ({r.ratio_low:.2f} to {r.ratio_high:.2f}) "
-                    f"| {r.ours_per_second:.3g} {r.unit}s | {differ} | {r.peer} |")
+                    f"| {r.ours_per_second:.3g} {r.unit}s | {r.ours_mb:.0f}, {r.peer_mb:.0f} | {differ} | {r.peer} |")
     return "\n".join(rows)
 
 
@@ -137,18 +174,27 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
-def run(contests: Iterable[Contest], argv: list[str]) -> int:
+def run(contests: Callable[[], Iterable[Contest]], argv: list[str]) -> int:
     """What a benchmark file does when it is run by itself: `python tests/benchmarks/bench_NAME.py --json FILE`."""
-    return carry_out(contests, options().parse_args(argv))
+    choice = options().parse_args(argv)
+    path = Path(sys.argv[0])
+    if peers := getattr(sys.modules["__main__"], "PEERS", ()):
+        if not in_own_environment(path):
+            return subprocess.run([own_environment(path, peers), path, *argv]).returncode
+    torch.set_num_threads(2)
+    return carry_out(contests(), choice)
 
 
-def carry_out(contests: Iterable[Contest], choice: argparse.Namespace) -> int:
+def carry_out(contests: Iterable[Contest | Path], choice: argparse.Namespace) -> int:
     """Runs contests one after the other and prints the table; the JSON is stored after each, so that a failure costs one."""
     results, failed = [], False
     for contest in contests:
-        print(f"{contest.name} beside {contest.peer_name} ...", file=sys.stderr, flush=True)
         try:
-            results.append(race(contest, seconds=choice.seconds))
+            if isinstance(contest, Path):
+                results += elsewhere(contest, choice)
+            else:
+                print(f"{contest.name} beside {contest.peer_name} ...", file=sys.stderr, flush=True)
+                results.append(race(contest, seconds=choice.seconds))
         except CourseError as error:
             print(f"not timed: {error}", file=sys.stderr, flush=True)
             failed = True
@@ -156,6 +202,39 @@ def carry_out(contests: Iterable[Contest], choice: argparse.Namespace) -> int:
             store(results, choice.json)
     print(table(results))
     return int(failed)
+
+
+# ---- peers with packages that conflict with the course's ----
+def in_own_environment(path: Path) -> bool:
+    """Whether this Python is the one that `own_environment` made for a benchmark file."""
+    return Path(sys.prefix).resolve() == (ROOT / ".cache" / path.stem).resolve()
+
+
+def own_environment(path: Path, peers: Sequence[str]) -> Path:
+    """The Python of .cache/NAME, which is made at the first run; it sees the course's packages too, so that both use the same torch."""
+    home = ROOT / ".cache" / path.stem
+    python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if (home / "ready").exists():
+        return python
+    print(f"Installing {', '.join(peers)} into .cache/{path.stem}, once; this needs a network ...", file=sys.stderr, flush=True)
+    venv.create(home, with_pip=True, clear=True)
+    packages = subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], capture_output=True, text=True, check=True)
+    (Path(packages.stdout.strip()) / "course.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    if subprocess.run([python, "-m", "pip", "install", "--quiet", *peers]).returncode:
+        raise CourseError(f"{', '.join(peers)} could not be installed, so that {path.name} has nothing to run beside. Is there a network?")
+    (home / "ready").touch()
+    return python
+
+
+def elsewhere(path: Path, choice: argparse.Namespace) -> list[Result]:
+    """The results of a benchmark file that runs in its own environment."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "results.json"
+        subprocess.run([sys.executable, path, "--json", file, "--seconds", str(choice.seconds)], stdout=subprocess.DEVNULL)
+        if not file.exists():
+            raise CourseError(f"{path.name} ended without results; `python {path}` shows why.")
+        rows = json.loads(file.read_text(encoding="utf-8"))["results"]
+    return [Result(**{key: math.nan if value is None else value for key, value in row.items()}) for row in rows]
 
 
 def store(results: Iterable[Result], file: Path) -> None:
@@ -183,6 +262,7 @@ def main(argv: list[str]) -> int:
     return carry_out([contest for name in choice.name or there for contest in load(there[name])], choice)
 
 
-def load(path: Path) -> list[Contest]:
-    """The contests of one file."""
-    return runpy.run_path(str(path), run_name=path.stem)["contests"]()
+def load(path: Path) -> list[Contest | Path]:
+    """The contests of one file, or the file itself where it needs an environment of its own."""
+    found = runpy.run_path(str(path), run_name=path.stem)
+    return [path] if found.get("PEERS") else found["contests"]()

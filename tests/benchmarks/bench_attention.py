@@ -60,4 +60,4 @@ def one_restart(model: AttentionModel, batch: Batch, reference, own, epsilon: fl
 
 
 if __name__ == "__main__":
-    sys.exit(bench.run(contests(), sys.argv[1:]))
+    sys.exit(bench.run(contests, sys.argv[1:]))

@@ -129,4 +129,4 @@ def contests() -> list[bench.Contest]:
 
 if __name__ == "__main__":
     torch.set_num_threads(2)
-    sys.exit(bench.run(contests(), sys.argv[1:]))
+    sys.exit(bench.run(contests, sys.argv[1:]))

@@ -48,4 +48,4 @@ def relevance_of(queries: int) -> Contest:
 
 if __name__ == "__main__":
     torch.set_num_threads(2)
-    sys.exit(bench.run(contests(), sys.argv[1:]))
+    sys.exit(bench.run(contests, sys.argv[1:]))

@@ -90,4 +90,4 @@ if __name__ == "__main__":
         sys.exit(subprocess.run([make_environment(), __file__, *sys.argv[1:]]).returncode)
     os.environ["TQDM_DISABLE"] = "1"
     torch.set_num_threads(2)
-    sys.exit(bench.run(contests(), sys.argv[1:]))
+    sys.exit(bench.run(contests, sys.argv[1:]))

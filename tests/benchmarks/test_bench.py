@@ -33,7 +33,7 @@ def test_the_ratio_tells_the_slower_one():
 def test_both_take_turns_and_each_goes_first_every_other_round():
     calls = []
     race(contest(lambda: calls.append("o") or 1.0, lambda: calls.append("p") or 1.0), seconds=0, least=4)
-    assert "".join(calls) == "op" + "op" + "po" + "op" + "po"       # the comparison, then four rounds
+    assert "".join(calls) == "op" + "op" + "po" + "op" + "po" + "op"     # the comparison, four rounds, and memory
 
 
 def test_a_wrong_answer_has_no_speed():
@@ -59,7 +59,7 @@ def test_lists_of_tensors_and_numbers_are_compared():
 
 def test_table_and_json(tmp_path, capsys):
     file = tmp_path / "bench.json"
-    assert bench.run([contest(items=10, unit="image")], ["--json", str(file), "--seconds", "0"]) == 0
+    assert bench.run(lambda: [contest(items=10, unit="image")], ["--json", str(file), "--seconds", "0"]) == 0
     assert "| task |" in capsys.readouterr().out
     stored = json.loads(file.read_text(encoding="utf-8"))
     assert stored["results"][0]["unit"] == "image"
@@ -77,3 +77,23 @@ def test_the_command_finds_the_files(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.count("| sums |") == 2
     with pytest.raises(CourseError, match="did you mean 'sums'"):
         bench.main(["sum"])
+
+
+def test_memory_is_what_one_call_takes():
+    assert 150 < bench.peak_mb(lambda: torch.ones(50_000_000).sum()) < 400
+    assert bench.peak_mb(lambda: 1.0) < 50
+
+
+def test_a_file_with_peers_of_its_own_runs_in_their_environment(tmp_path, monkeypatch, capsys):
+    """The environment is stood for by this Python: what is tested is that the results come back."""
+    file = tmp_path / "bench_apart.py"
+    file.write_text(f"import sys\nsys.path.insert(0, {str(bench.ROOT)!r})\nfrom helpers.course import bench\nPEERS = ['peer']\n"
+                    "def contests():\n    return [bench.Contest('far', lambda: 1, lambda: 1, 'peer', 0.0)]\n"
+                    "if __name__ == '__main__':\n    bench.in_own_environment = lambda path: True\n"
+                    "    sys.exit(bench.run(contests, sys.argv[1:]))\n")
+    monkeypatch.setattr(bench, "FOLDER", tmp_path)
+    assert bench.main(["apart", "--seconds", "0"]) == 0
+    assert "| far |" in capsys.readouterr().out
+    file.write_text("PEERS = ['peer']\n")
+    assert bench.main(["apart", "--seconds", "0"]) == 1
+    assert "ended without results" in capsys.readouterr().err
