@@ -89,18 +89,19 @@ def toy(W: Tensor, D: Tensor, title: str):
 
 
 def norms(W: Tensor, titles: Sequence[str], text: str):
-    """A panel a model (I, m, n): a bar a feature, as long as |W_i|^2, darker the more others share its direction."""
+    """A panel a model (I, m, n): a bar a feature, as long as |W_i|^2, in a colour and a hatch for how much others share its direction."""
     fig, axes = canvas(1, len(W), height=3.6, sharey=True, squeeze=False)
     size = W.pow(2).sum(1)                                                            # (I, n)
     unit = W / W.norm(dim=1, keepdim=True).clamp_min(1e-9)
     others = ((unit.transpose(1, 2) @ W) ** 2).sum(-1) - size                         # (I, n), what the others add along it
-    shades = ListedColormap([COLOURS[0], COLOURS[5], COLOURS[4], COLOURS[1]])
+    looks = [{"color": COLOURS[i], "hatch": hatch, "edgecolor": "white"} for i, hatch in ((0, ""), (5, "///"), (4, "xxx"), (1, "|||"))]
     for ax, length, share, title in zip(axes[0], size, others, titles, strict=True):
         level = np.digitize(share.numpy(), (0.1, 0.6, 1.2))
-        ax.barh(np.arange(1, len(length) + 1), length.tolist(), color=[shades.colors[i] for i in level])
+        for feature, (long, look) in enumerate(zip(length.tolist(), level, strict=True), 1):
+            ax.barh(feature, long, **looks[look])
         ax.set(title=title, xlim=(0, 1.4), xlabel="$|W_i|^2$")
     for i, name in enumerate(("under 0.1: alone", "0.1 to 0.6", "0.6 to 1.2: a pair", "more")):
-        axes[0, -1].barh([0], [0], color=shades.colors[i], label=name)
+        axes[0, -1].barh([0], [0], label=name, **looks[i])
     axes[0, -1].legend(title="others in its direction", loc="upper left", bbox_to_anchor=(1, 1))
     axes[0, 0].set(ylabel="feature, the most important on top", ylim=(W.shape[-1] + 0.6, 0.4), yticks=[1, *range(5, W.shape[-1] + 1, 5)])
     caption(fig, text)
@@ -122,6 +123,9 @@ def plateaus(density: Tensor, D: Tensor, kept: Tensor, text: str):
     return fig
 
 
+PHASES = (("$1$", "feature 2 is ignored"), ("$2$", "feature 1 is ignored"), ("$\\pm$", "both, as opposites"))
+
+
 def phase(panels: dict[str, Tensor], density: Tensor, ratio: Tensor, text: str):
     """{title: outcomes (P, R)}: 0 the first feature only, 1 the second only, 2 both, over density (P,) and importance ratio (R,)."""
     fig, axes = canvas(1, len(panels), height=3.4, sharey=True, squeeze=False)
@@ -129,9 +133,12 @@ def phase(panels: dict[str, Tensor], density: Tensor, ratio: Tensor, text: str):
     for ax, (title, outcome) in zip(axes[0], panels.items(), strict=True):
         ax.pcolormesh(ratio, density, outcome.numpy(), cmap=colours, vmin=0, vmax=2, shading="nearest", edgecolors="white", linewidth=0.5)
         ax.set(xscale="log", yscale="log", title=title, xlabel="importance of feature 2, relative to 1")
+        for (row, column), kept in np.ndenumerate(outcome.numpy()):                 # the kept features' numbers: no region rests on colour
+            ax.plot(ratio[column].item(), density[row].item(), linestyle="none", marker=PHASES[kept][0], color="white",
+                    markersize=9 if kept == 2 else 5, markeredgewidth=0.2)
     axes[0, 0].set_ylabel("density 1 − S")
-    for i, name in enumerate(("feature 2 is ignored", "feature 1 is ignored", "both, as opposites")):
-        axes[0, -1].plot([], [], "s", color=colours.colors[i], label=name, markersize=8)
+    for i, (sign, name) in enumerate(PHASES):
+        axes[0, -1].plot([], [], linestyle="none", marker=sign, color=colours.colors[i], label=name, markersize=13 if i == 2 else 7)
     axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1))
     caption(fig, text)
     return fig
