@@ -1,20 +1,21 @@
 """Speed beside the peers: ours and another library's function take turns in one run, after their outputs were compared.
 
 A file tests/benchmarks/bench_NAME.py has a function `contests()` that returns a list of `Contest`, and ends with
-`sys.exit(bench.run(contests, sys.argv[1:]))`. `python -m helpers bench [NAME ...] [--json FILE]` runs them all. Peers that
-do not fit beside the course's packages are named in the file as PEERS; it then runs in an environment of its own.
+`sys.exit(bench.run(contests, sys.argv[1:]))`. `python -m helpers bench [NAME ...]` runs them all, each in a Python of its
+own. Peers that do not fit beside the course's packages are named in the file as PEERS: it then gets an environment too.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import difflib
 import gc
 import json
 import math
 import os
 import platform
-import runpy
+import re
 import statistics
 import subprocess
 import sys
@@ -25,6 +26,7 @@ import time
 import venv
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 
 import psutil
@@ -176,30 +178,29 @@ def options() -> argparse.ArgumentParser:
 
 def run(contests: Callable[[], Iterable[Contest]], argv: list[str]) -> int:
     """What a benchmark file does when it is run by itself: `python tests/benchmarks/bench_NAME.py --json FILE`."""
-    choice = options().parse_args(argv)
-    path = Path(sys.argv[0])
-    if peers := getattr(sys.modules["__main__"], "PEERS", ()):
-        if not in_own_environment(path):
+    choice, path = options().parse_args(argv), Path(sys.argv[0])
+    if (peers := getattr(sys.modules["__main__"], "PEERS", ())) and not in_own_environment(path):
+        try:
             return subprocess.run([own_environment(path, peers), path, *argv]).returncode
+        except CourseError as error:
+            print(error, file=sys.stderr)
+            return 1
     torch.set_num_threads(2)
     return carry_out(contests(), choice)
 
 
-def carry_out(contests: Iterable[Contest | Path], choice: argparse.Namespace) -> int:
+def carry_out(contests: Iterable[Contest], choice: argparse.Namespace) -> int:
     """Runs contests one after the other and prints the table; the JSON is stored after each, so that a failure costs one."""
     results, failed = [], False
     for contest in contests:
+        print(f"{contest.name} beside {contest.peer_name} ...", file=sys.stderr, flush=True)
         try:
-            if isinstance(contest, Path):
-                results += elsewhere(contest, choice)
-            else:
-                print(f"{contest.name} beside {contest.peer_name} ...", file=sys.stderr, flush=True)
-                results.append(race(contest, seconds=choice.seconds))
+            results.append(race(contest, seconds=choice.seconds))
         except CourseError as error:
             print(f"not timed: {error}", file=sys.stderr, flush=True)
             failed = True
         if choice.json:
-            store(results, choice.json)
+            store({"results": [asdict(result) for result in results]}, choice.json)
     print(table(results))
     return int(failed)
 
@@ -226,30 +227,25 @@ def own_environment(path: Path, peers: Sequence[str]) -> Path:
     return python
 
 
-def elsewhere(path: Path, choice: argparse.Namespace) -> list[Result]:
-    """The results of a benchmark file that runs in its own environment."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "results.json"
-        subprocess.run([sys.executable, path, "--json", file, "--seconds", str(choice.seconds)], stdout=subprocess.DEVNULL)
-        if not file.exists():
-            raise CourseError(f"{path.name} ended without results; `python {path}` shows why.")
-        rows = json.loads(file.read_text(encoding="utf-8"))["results"]
-    return [Result(**{key: math.nan if value is None else value for key, value in row.items()}) for row in rows]
-
-
-def store(results: Iterable[Result], file: Path) -> None:
-    """The results and what they were measured on, as JSON; a number that does not exist (nan, inf) is null."""
+# ---- storing, and the command ----
+def store(numbers: dict, file: Path) -> None:
+    """Numbers and what they were measured on, as JSON; a number that does not exist (nan, inf) is null."""
+    def plain(value):
+        if isinstance(value, dict):
+            return {key: plain(part) for key, part in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(part) for part in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    machine = {"processor": platform.machine(), "system": platform.system(), "python": platform.python_version(),
-               "torch": torch.__version__, "threads": torch.get_num_threads(), "gpu": gpu}
-    rows = [{key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in asdict(result).items()}
-            for result in results]
-    file.write_text(json.dumps({"machine": machine, "results": rows}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    machine = {"date": f"{date.today()}", "processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system(),
+               "python": platform.python_version(), "torch": torch.__version__, "threads": torch.get_num_threads(), "gpu": gpu}
+    file.write_text(json.dumps({"machine": machine} | plain(numbers), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def main(argv: list[str]) -> int:
     """The command `bench [NAME ...]`: all files of tests/benchmarks, or those named."""
     parser = options()
+    parser.add_argument("--results", type=Path, metavar="FILE", help="renew the sections of this Markdown file, such as tests/benchmarks/RESULTS.md")
     parser.add_argument("name", nargs="*", help="such as saliency for tests/benchmarks/bench_saliency.py")
     choice = parser.parse_args(argv)
     there = {path.stem.removeprefix("bench_"): path for path in sorted(FOLDER.glob("bench_*.py"))}
@@ -258,11 +254,33 @@ def main(argv: list[str]) -> int:
             near = difflib.get_close_matches(name, there, n=1, cutoff=0.4)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(there)}."
             raise CourseError(f"There is no benchmark {name!r}: {hint}")
-    torch.set_num_threads(2)
-    return carry_out([contest for name in choice.name or there for contest in load(there[name])], choice)
+    numbers, failed = {}, False
+    for name in choice.name or there:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "numbers.json"
+            done = subprocess.run([sys.executable, there[name], "--json", file, "--seconds", str(choice.seconds)], stdout=subprocess.PIPE, text=True,
+                                  encoding="utf-8", env=os.environ | {"PYTHONIOENCODING": "utf-8"})
+            print(done.stdout, flush=True)
+            failed |= done.returncode != 0
+            if not file.exists():
+                continue
+            numbers[name] = json.loads(file.read_text(encoding="utf-8"))
+        if choice.results:
+            renew(choice.results, name, f"{section(there[name], numbers[name]['machine'])}\n\n{done.stdout.strip()}")
+    if choice.json:
+        choice.json.write_text(json.dumps(numbers, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return int(failed)
 
 
-def load(path: Path) -> list[Contest | Path]:
-    """The contests of one file, or the file itself where it needs an environment of its own."""
-    found = runpy.run_path(str(path), run_name=path.stem)
-    return [path] if found.get("PEERS") else found["contests"]()
+def section(path: Path, machine: dict) -> str:
+    """What a file says that it compares, and the machine."""
+    gpu = machine["gpu"] or "no GPU (not measured there)"
+    return (f"{ast.get_docstring(ast.parse(path.read_text(encoding='utf-8')))}\n\n*{machine['date']} · {machine['system']} {machine['processor']}, "
+            f"{machine['cores']} cores, {machine['threads']} threads, {gpu} · Python {machine['python']}, torch {machine['torch']}*")
+
+
+def renew(file: Path, name: str, text: str) -> None:
+    """Put a section into a Markdown file, in place of the one that bears this name."""
+    intro, *parts = re.split(r"^## ", file.read_text(encoding="utf-8"), flags=re.MULTILINE) if file.exists() else ["# Benchmarks\n\n"]
+    sections = {part.split("\n", 1)[0].strip(): part.split("\n", 1)[1].strip() for part in parts} | {name: text}
+    file.write_text(intro + "\n\n".join(f"## {key}\n{sections[key]}" for key in sorted(sections)) + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import time
 
 import pytest
@@ -67,14 +68,30 @@ def test_table_and_json(tmp_path, capsys):
     assert stored["machine"]["torch"] == torch.__version__
 
 
-def test_the_command_finds_the_files(tmp_path, monkeypatch, capsys):
-    (tmp_path / "bench_sums.py").write_text(
-        "from helpers.course.bench import Contest\n"
-        "def contests():\n    return [Contest('sums', lambda: sum(range(9)), lambda: 36, 'thought', 0.0)]\n")
+FILE = f"""'''Adds up.'''
+import sys
+sys.path.insert(0, {str(bench.ROOT)!r})
+from helpers.course import bench
+def contests():
+    return [bench.Contest("sums", lambda: sum(range(9)), lambda: 36, "thought", 0.0)]
+if __name__ == "__main__":
+    sys.exit(bench.run(contests, sys.argv[1:]))
+"""
+
+
+def test_the_command_finds_the_files_and_renews_their_sections(tmp_path, monkeypatch, capsys):
+    (tmp_path / "bench_sums.py").write_text(FILE)
+    (tmp_path / "bench_wrong.py").write_text(FILE.replace("lambda: 36", "lambda: 37"))
     monkeypatch.setattr(bench, "FOLDER", tmp_path)
-    assert bench.main(["sums", "--seconds", "0"]) == 0
-    assert bench.main(["--seconds", "0"]) == 0
-    assert capsys.readouterr().out.count("| sums |") == 2
+    results, numbers = tmp_path / "RESULTS.md", tmp_path / "numbers.json"
+    results.write_text("# Benchmarks\n\nAn introduction.\n\n## sums\nold\n\n## zebras\nkept\n")
+    assert bench.main(["sums", "--seconds", "0", "--results", str(results), "--json", str(numbers)]) == 0
+    assert "| sums |" in capsys.readouterr().out
+    text = results.read_text()
+    assert text.startswith("# Benchmarks\n\nAn introduction.\n\n## sums\nAdds up.") and "| sums |" in text and text.endswith("## zebras\nkept\n")
+    assert "old" not in text and "not measured" in text
+    assert json.loads(numbers.read_text())["sums"]["results"][0]["difference"] == 0
+    assert bench.main(["wrong", "--seconds", "0"]) == 1
     with pytest.raises(CourseError, match="did you mean 'sums'"):
         bench.main(["sum"])
 
@@ -84,16 +101,14 @@ def test_memory_is_what_one_call_takes():
     assert bench.peak_mb(lambda: 1.0) < 50
 
 
-def test_a_file_with_peers_of_its_own_runs_in_their_environment(tmp_path, monkeypatch, capsys):
-    """The environment is stood for by this Python: what is tested is that the results come back."""
-    file = tmp_path / "bench_apart.py"
-    file.write_text(f"import sys\nsys.path.insert(0, {str(bench.ROOT)!r})\nfrom helpers.course import bench\nPEERS = ['peer']\n"
-                    "def contests():\n    return [bench.Contest('far', lambda: 1, lambda: 1, 'peer', 0.0)]\n"
-                    "if __name__ == '__main__':\n    bench.in_own_environment = lambda path: True\n"
-                    "    sys.exit(bench.run(contests, sys.argv[1:]))\n")
+def test_a_file_with_peers_of_its_own_runs_in_their_environment(tmp_path, monkeypatch, capfd):
+    """Without a network it says so; where the environment is there, the file runs in it."""
+    (tmp_path / "bench_apart.py").write_text(FILE.replace("def contests", "PEERS = ['no-such-peer==9.9.9']\ndef contests"))
     monkeypatch.setattr(bench, "FOLDER", tmp_path)
-    assert bench.main(["apart", "--seconds", "0"]) == 0
-    assert "| far |" in capsys.readouterr().out
-    file.write_text("PEERS = ['peer']\n")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
     assert bench.main(["apart", "--seconds", "0"]) == 1
-    assert "ended without results" in capsys.readouterr().err
+    assert "no-such-peer==9.9.9 could not be installed" in capfd.readouterr().err
+    shutil.rmtree(bench.ROOT / ".cache" / "bench_apart")
+    (tmp_path / "bench_apart.py").write_text(FILE.replace("def contests", "PEERS = ['peer']\nbench.in_own_environment = lambda path: True\ndef contests"))
+    assert bench.main(["apart", "--seconds", "0"]) == 0
+    assert "| sums |" in capfd.readouterr().out
