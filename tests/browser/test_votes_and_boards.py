@@ -1,0 +1,75 @@
+"""The votes, boards and sliders that no lesson's own test touches, used by keyboard: Tab to them, Enter or arrow keys, and type."""
+
+from pathlib import Path
+
+import pytest
+
+from helpers.course.store import pool
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+# lesson: the cell of its imports, its votes with what the first choice is told, its cells of boards with their names
+ROOMS = {
+    "04": ("from helpers.attention import make", {"04.sandra": "You chose (a); it is (c).", "04.tau": "You chose (a); it is (c)."},
+           {"04.game": ["04.game", "04.importance", "04.adversary"]}),
+    "05": ("import ipywidgets as widgets", {"05.uniform": "You chose (a); it is (c).", "05.adversary": "You chose (a); it is (c)."},
+           {"05.may-explain": ["05.may-explain", "05.what-would", "05.one-of-many"]}),
+    "06": ("from helpers.recourse import (CASES", {"06.tent": "You chose (a); it is (c)."},
+           {"06.looking-for": ["06.looking-for", "06.requirements", "06.directions"]}),
+    "07": ("import ToySettings", {}, {"07.toy": ["07.toy"]}),
+    "08": ("from helpers.transformer import neurons", {"08.wide": "You chose (a); it is (c).", "08.denominator": "You chose (a); it is (b)."}, {}),
+}
+
+
+@pytest.mark.parametrize("number", ROOMS)
+def test_votes_and_boards_by_keyboard(open_notebook, lab, number):
+    start, votes, boards = ROOMS[number]
+    path, = NOTEBOOKS.glob(f"{number}_*.ipynb")
+    book = open_notebook(path)
+    book.run(start, *(f'choice_view("{key}"' for key in votes), *(f'Board("{key}"' for key in boards), seconds=600)
+    assert book.check_widgets() >= 1
+    for key, told in votes.items():
+        cell = f'choice_view("{key}"'
+        assert "You chose" not in book.output(cell)
+        book.button(cell, "(a)").focus()
+        book.page.keyboard.press("Enter")
+        book.wait_for(cell, told)
+    for first, keys in boards.items():
+        cell = f'Board("{first}"'
+        for place, key in enumerate(keys):
+            book.cell(cell).locator("textarea").nth(place).focus()
+            book.page.keyboard.type(f"By keyboard, on {key}.")
+            book.page.keyboard.press("Tab")                        # on to the button
+            book.page.keyboard.press("Enter")
+            book.wait_for(cell, f"By keyboard, on {key}.")
+        book.shot(f"lesson{number}-boards", cell)
+    kept = {r.item: r.answer for activity in ("board", "prediction") for r in pool(lab.folder / "class", activity).records}
+    assert {key: kept.get(key) for key in votes} == dict.fromkeys(votes, 0)
+    assert {key: kept.get(key) for keys in boards.values() for key in keys} == {
+        key: f"By keyboard, on {key}." for keys in boards.values() for key in keys}
+    assert not book.errors()
+
+
+def test_the_slider_of_lesson_09(open_notebook):
+    book, cell = open_notebook(NOTEBOOKS / "09_monosemanticity.ipynb"), "tools.playground(lambda common"
+    book.run("from dataclasses import replace", "def loss_of_one_neuron(p", cell)
+    first = book.picture(cell)
+    book.press_slider(cell, times=3)
+    book.wait_new_picture(cell, first)
+    book.shot("lesson09-slider", cell)
+
+
+def test_a_sentence_of_ones_own_in_lesson_06(open_notebook):
+    book, cell = open_notebook(NOTEBOOKS / "06_provably_useful_xai.ipynb"), "playground(lambda text: one_review"
+    book.run("from helpers.recourse import (CASES", "from helpers.datasets import reviews", "class Reader(nn.Module)", cell, seconds=600)
+    first = book.picture(cell)
+    line = book.cell(cell).locator("input[type=text]").first
+    line.fill("dull and endless, with one wonderful song")
+    line.press("Enter")
+    second = book.wait_new_picture(cell, first)
+    line.fill("dull")
+    line.press("Enter")
+    book.wait_for(cell, "Type at least two words.")
+    line.fill("wonderful and funny")
+    line.press("Enter")
+    assert book.wait_new_picture(cell, second)
+    book.shot("lesson06-own-sentence", cell)
