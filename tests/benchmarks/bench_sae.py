@@ -1,15 +1,14 @@
-"""Training a dictionary (512 → 4,096, batch 4,096) beside the `dictionary-learning` package: activations a second, in turns.
+"""Training dictionaries on lm_relu's activations beside dictionary-learning and sae-lens: 512 → 4,096, batches of 1,024.
 
-The peer lives in an environment of its own (.cache/bench-sae), which this script makes at the first run; it sees the
-course's packages, so that both use the same torch. The losses differ (theirs takes norms where ours takes squares), so that the
-comparison of outputs is of reconstructions by the same weights; the work of a step is the same: forward, backward,
-gradient projection, Adam, columns back to length 1.
+Everybody minimises the same objective (the peers write it as a sum over neurons, so that their λ is 512 times ours), from the same
+weights, on the same twenty batches, with Adam at the same learning rate, falling over the last fifth, and unit decoder columns where the peer has them
+(dictionary-learning; sae-lens weighs the penalty with the columns' lengths). "Outputs differ by" is the objective on other activations after
+these equal tokens. Several at once: 512 + 4,096 + 4,096 features in one pass of ours, one after the other in the peer's. Not compared: reading
+activations from the transformer, resampling. On a GPU our own 16,384 features stand beside the measured peak of a matrix product.
 """
 
-import os
-import subprocess
 import sys
-import venv
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,77 +16,120 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 from helpers.course import bench
-from helpers.sae.model import Settings, SparseAutoencoder
-from helpers.sae.train import Training, encode_together, train
+from helpers.datasets import corpus
+from helpers.sae.model import Settings, SparseAutoencoder, geometric_median
+from helpers.sae.train import Training, train
+from helpers.transformer import model as transformer
+from helpers.transformer.activations import Activations
 
-PEER, HOME = "dictionary-learning==0.1.0", ROOT / ".cache" / "bench-sae"
-NEURONS, FEATURES, BATCH, STEPS = 512, 4096, 4096, 3
-
-
-def in_own_environment() -> bool:
-    """True inside the peer's environment; otherwise makes it and runs this script there."""
-    return Path(sys.prefix).resolve() == HOME.resolve()
-
-
-def make_environment() -> Path:
-    python = HOME / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if not (HOME / "ready").exists():
-        venv.create(HOME, with_pip=True, clear=True)
-        packages = subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"],
-                                  capture_output=True, text=True, check=True).stdout.strip()
-        here = [path for path in sys.path if path.endswith("site-packages")]
-        (Path(packages) / "course.pth").write_text("\n".join(here) + "\n")
-        subprocess.run([python, "-m", "pip", "install", "--quiet", PEER], check=True)
-        (HOME / "ready").touch()
-    return python
+PEERS = ("dictionary-learning==0.1.0", "sae-lens==6.54.12")
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+BATCH, STEPS, LR = 1024, 20, 1e-3
+ONE, SEVERAL = (Settings(resample=False),), (Settings(features=512, resample=False), Settings(resample=False), Settings(seed=1, resample=False))
 
 
-class Same:
-    """The same batch again and again, in the interface of `Activations`: only the training is timed."""
+class Batches:
+    """The same real activations for everybody, in the interface of `Activations`."""
 
-    def __init__(self, x: torch.Tensor):
-        self.x = x
+    def __init__(self):
+        rows = corpus.stream("heldout").contexts()[0]
+        acts = Activations(transformer.load("lm_relu").to(DEVICE), rows[:1000])
+        *self.x, self.others = (acts.sample(BATCH, seed=seed).to(DEVICE) for seed in range(STEPS + 1))
 
     def batches(self, size: int, *, start: int = 0):
-        while True:
-            yield self.x
+        yield from self.x[start:]
 
-    def sample(self, size: int, *, seed: int):
-        return self.x
+
+def objective(sae: SparseAutoencoder, x: torch.Tensor) -> float:
+    with torch.no_grad():
+        return sae.loss(x, sae.encode(x)).total.item()
+
+
+def ours(data: Batches, settings, bfloat16: bool) -> list[float]:
+    saes = [SparseAutoencoder(s).to(DEVICE) for s in settings]
+    train(saes, data, Training(tokens=STEPS * BATCH, batch=BATCH, learning_rate=LR, bfloat16=bfloat16, resample_at=()))
+    return [objective(sae, data.others) for sae in saes]
+
+
+def started(settings: Settings, data: Batches) -> SparseAutoencoder:
+    sae = SparseAutoencoder(settings).to(DEVICE)
+    sae.b_d.data = geometric_median(data.x[0])
+    return sae
+
+
+def dictionary_learning(data: Batches, settings, bfloat16: bool) -> list[float]:
+    from dictionary_learning.trainers.standard import StandardTrainer
+    losses = []
+    for s in settings:
+        sae = started(s, data)
+        trainer = StandardTrainer(steps=STEPS, activation_dim=s.neurons, dict_size=s.features, lr=LR, l1_penalty=s.l1 * s.neurons, warmup_steps=0,
+                                  sparsity_warmup_steps=None, decay_start=STEPS * 4 // 5, device=DEVICE, layer=0, lm_name="lm_relu")
+        theirs = {"bias": sae.b_d, "encoder.weight": sae.W_e, "encoder.bias": sae.b_e, "decoder.weight": sae.W_d}
+        trainer.ae.load_state_dict({key: value.detach() for key, value in theirs.items()})
+        for step, x in enumerate(data.x):
+            with torch.autocast(DEVICE, torch.bfloat16, enabled=bfloat16):  # anew each step: it keeps the weights it has rounded
+                trainer.update(step, x)
+        for key, value in theirs.items():
+            value.data = trainer.ae.state_dict()[key]
+        losses.append(objective(sae, data.others))
+    return losses
+
+
+def sae_lens(data: Batches, settings, bfloat16: bool) -> list[float]:
+    from sae_lens.config import SAETrainerConfig
+    from sae_lens.saes.standard_sae import StandardTrainingSAE, StandardTrainingSAEConfig
+    from sae_lens.training.sae_trainer import SAETrainer
+    losses = []
+    for s in settings:
+        sae = started(s, data)
+        theirs = StandardTrainingSAE(StandardTrainingSAEConfig(d_in=s.neurons, d_sae=s.features, l1_coefficient=s.l1 * s.neurons, device=DEVICE))
+        pairs = ((theirs.W_enc, sae.W_e.T), (theirs.W_dec, sae.W_d.T), (theirs.b_enc, sae.b_e), (theirs.b_dec, sae.b_d))
+        for parameter, value in pairs:
+            parameter.data = value.detach().clone().contiguous()
+        SAETrainer(SAETrainerConfig(total_training_samples=STEPS * BATCH, train_batch_size_samples=BATCH, lr=LR, lr_end=LR / 10, lr_decay_steps=STEPS // 5, device=DEVICE,
+                                    autocast=bfloat16), theirs, iter(data.x)).fit()
+        length = theirs.W_dec.detach().norm(dim=1)                       # their columns are free, and the penalty counts their length
+        sae.W_e.data, sae.b_e.data = theirs.W_enc.detach().T * length[:, None], theirs.b_enc.detach() * length
+        sae.W_d.data, sae.b_d.data = theirs.W_dec.detach().T / length, theirs.b_dec.detach()
+        losses.append(objective(sae, data.others))
+    return losses
+
+
+def share_of_peak() -> list[bench.Contest]:
+    """On a GPU: 16,384 features in bfloat16 beside as many multiplications in one bare matrix product."""
+    s, size = Settings(features=16384, resample=False), 16384
+    x = torch.relu(torch.randn(size, s.neurons, device=DEVICE))
+    a, b = (torch.randn(8192, 8192, device=DEVICE, dtype=torch.bfloat16) for _ in range(2))
+    products = round(5 * 2 * size * s.neurons * s.features * STEPS / (2 * 8192**3))  # forward 2, backward 3: nothing flows into x
+
+    class Same:
+        def batches(self, batch, *, start=0):
+            while True:
+                yield x
+
+    def step():
+        train([SparseAutoencoder(s).to(DEVICE)], Same(), Training(tokens=STEPS * size, batch=size, bfloat16=True, resample_at=()))
+        return 0.0
+
+    def bare():
+        for _ in range(products):
+            a @ b
+        return 0.0
+    return [bench.Contest("16,384 features, bfloat16, beside the bare products", step, bare, "torch.matmul", float("inf"),
+                          apart="the ratio is the share of the peak", items=STEPS * size, unit="activation")]
 
 
 def contests() -> list[bench.Contest]:
-    from dictionary_learning.dictionary import AutoEncoder
-    from dictionary_learning.trainers.standard import StandardTrainer
-    x = torch.relu(torch.randn(BATCH, NEURONS, generator=torch.Generator().manual_seed(0)))
-    ours = SparseAutoencoder(Settings(neurons=NEURONS, features=FEATURES, resample=False))
-    theirs = AutoEncoder(NEURONS, FEATURES)
-    theirs.load_state_dict({"bias": ours.b_d.detach(), "encoder.weight": ours.W_e.detach(), "encoder.bias": ours.b_e.detach(),
-                            "decoder.weight": ours.W_d.detach()}, strict=False)
-    found = [bench.Contest("reconstruction, 4,096 × 512", lambda: ours.decode(encode_together([ours], x)[0]).detach(),
-                           lambda: theirs(x).detach(), PEER, 1e-3, items=BATCH, unit="activation")]
-    for bfloat16 in (False, True):
-        trainer = StandardTrainer(activation_dim=NEURONS, dict_size=FEATURES, lr=1e-3, warmup_steps=1, device="cpu", layer=0, lm_name="none")
-
-        def steps(training=Training(tokens=STEPS * BATCH, batch=BATCH, bfloat16=bfloat16, resample_at=())):
-            train([SparseAutoencoder(Settings(neurons=NEURONS, features=FEATURES, resample=False))], Same(x), training)
-            return 0.0
-
-        def peer_steps(trainer=trainer, bfloat16=bfloat16):
-            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-                for step in range(1, STEPS + 1):
-                    trainer.update(step, x)
-            return 0.0
-
-        found.append(bench.Contest(f"{STEPS} training steps, {'bfloat16' if bfloat16 else 'float32'}", steps, peer_steps, PEER,
-                                   float("inf"), apart="other losses; ours includes making the dictionary and its start",
-                                   items=STEPS * BATCH, unit="activation"))
-    return found
+    data, found = Batches(), []
+    for label, settings in (("one dictionary", ONE), ("three at once", SEVERAL)):
+        for bfloat16 in (False, True):
+            for peer, name in ((dictionary_learning, PEERS[0]), (sae_lens, PEERS[1])):
+                found.append(bench.Contest(f"{label}, {'bfloat16' if bfloat16 else 'float32'}", partial(ours, data, settings, bfloat16),
+                                           partial(peer, data, settings, bfloat16), name, 0.05, items=STEPS * BATCH, unit="activation"))
+    return found + (share_of_peak() if DEVICE == "cuda" else [])
 
 
 if __name__ == "__main__":
-    if not in_own_environment():
-        sys.exit(subprocess.run([make_environment(), __file__, *sys.argv[1:]]).returncode)
+    import os
     os.environ["TQDM_DISABLE"] = "1"
-    torch.set_num_threads(2)
     sys.exit(bench.run(contests, sys.argv[1:]))
