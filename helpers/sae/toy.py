@@ -80,14 +80,25 @@ def found(sae: SparseAutoencoder, world: World, samples: int = 20_000) -> Found:
     return Found(acts, owner.where((acts > 0).float().mean(dim=0) > 1e-3, -1), best)
 
 
-def families(narrow: Found, wide: Found) -> list[tuple[int, list[int]]]:
-    """For each feature of the narrow dictionary with two children or more: its true feature, and its children's."""
+class Family(NamedTuple):
+    """A feature of a narrow dictionary with its children in a wide one, two or more."""
+
+    parent: int  # its true feature
+    children: list[int]  # theirs
+    closeness: float  # mean similarity of the parent and its children: all that is seen without the truth
+
+
+def families(narrow: Found, wide: Found) -> list[Family]:
+    """The splitting graph between two dictionaries, made from activations alone, with the truth written on it."""
     sparse = [scipy.sparse.csc_matrix(f.acts.numpy()) for f in (narrow, wide)]
     tree = forest(edges(*sparse), alive=wide.owner >= 0)
-    groups = [(int(narrow.owner[p]), wide.owner[tree.child[tree.parent == p].long()].tolist()) for p in tree.parent.unique().tolist()]
-    return [(parent, children) for parent, children in groups if len(children) > 1]
+    groups = []
+    for parent in tree.parent.unique().tolist():
+        mine = tree.parent == parent
+        groups.append(Family(int(narrow.owner[parent]), wide.owner[tree.child[mine].long()].tolist(), float(tree.similarity[mine].mean())))
+    return [group for group in groups if len(group.children) > 1]
 
 
-def share_split(groups: list[tuple[int, list[int]]]) -> float:
+def share_split(groups: list[Family]) -> float:
     """The share of families in which all children follow one and the same true feature: splitting, and no discovery."""
-    return sum(len(set(children)) == 1 for _, children in groups) / max(len(groups), 1)
+    return sum(len(set(group.children)) == 1 for group in groups) / max(len(groups), 1)

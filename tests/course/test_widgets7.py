@@ -104,7 +104,7 @@ def test_every_view_under_ipywidgets_7(page):
     """One kernel for all of them; each part stands alone."""
     assert page.ask("[__import__('ipywidgets').__version__, __import__('IPython').__version__]") == ["7.7.1", "7.34.0"]
     assert page.ask("[m for m in ('torch', 'skimage') if __import__('importlib.util').util.find_spec(m)]") == []
-    for part in (a_playground, a_board, a_prediction, a_rating, a_picture, a_text_to_weigh):
+    for part in (a_playground, a_board, a_prediction, a_rating, a_picture, a_text_to_weigh, a_feature_explorer, a_rule, a_round):
         part(page)
 
 
@@ -202,3 +202,108 @@ def a_text_to_weigh(page):
     assert page.ask("[b.description for b in view.buttons]") == ["a · 20 %", "good · 10 %", "film · 70 %"]
     page.click("view.undo")
     assert page.ask("view.value") == [0.5, 0.25, 0.25]
+
+
+def a_feature_explorer(page):
+    messages = page.run("""
+        from helpers.course.tools.features import feature_view
+        class Relative:
+            relation, where, closeness = "child", "a1", 0.5
+            def __init__(self, number): self.number = number
+        class Sheet:
+            def __init__(self, text): self.text, self.relatives = text, [Relative(3)]
+            def __repr__(self): return self.text
+        class Atlas:                               # the real one needs torch
+            sizes, kinds = {"a0": 2, "a1": 9}, ("code", "mathematics")
+            def called(self, where, number):
+                if not 0 <= number < self.sizes[where]: raise ValueError(f"There is no feature {number}.")
+                return f"A/{where[1:]}/{number}"
+            def name(self, where, number): return "‘x’ · code"
+            def best(self, where, kind): return len(kind) - 4
+            def page(self, where, number): return Sheet("page " + self.called(where, number))
+            def read(self, where, text): return [("x", [(7, 1.5)])]
+        view = feature_view(Atlas(), "a0", 1)
+        view""")
+    assert len(shown(messages, WIDGET)) == 1 and "page A/0/1" in shown(messages, "text/plain")
+    assert "page A/1/3" in shown(page.click("view.relatives[0]"), "text/plain")
+    assert page.ask("[view.value, view.dictionary.value, view.feature.value]") == [["a1", 3], "a1", 3]
+    page.change("view.feature", value=99)
+    assert page.ask("[view.sentence, view.feature.value]") == ["There is no feature 99.", 3]
+    page.change("view.text", value="x")
+    page.change("view.firing", index=1)
+    assert page.ask("view.value") == ["a1", 7]
+    page.change("view.kind", index=1)
+    page.click("view.back")
+    assert page.ask("[view.value, view.kind.value, view.back.disabled]") == [["a1", 7], "", False]
+
+
+NO_TORCH = """
+import sys, types                                  # what these views show needs torch; the views themselves do not
+torch = types.ModuleType("torch")
+torch.Tensor = type("Tensor", (), {})
+sys.modules["torch"] = torch
+"""
+
+
+def a_rule(page):
+    page.run(NO_TORCH)
+    messages = page.run("""
+        from types import SimpleNamespace
+        from helpers.course.errors import CourseError
+        from helpers.course.rule_round import Puzzle, Ranked
+        from helpers.course.rules import Score
+        from helpers.course.tools.rule import rule_view
+        class Round:                               # the real one scores with torch
+            puzzles = {key: Puzzle(key, f"neuron {key}", f"firings of {key}", None, None, "the answer") for key in ("1", "2")}
+            store, left_out, rules = SimpleNamespace(trouble=""), "Left out: a file.", []
+            def ranking(self, key): return self.rules
+            def submit(self, key, kind, rule, judged):
+                if rule == "(": raise CourseError("This is no regular expression.")
+                score = Score((9, 0, 0, 0, 4), (1, 0, 0, 0, 3))
+                self.rules.append(Ranked(kind, rule, score, True))
+                return score
+        view = rule_view(Round())
+        view""")
+    assert len(shown(messages, WIDGET)) == 1
+    assert "'firings of 1'" in shown(messages, "text/plain")
+    page.change("view.kind", index=3)
+    page.change("view.text", value="(")
+    assert page.ask("[view.sentence, len(view.value)]") == ["This is no regular expression.", 0]
+    page.change("view.kind", index=2)
+    page.change("view.text", value="ing")
+    assert page.ask("[[r.kind, r.rule, r.own] for r in view.value]") == [["suffix", "ing", True]]
+    page.run("told = view.round.rules[0].score")
+    assert page.ask("[told.recall, view.text.value]") == [0.75, ""]
+    (board,) = shown(page.change("view.neuron", index=1), "text/html")
+    for said in ("suffix: <code>ing</code>", "yours", "Left out: a file.", "the answer"):
+        assert said in board
+    page.click("view.score_it")
+    assert page.ask("len(view.value)") == 2 or page.ask("view.sentence")
+
+
+def a_round(page):
+    page.run(NO_TORCH)
+    messages = page.run("""
+        from helpers.course import experiment
+        some = tuple(experiment.Item(f"network-{n:02}", (0.5, 1.0, 0.2), 1.0, (0.3, -0.1, 0.2), n % 2 == 0, lambda step: step) for n in range(12))
+        experiment.items = lambda: some            # the real ones are random networks
+        view = experiment.round_view(experiment.Round())
+        view""")
+    assert len(shown(messages, WIDGET)) == 1
+    assert "three ways to look at them" in shown(messages, "text/markdown")[0]
+    started = page.click("view.begin")
+    assert shown(started, "image/png"), page.ask("view.sentence")
+    seen = set()
+    for _ in range(15):
+        item, condition = page.ask("view.round.step")
+        seen.add(condition)
+        if item == "helpful":
+            page.click("view.ratings[3]")
+            continue
+        if condition == "queries":
+            page.change("view.size", value=0.25)
+            assert shown(page.click("view.try_it"), "image/png")
+            assert page.ask("view.round.tried") == [[0.25, 0.25]]
+        page.click("view.up")
+    assert seen == {"prediction", "attribution", "queries"}
+    assert page.ask("[view.value, view.round.step, view.answers.layout.display]") == [15, None, "none"]

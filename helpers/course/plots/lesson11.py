@@ -35,7 +35,7 @@ def splitting(root: Node, levels: Sequence[str]):
         ax.text(x, -0.9, name, ha="center", fontweight="bold")
     _branch(ax, root, 0, 0)
     caption(fig, "One mathematics feature of the narrow dictionary and what became of it in the wider ones. A number on an edge, and the edge's width, is "
-                 "the similarity of the two features' activations; a name is made of the tokens on which a feature is strongest.")
+                 "the similarity of the two features' activations; the percentage is the share of its parent's activation that a child meets.")
     return fig
 
 
@@ -51,8 +51,8 @@ def _branch(ax, node: Node, depth: int, first: float) -> float:
         at += _leaves(child)
     mine = float(np.mean(rows)) if rows else first
     for child, row in zip(node.children, rows, strict=True):
-        ax.plot([depth + 0.2, depth + 0.78], [mine, row], color="0.6", linewidth=1 + 7 * max(child.closeness - 0.35, 0), zorder=0, solid_capstyle="butt")
-        ax.text(depth + 0.62, mine + (row - mine) * 0.72, f"{child.closeness:.2f}", fontsize=8, ha="center", va="center", bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})
+        ax.plot([depth, depth + 1], [mine, row], color="0.6", linewidth=1 + 7 * max(child.closeness - 0.35, 0), zorder=0, solid_capstyle="butt")
+        ax.text(depth + 0.6, mine + (row - mine) * 0.6, f"{child.closeness:.2f}", fontsize=8, ha="center", va="center", bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})
     ax.text(depth, mine, plain(node.label), fontsize=8.5, ha="center", va="center", bbox={"facecolor": "white", "edgecolor": COLOURS[depth % 7], "boxstyle": "round,pad=0.3"})
     return mine
 
@@ -86,7 +86,7 @@ def direction_map(narrow: Tensor, wide: Tensor, kinds: Sequence[str], names: lis
     ax.plot(narrow[:, 0], narrow[:, 1], "o", markerfacecolor="none", markeredgecolor="black", markersize=6.5, markeredgewidth=0.6, linestyle="none", label="A/0 (rings)")
     for x, y, name in names:
         ax.text(x, y, plain(name), fontsize=7.5, ha="center", va="center", bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "0.5", "linewidth": 0.5, "pad": 1.2})
-    ax.set(xticks=[], yticks=[])
+    ax.set_axis_off()
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1), markerscale=1.6)
     caption(fig, "Decoder directions of A/0 (rings) and A/1 (signs by kind of text), laid out by t-SNE: neighbours here were neighbours in 512 dimensions; "
                  "how far apart two groups lie, and how large they are, means nothing. Boxes: the commonest top tokens of the largest groups.")

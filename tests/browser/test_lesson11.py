@@ -1,0 +1,70 @@
+"""Lesson 11's explorer as a person uses it: a feature by keyboard, a walk to a child and back, a text, a mistake."""
+
+from pathlib import Path
+
+import pytest
+
+LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "11_feature_splitting.ipynb"
+EXPLORER = "tools.feature_view("
+
+
+@pytest.mark.skipif(not LESSON.exists(), reason="lesson 11 is not written yet")
+def test_the_explorer(open_notebook):
+    book = open_notebook(LESSON)
+    book.run("from helpers.course.atlas import Atlas", "tables = load_tables()", "root = int(ten[", EXPLORER, seconds=600)
+    assert book.check_widgets() == 1
+    title = start(book)
+    pick_by_keyboard(book, title)
+    walk_to_a_child_and_back(book)
+    type_a_text(book)
+    assert not book.errors()
+
+
+def page_title(book) -> str:
+    return book.cell(EXPLORER).locator(".jp-OutputArea-output b").filter(has_text="A/").first.inner_text()
+
+
+def start(book) -> str:
+    book.wait_for(EXPLORER, "Strongest firings")
+    book.shot("lesson11-start", EXPLORER)
+    return page_title(book)
+
+
+def pick_by_keyboard(book, title):
+    number = book.cell(EXPLORER).locator("input[type=number]")
+    number.focus()
+    book.page.keyboard.press("ArrowUp")
+    book.page.keyboard.press("Enter")
+    after = f"A/0/{int(title.split('/')[-1]) + 1}"
+    book.wait_for(EXPLORER, after)
+    number.fill("100000")
+    number.press("Enter")
+    book.wait_for(EXPLORER, "There is no feature 100000")
+    assert page_title(book) == after
+    assert number.input_value() == after.split("/")[-1]
+
+
+def walk_to_a_child_and_back(book):
+    before = page_title(book)
+    child = book.cell(EXPLORER).get_by_role("button", name="▼ child").first
+    goal = child.inner_text().split("child")[1].split("·")[0].strip()
+    child.focus()
+    book.page.keyboard.press("Enter")
+    book.page.wait_for_function("goal => [...document.querySelectorAll('.course-view .jp-OutputArea-output b')].some(b => b.innerText === goal)", arg=goal)
+    assert page_title(book) == goal
+    book.shot("lesson11-child", EXPLORER)
+    book.button(EXPLORER, "One step back").click()
+    book.page.wait_for_function("goal => [...document.querySelectorAll('.course-view .jp-OutputArea-output b')].some(b => b.innerText === goal)", arg=before)
+
+
+def type_a_text(book):
+    line = book.cell(EXPLORER).locator("input[type=text]")
+    line.fill("Let \\( x \\) be a prime number.")
+    line.press("Enter")
+    where = book.wait_for(EXPLORER, "prime")
+    offered = where.locator("select").last
+    book.page.wait_for_function("select => select.options.length > 5", arg=offered.element_handle())
+    offered.select_option(index=2)
+    goal = offered.locator("option").nth(2).inner_text().split(": ")[1].split(" at ")[0]
+    book.page.wait_for_function("goal => [...document.querySelectorAll('.course-view .jp-OutputArea-output b')].some(b => b.innerText === goal)", arg=goal)
+    book.shot("lesson11-text", EXPLORER)
