@@ -202,7 +202,7 @@ class RoundView(View):
         left = f" · {TRIES - len(self.round.tried)} tries left" if item and step[1] == "queries" else ""
         ask = f"<b>Turn A up by up to {REACH:g}: on average, does the output rise or fall?</b><br>" if item else ""
         self.progress.value = f"{ask}{self.value} of {len(self.round.plan)} answered{left}"
-        self.say(self.round.store.trouble)
+        self.say(self.sentence or self.round.store.trouble)
 
 
 def round_view(round: Round) -> RoundView:

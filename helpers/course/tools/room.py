@@ -52,7 +52,7 @@ class BoardView(View):
     def refresh(self) -> None:
         """Show the board as it is now, other people's files in the class folder included."""
         self.show(lambda: Markdown(self.board.export()))
-        self.say(self.board.store.trouble)
+        self.say(self.sentence or self.board.store.trouble)
 
     def _put(self) -> None:
         if self.attempt(self.board.answer, self.text.value, self.seat.value or None):

@@ -44,7 +44,7 @@ class RuleView(View):
         """Show the neuron's examples and the board."""
         self.judging, self.panel.layout.display = [], "none"
         self.show(lambda: self._draw(), strict=strict)
-        self.say(self.round.store.trouble)
+        self.say(self.sentence or self.round.store.trouble)
 
     def _draw(self, last: Score | None = None) -> None:
         puzzle, board = self.round.puzzles[self.neuron.value], self.value
@@ -69,7 +69,7 @@ class RuleView(View):
     def _tell(self, score: Score) -> None:
         self.text.value = ""
         self.show(lambda: self._draw(score))
-        self.say(self.round.store.trouble)
+        self.say(self.sentence or self.round.store.trouble)
 
     # ---- free text: the group says of a few words whether the description fits, without seeing how strongly the neuron fires
     def _start_judging(self) -> None:
