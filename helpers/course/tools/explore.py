@@ -22,7 +22,7 @@ class Playground(View):
         self.controls = {name: _control(name, spec, usual.get(name)) for name, spec in controls.items()}
         names = [control.description for control in self.controls.values()]
         for control in self.controls.values():  # as wide as the longest name, so that the sliders stand in line
-            control.style.description_width = f"{max(map(len, names)) * 0.6 + 0.5:.1f}em"
+            control.style.description_width = f"{max(map(len, names)) * 0.75 + 1:.1f}em"
         super().__init__("a figure with controls: " + ", ".join(names), *self.controls.values())
         start = time.perf_counter()
         self.redraw(strict=True)                # a mistake in the lesson's own drawing should not pass as a sentence
