@@ -29,7 +29,7 @@ def by_strength(shares: Mapping[str, Sequence[float]], counts: Mapping[str, Sequ
     right.set(xlabel="activation, share of the unit's maximum", ylabel="firings", yscale="log")
     left.legend(loc="lower right")
     caption(fig, f"Left: how many of a unit's firings lie in {kind}, from its weakest firings to its strongest. At the right end, where top examples are "
-                 "taken, the neuron looks as clean as the feature. Right: there are hardly any firings at that end; most are weak.")
+                 "taken, the neuron looks as clean as the feature. Right: most firings are weak; the end that top examples show is the rarest.")
     return fig
 
 
@@ -44,6 +44,7 @@ def rubric(scores: Mapping[str, np.ndarray], title: str, real: bool):
         ax.axvspan(RATHER + 0.5, MOST + 0.5, color="0.93", zorder=0)
         ax.set(title=name, xlabel="points of 14", xlim=(-0.7, MOST + 0.7))
     axes[0].set_ylabel("ratings")
+    axes[0].set_ylim(top=1.5 * axes[0].get_ylim()[1])
     axes[0].legend(loc="upper left", fontsize=8)
     caption(fig, f"Points for features and neurons: {title}. Dashed, the paper's medians, 12 and 0; shaded, more than 8 points, which is called rather "
                  f"interpretable.{'' if real else ' These bars are digits pressed at random and say nothing about features or neurons.'}")
@@ -61,7 +62,7 @@ def kinds(table: Mapping[str, Mapping[str, Mapping[str, tuple[float, float, floa
         ax.set(title=measure, xlim=(-0.04, 1.06))
         ax.set_yticks(range(len(rows)), list(rows))
     axes[0].invert_yaxis()
-    axes[-1].legend(loc="lower left", fontsize=8)
+    axes[-1].legend(loc="upper left", fontsize=8)
     caption(fig, "The feature and the neuron that follow each kind of text best, with 95 % intervals over contexts. Features keep to their kind of text "
                  "also when they fire weakly; neurons reach more of it, and most of what they fire on lies elsewhere.")
     return fig
