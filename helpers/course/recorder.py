@@ -7,6 +7,7 @@ import base64
 import hashlib
 import io
 import os
+import re
 import sys
 import tempfile
 import time
@@ -95,7 +96,10 @@ class Recorder(NotebookClient):
         """Widgets' traffic; nothing of it is stored."""
 
     def clear_output(self, outs, msg, cell_index) -> None:
-        """A widget redraws itself; the first drawing is what a reader without a kernel sees."""
+        """A widget redraws itself; the first drawing is what a reader without a kernel sees. A cell that clears its own
+        output, to draw a moving picture, keeps the last one."""
+        if re.search(r"(?<!\.)\bclear_output\(", self.nb.cells[cell_index].source):
+            super().clear_output(outs, msg, cell_index)
 
 
 class ThisPython(KernelSpecManager):

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from helpers import saliency
+from helpers.course.bench import peak_mb
 from helpers.course.runtime import CourseError
 from helpers.saliency import core, metrics
 from tests.saliency.conftest import make_net
@@ -270,3 +271,19 @@ def test_measures():
     m = metrics.magnitude(noise)[0].flatten()
     gini = (m[:, None] - m[None]).abs().mean() / (2 * m.mean())                 # its definition
     torch.testing.assert_close(metrics.concentration(noise)[0], gini)
+
+
+LIGHT = {"gradient": saliency.gradient, "scores": saliency.scores, "integrated_gradients": partial(saliency.integrated_gradients, steps=2),
+         "grad_cam": partial(saliency.grad_cam, layer="last"), "occlusion": partial(saliency.occlusion, window=16, stride=16),
+         "rise": partial(saliency.rise, masks=3, cells=4)}
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_memory_grows_by_no_more_than_eight_times_the_input(name):
+    """What goes through the network at once is bounded; for each further picture only copies of it and its map are kept."""
+    model = make_net("batch norm").float().eval()
+    many = torch.rand(800, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    target = torch.zeros(len(many), dtype=torch.long)
+    few = peak_mb(lambda: LIGHT[name](model, many[:100], target[:100]))
+    all_of_them = peak_mb(lambda: LIGHT[name](model, many, target))
+    assert all_of_them <= few + 8 * many.nbytes / 1e6 + 40           # 40: what the allocator rounds up
