@@ -40,10 +40,12 @@ RECIPES: tuple[Recipe, ...] = (
            "helpers.attention.make:make", "helpers.attention.make:measure", 5, 1.0, ("04", "05")),
     Recipe("attention_tables", "seeds, uniform weights, adversaries and the MLP diagnostic on two data sets, as numbers",
            "helpers.attention.tables:make", "helpers.attention.tables:measure", 4, 1.9, ("05",)),
+    Recipe("attention_imdb_tables", "the same on IMDb's reviews, as numbers",
+           "helpers.attention.tables:make", "helpers.attention.tables:measure", 12, 0.8, ("04", "05")),
     Recipe("diffusion", "a small diffusion model that draws digits of 16 pixels",
            "helpers.nets.diffusion:make", "helpers.nets.diffusion:measure", 4, 0.6, ("03",)),
     Recipe("roar", "remove and retrain: what digits networks still learn without each method's top pixels",
-           "helpers.saliency.roar:make", "helpers.saliency.roar:measure", 4, 0.1, ("03",)),
+           "helpers.saliency.roar:make", "helpers.saliency.roar:measure", 3, 0.1, ("03",)),
     Recipe("tokenizer", "byte-level BPE with 2,048 tokens for the language models",
            "helpers.transformer.make:tokenizer", "helpers.transformer.make:measure_tokenizer", 0.5, 0.1, ("07", "08", "09", "10", "11")),
     Recipe("lm_relu", "one-layer transformer with ReLU neurons: the model the dictionaries explain",
@@ -59,7 +61,7 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe("sae_b", "dictionary B/1 (4,096) on lm_relu_b", "helpers.sae.make:dictionaries", "helpers.sae.make:measure_dictionaries", 11, 4.3, ("10",)),
     Recipe("sae_a2", "dictionary A/2 (16,384) on lm_relu: hours without a GPU", "helpers.sae.make:dictionaries", "helpers.sae.make:measure_dictionaries", 60, 17, ("11",)),
     Recipe("sae_trials", "the λ sweep, and each ingredient taken away", "helpers.sae.make:trials", "helpers.sae.make:measure_trials", 10, 0.1, ("09",)),
-    Recipe("sae_index", "top and uniform examples and kinds of text, for features and neurons", "helpers.sae.make:index", "helpers.sae.make:measure_index", 5, 7, ("08", "10", "11")),
+    Recipe("sae_index", "top and uniform examples and kinds of text, for features and neurons", "helpers.sae.make:index", "helpers.sae.make:measure_index", 5, 6, ("09", "10", "11")),
     Recipe("sae_tables", "universality, splitting graph, map of directions", "helpers.sae.make:tables", "helpers.sae.make:measure_tables", 5, 0.2, ("10", "11")),
 )
 

@@ -86,8 +86,9 @@ def test_a_guide_that_points_at_the_deciding_word_helps_and_one_that_points_away
 
 
 def test_a_killed_recipe_goes_on_where_it_was(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "SETS", {"findings": "Notes"})
+    monkeypatch.setattr(tables, "STORED", {"attention_tables": ("findings",)})
     monkeypatch.setattr(tables, "SEEDS", (50,))
+    monkeypatch.setattr(tables, "ASKED", 3)
     monkeypatch.setattr(tables, "LAMBDAS", (1e-3,))
     monkeypatch.setattr(tables, "VARIANTS", {"no history, talk": {"history": (0, 0)}})
     monkeypatch.setattr(tables, "TEXTS", 12)
@@ -108,6 +109,7 @@ def test_a_killed_recipe_goes_on_where_it_was(tmp_path, monkeypatch):
     assert done.count(None) == 2                                      # the base model once, the uniform one once
     table = tables.load("findings", out=out)
     assert len(table.label) == 12 and {"base", "seed 50", "uniform", "adversary 0.001", "MLP own"} <= set(table.p)
+    assert {"base", "seed 50"} <= set(table.tau) and all(t.shape == (3, 3) and t.nan_to_num().abs().max() <= 1 for t in table.tau.values())
     assert torch.allclose(table.alpha["base"].sum(-1), torch.ones(12), atol=1e-5) and table.each["jsd"].max() <= math.log(2) + 1e-3
     assert set(tables.load_variants(out=out)) == {"no history, talk"}
     (next(out.glob("*.safetensors"))).write_bytes(b"cut off")
@@ -115,14 +117,26 @@ def test_a_killed_recipe_goes_on_where_it_was(tmp_path, monkeypatch):
         tables.load("findings", out=out)
 
 
+def test_the_taus_are_those_of_a_loop_over_texts():
+    model, data = build(3), texts(12)
+    found = tables.agreement(model, tables.Data(None, [], [], data))
+    one = M.collate(data[11:], [0])
+    measures = model(one)[1].detach(), faithfulness.gradient_importance(model, one), faithfulness.leave_one_out(model, one)
+    for row, (a, b) in zip(found[:, 11], ((0, 1), (0, 2), (1, 2)), strict=True):
+        assert row.item() == pytest.approx(faithfulness.kendall(measures[a], measures[b], one.content)[0][0], abs=1e-3)
+
+
 def test_the_stored_tables():
     for name in tables.SETS:
         table = tables.load(name)
-        assert set(table.p) == {"base", "uniform", *(f"seed {s}" for s in tables.SEEDS), *(f"adversary {lam:g}" for lam in tables.LAMBDAS),
-                                *(f"MLP {guide}" for guide in tables.GUIDES)}
+        assert {"base", "uniform", *(f"seed {s}" for s in tables.SEEDS[:4]), *(f"MLP {guide}" for guide in tables.GUIDES)} <= set(table.p)
+        assert {f"adversary {lam:g}" for lam in tables.FEWER.get(name, (0, tables.LAMBDAS))[1]} <= set(table.p) & set(table.alpha)
         for alpha in table.alpha.values():
             assert torch.allclose(alpha.sum(-1), torch.ones(len(alpha)), atol=1e-5) and (alpha[:, 0] == 0).all()
+            assert len(alpha) == min(len(table.label), tables.WEIGHTS.get(name, len(table.label)))
         assert all(((p >= 0) & (p <= 1)).all() and len(p) == len(table.label) for p in table.p.values())
+        assert all(t.shape == (3, tables.ASKED) and t.nan_to_num().abs().max() <= 1 for t in table.tau.values())
         assert (table.each["tvd"] <= .05 + 1e-5).all()
+    assert set(tables.load("imdb").tau) >= {"base", *(f"seed {seed}" for seed in tables.SEEDS[:4])}
     with pytest.raises(ValueError, match="findings"):
-        tables.load("imdb")
+        tables.load("sst")

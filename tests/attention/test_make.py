@@ -6,7 +6,7 @@ import torch
 
 from helpers.attention import make, model as M
 from helpers.attention.train import f1, predict
-from helpers.course.runtime import ROOT, CourseError
+from helpers.course.runtime import ROOT, CourseError, hub_or_packaged, setup
 from helpers.datasets import reviews
 
 SHIPPED = ROOT / "data" / make.NAME
@@ -84,6 +84,22 @@ def test_sst_is_read_as_the_hub_stores_it(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetched)
     found = make.sst()
     assert found.dev.texts == ["dev.jsonl a\u2028b"] * 2 and found.test.labels == [0, 1]
+
+
+def test_without_the_hub_one_sentence_says_what_is_read_instead(few_reviews, monkeypatch, capsys):
+    import huggingface_hub
+
+    def no_network(*args, **kwargs):
+        raise ConnectionError("no network")
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", no_network)
+    setup(source="hub", quiet=True)
+    try:
+        read = hub_or_packaged("Stanford Sentiment Treebank", make.sst, lambda: reviews.load("rotten"))      # lesson 04's line
+    finally:
+        setup(source="packaged", quiet=True)
+    assert read is few_reviews
+    assert capsys.readouterr().out == ("Stanford Sentiment Treebank: not to be had from the hub (ConnectionError: no network); "
+                                       "the packaged stand-in is used\n")
 
 
 # ---- what is shipped
