@@ -29,7 +29,10 @@ def prose_of(path) -> list[str]:
 
 @cache
 def anchors(path) -> set[str]:
-    """What JupyterLab calls the headings of a page or a notebook."""
+    """What JupyterLab calls the headings of a page or a notebook, and a notebook's cells by their ids."""
+    if path.suffix == ".ipynb":
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        return {f"cell-id={cell['id']}" for cell in cells} | {heading.replace(" ", "-") for text in prose_of(path) for heading in teaching.headings(text)}
     return {heading.replace(" ", "-") for text in prose_of(path) for heading in teaching.headings(text)}
 
 
@@ -47,13 +50,14 @@ def test_every_link_lands(path):
         target = (path.parent / name).resolve() if name else path
         assert target.exists(), f"{link}: there is no {name}"
         assert ROOT in target.parents, f"{link} leaves the course's folder"
+        assert fragment.isascii(), f"{link}: JupyterLab finds no heading with other letters"
         assert not fragment or fragment in anchors(target), f"{link}: no heading of that name; there are {sorted(anchors(target))[:5]} …"
 
 
 def test_a_link_that_does_not_land_is_noticed(tmp_path):
-    (tmp_path / "a.md").write_text("## One heading · D1-01\n[x](#One-heading-·-D1-01) [y](#elsewhere) `[no](link)`\n", encoding="utf-8")
-    assert links(tmp_path / "a.md") == ["#One-heading-·-D1-01", "#elsewhere"]
-    assert anchors(tmp_path / "a.md") == {"One-heading-·-D1-01"}
+    (tmp_path / "a.md").write_text("## One heading\n[x](#One-heading) [y](#elsewhere) `[no](link)`\n", encoding="utf-8")
+    assert links(tmp_path / "a.md") == ["#One-heading", "#elsewhere"]
+    assert anchors(tmp_path / "a.md") == {"One-heading"}
 
 
 @pytest.mark.parametrize("path", PAGES[:1] + [NOTEBOOKS / "TEACHING.md"], ids=lambda path: path.name)
@@ -68,7 +72,8 @@ def test_pictures_are_small_and_described(path):
 # ---- the glossary
 def test_the_glossary_is_in_order_and_says_something():
     names = [term.name for term in TERMS]
-    assert names == sorted(names, key=lambda name: name.lower().replace("–", "-"))
+    assert names == sorted(names, key=str.lower)
+    assert all(name.isascii() for name in names)
     assert len(names) == len(set(names)) >= 70
     for part in re.split(r"^### ", (NOTEBOOKS / "GLOSSARY.md").read_text(encoding="utf-8"), flags=re.M)[1:]:
         name, _, meaning = part.partition("\n")
@@ -96,7 +101,7 @@ def test_every_term_is_linked_where_it_is_first_said_and_only_there(lesson):
     texts = prose_of(lesson.path)
     assert texts == glossary.link_terms(texts, lesson.number), "`python -m helpers home` sets the links"
     linked = re.findall(r"\(GLOSSARY\.md#([^)]+)\)", "\n".join(texts))
-    assert sorted(linked) == sorted(teaching.anchor(term.name) for term in TERMS if term.lesson == lesson.number)
+    assert sorted(linked) == sorted(term.name.replace(" ", "-") for term in TERMS if term.lesson == lesson.number)
 
 
 def test_where_a_term_may_be_linked_and_where_not(monkeypatch):
@@ -118,13 +123,20 @@ def test_every_slide_is_on_the_map():
     assert re.findall(r"^\| (D\d-\d\d) \|", TEACHING, flags=re.M) == expected
     for slide in expected:
         row, = re.findall(rf"^\| {slide} \|.*$", TEACHING, flags=re.M)
-        assert ".ipynb#" in row or "*(coming)*" in row, row
+        assert ".ipynb#cell-id=" in row or "*(coming)*" in row, row
+
+
+def test_a_section_is_in_the_cell_that_its_link_names():
+    for lesson in THERE:
+        texts = dict(teaching.prose(lesson))
+        for section in teaching.sections(lesson):
+            assert section.heading in teaching.headings(texts[section.address.partition("#cell-id=")[2]])
 
 
 def test_every_slide_of_a_lesson_has_a_section_in_it_or_its_title():
     for lesson in THERE:
         ours = {slide for slide, (_, numbers) in teaching.titles().items() if lesson.number in numbers}
-        named = {slide for _, slides in teaching.sections(lesson) for slide in slides}
+        named = {slide for section in teaching.sections(lesson) for slide in section.slides}
         assert ours - named <= {"D1-01", "D1-24", "D2-01", "D2-16"}, f"{lesson.number}: only title and closing slides have no section"
 
 

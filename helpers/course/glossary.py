@@ -11,10 +11,9 @@ from functools import cache
 from typing import NamedTuple
 
 from helpers.course.lessons import NOTEBOOKS
-from helpers.course.teaching import anchor
 
 FILE = "GLOSSARY.md"
-LINK = re.compile(r"\[([^\[\]]+)\]\(GLOSSARY\.md#[^)]+\)")
+LINK = re.compile(r"\[([^\[\]]+)\]\(GLOSSARY\.md#[^)\s]+\)")
 BLANK = "\x00"
 NO_PROSE = re.compile(                                 # what a reader does not read as running text, or where a link would break
     r"^#+ Further reading.*|```.*?```|<details>.*?(?=\n\s*\n|</details>)|\$\$.*?\$\$|`[^`\n]+`|\$[^$\n]+\$|<!--.*?-->|!?\[[^\]]*\]\([^)]*\)|<[^>\n]+>"
@@ -31,7 +30,7 @@ class Term(NamedTuple):
 
     @property
     def address(self) -> str:
-        return f"{FILE}#{anchor(self.name)}"
+        return f"{FILE}#{self.name.replace(' ', '-')}"     # names are ASCII: JupyterLab scrolls to no others
 
 
 @cache

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from urllib.parse import quote
+from typing import NamedTuple
 
 from helpers.course.environment import write
 from helpers.course.lessons import LESSONS, NOTEBOOKS, Lesson
@@ -33,12 +33,12 @@ def stamped(text: str) -> str:
     return text
 
 
-def markdown(lesson: Lesson) -> str:
-    """All the prose of a lesson; empty where there is no notebook yet."""
+def prose(lesson: Lesson) -> list[tuple[str, str]]:
+    """(cell id, text) of a lesson's markdown cells; none where there is no notebook yet."""
     if not lesson.path.exists():
-        return ""
+        return []
     cells = json.loads(lesson.path.read_text(encoding="utf-8"))["cells"]
-    return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return [(cell.get("id", ""), "".join(cell["source"])) for cell in cells if cell["cell_type"] == "markdown"]
 
 
 def headings(text: str) -> list[str]:
@@ -47,23 +47,26 @@ def headings(text: str) -> list[str]:
     return [re.sub(r"[*`]", "", found).strip() for found in re.findall(r"^#+ (.*)$", outside, flags=re.M)]
 
 
-def anchor(heading: str) -> str:
-    """What JupyterLab calls a heading in an address."""
-    return quote(heading.replace(" ", "-"), safe="-,")
-
-
 def titles() -> dict[str, tuple[str, list[str]]]:
     """{slide: (what it says, numbers of its lessons)}, in the decks' order, from lesson 00's map."""
     found = {}
-    rows = re.findall(r"^\| (D\d-\d\d(?:, D\d-\d\d)*) \| (.*) \| (.*) \|$", markdown(LESSONS[0]), flags=re.M)
+    rows = [row for _, text in prose(LESSONS[0]) for row in re.findall(r"^\| (D\d-\d\d(?:, D\d-\d\d)*) \| (.*) \| (.*) \|$", text, flags=re.M)]
     for slides, says, lessons in rows:
         found |= dict.fromkeys(SLIDE.findall(slides), (says, re.findall(r"\b(\d\d)\b(?!_)", re.sub(r"\([^)]*\)", "", lessons))))
     return found
 
 
-def sections(lesson: Lesson) -> list[tuple[str, list[str]]]:
-    """(heading, slides that it names) of a lesson; its title is the first and stands for slides that no section names."""
-    return [(heading, SLIDE.findall(heading)) for heading in headings(markdown(lesson))]
+class Section(NamedTuple):
+    """A heading of a lesson."""
+
+    heading: str
+    slides: list[str]       # that it names
+    address: str            # by its cell's id: JupyterLab finds no heading with a letter outside ASCII, such as the dot before a slide
+
+
+def sections(lesson: Lesson) -> list[Section]:
+    """The headings of a lesson; its title is the first, and stands for slides that no section names."""
+    return [Section(heading, SLIDE.findall(heading), f"{lesson.name}.ipynb#cell-id={cell}") for cell, text in prose(lesson) for heading in headings(text)]
 
 
 def slide_table() -> str:
@@ -71,10 +74,9 @@ def slide_table() -> str:
     rows, parts = ["| slide | what it says | where in the course |", "|---|---|---|"], {one.number: sections(one) for one in LESSONS}
     for slide, (says, numbers) in titles().items():
         links = []
-        for lesson in (one for one in LESSONS if one.number in numbers):
-            here = [heading for heading, named in parts[lesson.number] if slide in named] or [h for h, _ in parts[lesson.number][:1]]
-            links += [f"[{lesson.number}: {_short(heading)}]({lesson.name}.ipynb#{anchor(heading)})" for heading in here]
-            links += [] if here else [f"{lesson.number} *(coming)*"]
+        for number in numbers:
+            here = [part for part in parts[number] if slide in part.slides] or parts[number][:1]
+            links += [f"[{number}: {_short(part.heading)}]({part.address})" for part in here] or [f"{number} *(coming)*"]
         rows.append(f"| {slide} | {says} | {' · '.join(links)} |")
     return "\n".join(rows)
 
@@ -83,8 +85,7 @@ def section_table() -> str:
     """A line a lesson: its minutes, and its sections with the slides they run."""
     rows = ["| lesson | minutes | sections and their slides |", "|---|---|---|"]
     for lesson in LESSONS:
-        named = [(heading, slides) for heading, slides in sections(lesson) if slides]
-        links = [f"[{_short(heading)}]({lesson.name}.ipynb#{anchor(heading)}) {', '.join(slides)}" for heading, slides in named]
+        links = [f"[{_short(part.heading)}]({part.address}) {', '.join(part.slides)}" for part in sections(lesson) if part.slides]
         title = f"[{lesson.number}]({lesson.name}.ipynb)" if lesson.path.exists() else lesson.number
         rows.append(f"| {title} | {lesson.minutes} | {' · '.join(links) or lesson.slides} |")
     return "\n".join(rows)
