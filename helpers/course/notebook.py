@@ -147,7 +147,7 @@ def stamp_all(root: Path = ROOT) -> list[str]:
         notebook = stamp(json.loads(path.read_text(encoding="utf-8")), path.stem)
         write(path, json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n")     # as nbformat writes it
     write_readme(root)
-    return [*(path.name for path in paths), "README.md", HOME_FILE.name]
+    return [*(path.name for path in paths), "README.md", "TEACHING.md", HOME_FILE.name]
 
 
 def write_readme(root: Path = ROOT) -> None:
