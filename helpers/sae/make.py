@@ -22,7 +22,7 @@ SHIPPED = {  # folder: (transformer, its dictionaries, trained in one pass)
     "sae_a2": ("lm_relu", {"a2": Settings(features=16384)}),
 }
 SHORTER = {"sae_a2": Training(tokens=3_000_000)}  # four times the width: what two cores carry in an hour
-RARE = {"sae_a2": 1e-4}  # features that fire less often are not stored, for the sake of the download
+RARE = {"sae_a2": 3e-5}  # features that fire less often are not stored, for the sake of the download
 BASE = Settings(features=1024)
 TRIALS = {f"l1 {l1:g}": replace(BASE, l1=l1) for l1 in (2e-3, 3e-3, 5e-3, 1e-2, 2e-2)} | {
     "not overcomplete": replace(BASE, features=512), "no L1": replace(BASE, l1=0.0), "no input bias": replace(BASE, input_bias=False),
