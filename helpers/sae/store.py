@@ -16,8 +16,8 @@ FOLDERS = {"a0": "sae_a", "a1": "sae_a", "a1_seed": "sae_a", "b1": "sae_b", "a2"
 
 
 def load(name: str = "a1") -> Dictionary:
-    """A shipped dictionary: "a0" (512 features), "a1" (4,096), "a1_seed" (another seed) on lm_relu, "b1" on lm_relu_b, "a2" (16,384)
-    where somebody has made it. Raises CourseError where it is missing, damaged or of another version."""
+    """A shipped dictionary: "a0" (512 features), "a1" (4,096), "a1_seed" (another seed) on lm_relu, "b1" on lm_relu_b, "a2" (16,384).
+    Raises CourseError where it is missing, damaged or of another version."""
     if name not in FOLDERS:
         raise CourseError(f"No dictionary {name!r}: choose one of {', '.join(FOLDERS)}.")
     return unpack(*load_artifact(FOLDERS[name], version=VERSION), name)
@@ -33,8 +33,6 @@ def load_examples(name: str) -> Examples:
     tensors, meta = load_artifact("sae_index", version=VERSION)
     if name not in meta["tokens"]:
         raise CourseError(f"No examples for {name!r}: choose one of {', '.join(meta['tokens'])}.")
-    if f"{name}.rows" not in tensors:  # TRANSITION
-        return Examples(*(value.float() if (value := tensors[f"{name}.{field}"]).is_floating_point() else value.long() for field in Examples._fields))
     rows, units = tensors[f"{name}.rows"].long(), meta["units"][name]
     return Examples(*(_spread(tensors[f"{name}.{field}"], rows, units, -1 if field in ("top", "uniform") else 0) for field in Examples._fields))
 
@@ -71,7 +69,7 @@ def pack(sae: SparseAutoencoder, name: str, silent: Tensor | None = None) -> dic
 def unpack(tensors: dict[str, Tensor], meta: dict, name: str) -> Dictionary:
     """The inverse of `pack`; meta holds the settings and the scale of the activations."""
     sae = SparseAutoencoder(Settings(**meta["dictionaries"][name]["settings"])).requires_grad_(False)
-    rows = tensors[f"{name}.rows"].long() if f"{name}.rows" in tensors else torch.arange(sae.settings.features)  # TRANSITION
+    rows = tensors[f"{name}.rows"].long()
     stored = {key: tensors[f"{name}.{key}"].float() * tensors[f"{name}.{key}_step"][:, None] for key in ("W_e", "W_d")}
     sae.W_e.zero_()[rows], sae.b_e.zero_()[rows] = stored["W_e"], tensors[f"{name}.b_e"]
     sae.W_d.zero_()[:, rows] = F.normalize(stored["W_d"], dim=-1).T
