@@ -137,7 +137,7 @@ class Page:
         return f"{density:.1%} of the tokens" if density >= 0.001 else f"1 token in {round(1 / density, -3):,.0f}" if density else "no token"
 
     def _repr_html_(self) -> str:
-        parts = "".join(f'<div style="flex:1 1 24em">{part}</div>' for part in (self._kinds() + self._density(), self._logits() + self._family()))
+        parts = "".join(f'<div style="flex:1 1 {wide}em">{part}</div>' for wide, part in ((20, self._kinds() + self._density()), (27, self._logits() + self._family())))
         title = f"<b style='font-size:22px'>{self.title}</b> · {html.escape(self.atlas.name(self.where, self.number))} · fires on {self._often()}"
         return (f'<div style="background:#fff;color:#111;font-size:16px;line-height:1.4;padding:6px 10px">{title}'
                 f'<div style="display:flex;flex-wrap:wrap;gap:4px 26px">{parts}</div>{self._examples()}</div>')
@@ -177,7 +177,7 @@ class Page:
 
 def table(title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """A small HTML table under a title; the cells are escaped."""
-    cells = lambda row, tag: "".join(f'<{tag} style="text-align:left;padding:0 10px 0 0;background:#fff">{html.escape(cell)}</{tag}>' for cell in row)
+    cells = lambda row, tag: "".join(f'<{tag} style="text-align:left;padding:0 10px 0 0;background:#fff;white-space:nowrap">{html.escape(cell)}</{tag}>' for cell in row)
     body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
     head = f"<tr>{cells(heads, 'th')}</tr>" if any(heads) else ""
     return f'<b>{html.escape(title)}</b><table style="margin:0;font-size:15px">{head}{body}</table>'

@@ -61,8 +61,8 @@ def type_a_text(book):
     line = book.cell(EXPLORER).locator("input[type=text]")
     line.fill("Let \\( x \\) be a prime number.")
     line.press("Enter")
-    where = book.wait_for(EXPLORER, "prime")
-    offered = where.locator("select").last
+    book.cell(EXPLORER).locator(".widget-html-content code", has_text="prime").wait_for()
+    offered = book.cell(EXPLORER).locator(".jp-Cell-outputWrapper select").last
     book.page.wait_for_function("select => select.options.length > 5", arg=offered.element_handle())
     offered.select_option(index=2)
     goal = offered.locator("option").nth(2).inner_text().split(": ")[1].split(" at ")[0]

@@ -33,10 +33,13 @@ class FeatureView(View):
                                  continuous_update=False, layout=wide)
         self.firing = widgets.Dropdown(description="go to", options=[("type a text first", None)], layout=wide)
         self.tokens = widgets.HTML()
+        for control in (self.dictionary, self.feature, self.kind):
+            control.style.description_width = "initial"                               # or a projector shows "diction…"
         picks = widgets.HBox([self.dictionary, self.feature, self.kind, self.back], layout=widgets.Layout(flex_flow="row wrap"))
         family = widgets.HBox(self.relatives, layout=widgets.Layout(flex_flow="row wrap"))
         super().__init__("the feature explorer", picks, family, self.text, self.firing, self.tokens)
         self._draw(strict=True)
+        self._match_controls()
         self.dictionary.observe(lambda change: self._moving or self.go(change["new"], atlas.best(change["new"], "mathematics")), names="value")
         self.feature.observe(lambda change: self._moving or self.go(self.where, change["new"]), names="value")
         self.kind.observe(lambda change: change["new"] and self.go(self.where, atlas.best(self.where, change["new"])), names="value")
