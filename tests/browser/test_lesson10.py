@@ -58,9 +58,9 @@ def rate_with_the_rubric(book, lab):
 
 def explain_and_simulate(book, lab):
     book.run("strings = corpus.token_strings()", seconds=120)
-    book.rewrite(PUZZLES, source(book, PUZZLES).replace(", 30,", ", 3,"), seconds=300)
+    book.rewrite(PUZZLES, source(book, PUZZLES).replace(", 25,", ", 3,"), seconds=300)
     book.run("baseline = TokenStatistics()", seconds=120)
-    book.rewrite(EXPLAIN, source(book, EXPLAIN).replace("% 30", "% 3"))
+    book.rewrite(EXPLAIN, source(book, EXPLAIN).replace("% 25", "% 3"))
     book.button(EXPLAIN, "Start").click()
     for number in range(2):
         book.wait_for(EXPLAIN, f"{number} of 2 done")
