@@ -1,5 +1,6 @@
 """Lesson 11's explorer as a person uses it: a feature by keyboard, a walk to a child and back, a text, a mistake."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,6 @@ def type_a_text(book):
     offered = book.cell(EXPLORER).locator(".jp-Cell-outputWrapper select").last
     book.page.wait_for_function("select => select.options.length > 5", arg=offered.element_handle())
     offered.select_option(index=2)
-    goal = offered.locator("option").nth(2).inner_text().split(": ")[1].split(" at ")[0]
+    goal = re.search(r"A/\d/\d+", offered.locator("option").nth(2).text_content())[0]
     book.page.wait_for_function("goal => [...document.querySelectorAll('.course-view .jp-OutputArea-output b')].some(b => b.innerText === goal)", arg=goal)
     book.shot("lesson11-text", EXPLORER)
