@@ -59,10 +59,10 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe("lm_tables", "losses beside counting, small tasks over sizes", "helpers.transformer.make:tables", "helpers.transformer.make:measure_tables", 3, 0.1, ("08",)),
     Recipe("sae_a", "dictionaries A/0 (512), A/1 (4,096) and a second seed of A/1 on lm_relu", "helpers.sae.make:dictionaries", "helpers.sae.make:measure_dictionaries", 30, 9, ("09", "10", "11")),
     Recipe("sae_b", "dictionary B/1 (4,096) on lm_relu_b", "helpers.sae.make:dictionaries", "helpers.sae.make:measure_dictionaries", 11, 4.3, ("10",)),
-    Recipe("sae_a2", "dictionary A/2 (16,384) on lm_relu: hours without a GPU", "helpers.sae.make:dictionaries", "helpers.sae.make:measure_dictionaries", 60, 17, ("11",)),
+    Recipe("sae_a2", "dictionary A/2 (16,384) on lm_relu, on fewer activations", "helpers.sae.make:dictionaries", "helpers.sae.make:measure_dictionaries", 45, 5.3, ("11",)),
     Recipe("sae_trials", "the λ sweep, and each ingredient taken away", "helpers.sae.make:trials", "helpers.sae.make:measure_trials", 10, 0.1, ("09",)),
-    Recipe("sae_index", "top and uniform examples and kinds of text, for features and neurons", "helpers.sae.make:index", "helpers.sae.make:measure_index", 5, 6, ("09", "10", "11")),
-    Recipe("sae_tables", "universality, splitting graph, map of directions", "helpers.sae.make:tables", "helpers.sae.make:measure_tables", 5, 0.2, ("10", "11")),
+    Recipe("sae_index", "top and uniform examples and kinds of text, for features and neurons", "helpers.sae.make:index", "helpers.sae.make:measure_index", 7, 4.7, ("09", "10", "11")),
+    Recipe("sae_tables", "universality, splitting graph, map of directions", "helpers.sae.make:tables", "helpers.sae.make:measure_tables", 5, 0.9, ("10", "11")),
 )
 
 

@@ -221,7 +221,8 @@ def tables(*, scale: str, smoke: bool = False, out: Path) -> None:
             tensors |= {f"{a}~{b}.correlation": best.half(), f"{a}~{b}.match": match.to(torch.int16)}
     for narrow, wide in (("a0", "a1"), ("a1", "a2")):
         if narrow in fired and wide in fired:
-            tensors |= {f"{narrow}>{wide}.{field}": value for field, value in edges(fired[narrow], fired[wide])._asdict().items()}
+            tensors |= {f"{narrow}>{wide}.{field}": value.half() if value.is_floating_point() else value.to(torch.int16)
+                        for field, value in edges(fired[narrow], fired[wide])._asdict().items()}
     if not smoke:
         tensors["map"] = direction_map(torch.cat([load("a0").directions, load("a1").directions])).half()
     save_artifact(out.name, tensors, version=VERSION, root=out.parent, meta=numbers)
@@ -251,5 +252,5 @@ def measure_tables(*, out: Path) -> dict:
         if key.endswith(".parent"):
             numbers[f"edges {key.removesuffix('.parent')}"] = len(value)
             numbers[f"parents {key.removesuffix('.parent')}"] = len(value.unique())
-            numbers[f"parents with two children or more {key.removesuffix('.parent')}"] = int((value.bincount() > 1).sum())
+            numbers[f"parents with two children or more {key.removesuffix('.parent')}"] = int((value.long().bincount() > 1).sum())
     return numbers

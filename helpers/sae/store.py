@@ -45,7 +45,7 @@ def _spread(values: Tensor, rows: Tensor, units: int, nothing: int) -> Tensor:
 
 def load_tables() -> dict[str, Tensor]:
     """Universality ("a1~b1.correlation", "a1~b1.match"), the splitting graph ("a0>a1.parent", …) and the "map" of directions."""
-    return load_artifact("sae_tables", version=VERSION)[0]
+    return {key: value.float() if value.is_floating_point() else value.long() for key, value in load_artifact("sae_tables", version=VERSION)[0].items()}
 
 
 def load_trials() -> dict[str, dict]:
