@@ -75,3 +75,14 @@ def test_a_sentence_of_ones_own_in_lesson_06(open_notebook):
     line.press("Enter")
     assert book.wait_new_picture(cell, second)
     book.shot("lesson06-own-sentence", cell)
+
+
+def test_a_feature_pushed_too_far_in_lesson_10(open_notebook):
+    book, cell = open_notebook(NOTEBOOKS / "10_interpretable_features.ipynb"), "tools.playground(pinned_text"
+    book.run("import Board, speakers, tools", "model = transformer.load(", "KINDS =", "def pin(i, value)", "def write(edit=None", cell, seconds=600)
+    first = book.output(cell)
+    book.press_slider(cell, times=2)
+    book.page.wait_for_function("""([number, before]) => [...document.querySelectorAll('.jp-Notebook .jp-Cell')[number]
+        .querySelectorAll('.jp-OutputArea-output')].map(output => output.innerText).join('\\n') != before""", arg=[book.find(cell), first], timeout=120_000)
+    book.shot("lesson10-pinned", cell)
+    assert not book.errors()
