@@ -5,7 +5,7 @@ Notes, F1 of the base model 0.997 to 1.000 (nine seeds, claimed > 0.93), lost wi
 Adversaries: at λ = 0.001 mean JSD 0.57 to 0.67 and mean TVD 0.003 to 0.018 (claimed: a JSD > 0.3 at a TVD < 0.05); from there to λ = 0.1
 the TVD rises by 0.06 to 0.41 (claimed > 0.03). Reader without context: its own less uniform weights 0.12 to 0.41 (claimed > 0.03), the LSTM's less its own
 0.09 to 0.11 (claimed > 0.03), the LSTM's less the adversary's at λ = 0.1 0.25 to 0.70 (claimed > 0.1); with the adversary's at
-λ = 0.001 0.74, 0.95, 0.99, 0.995, 0.998 (claimed > 0.7). All other claims are on the stored tables and exact.
+λ = 0.001 0.74, 0.95, 0.99, 0.995, 0.998 (claimed > 0.7). All other claims are on the stored tables and exact (IMDb: `attention_imdb_tables`).
 """
 import json
 import re
