@@ -57,7 +57,7 @@ def rate_with_the_rubric(book, lab):
 
 
 def explain_and_simulate(book, lab):
-    book.run("strings = corpus.token_strings()", seconds=120)
+    book.run("layer = torch.cat", "strings = corpus.token_strings()", seconds=300)
     book.rewrite(PUZZLES, source(book, PUZZLES).replace(", 25,", ", 3,"), seconds=300)
     book.run("baseline = TokenStatistics()", seconds=120)
     book.rewrite(EXPLAIN, source(book, EXPLAIN).replace("% 25", "% 3"))
