@@ -87,8 +87,9 @@ def read(model: AttentionModel, data: Data, most: int | None = None) -> dict[str
 def agreement(model: AttentionModel, data: Data) -> Tensor:
     """(3, n): Kendall's tau on the first test texts: attention-gradient, attention-leave one out, gradient-leave one out (lesson 04)."""
     taus = []
-    for start in range(0, min(ASKED, len(data.test)), 10):                  # ten at a time: shorter rows of padding
-        batch = collate(data.test[start:start + 10], range(len(data.test[start:start + 10])))
+    asked = data.test[:ASKED]
+    for some in (asked[start:start + 10] for start in range(0, len(asked), 10)):       # ten at a time: shorter rows of padding
+        batch = collate(some, range(len(some)))
         a, g, l = model(batch)[1].detach(), gradient_importance(model, batch), leave_one_out(model, batch)
         taus.append(torch.tensor([kendall(x, y, batch.content) for x, y in ((a, g), (a, l), (g, l))])[..., 0])
     return torch.cat(taus, 1)

@@ -92,11 +92,11 @@ def test_without_the_hub_one_sentence_says_what_is_read_instead(few_reviews, mon
     def no_network(*args, **kwargs):
         raise ConnectionError("no network")
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", no_network)
-    setup(source="hub", quiet=True)
-    try:
+    with monkeypatch.context() as patch:
+        patch.setenv("COURSE_SOURCE", "hub")
+        setup(quiet=True)
         read = hub_or_packaged("Stanford Sentiment Treebank", make.sst, lambda: reviews.load("rotten"))      # lesson 04's line
-    finally:
-        setup(source="packaged", quiet=True)
+    setup(quiet=True)
     assert read is few_reviews
     assert capsys.readouterr().out == ("Stanford Sentiment Treebank: not to be had from the hub (ConnectionError: no network); "
                                        "the packaged stand-in is used\n")
