@@ -85,7 +85,8 @@ def direction_map(narrow: Tensor, wide: Tensor, kinds: Sequence[str], names: lis
         ax.plot(mine[:, 0], mine[:, 1], MARKERS[i], color=COLOURS[i] if i < 6 else "0.6", markersize=3.5, linestyle="none", label=kind)
     ax.plot(narrow[:, 0], narrow[:, 1], "o", markerfacecolor="none", markeredgecolor="black", markersize=6.5, markeredgewidth=0.6, linestyle="none", label="A/0 (rings)")
     for x, y, name in names:
-        ax.text(x, y, plain(name), fontsize=7.5, ha="center", va="center", bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "0.5", "linewidth": 0.5, "pad": 1.2})
+        ax.text(x, y, plain(name), fontsize=7.5, ha="center", va="center", in_layout=False,
+                bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "0.5", "linewidth": 0.5, "pad": 1.2})
     ax.set_axis_off()
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1), markerscale=1.6)
     caption(fig, "Decoder directions of A/0 (rings) and A/1 (signs by kind of text), laid out by t-SNE: neighbours here were neighbours in 512 dimensions; "
