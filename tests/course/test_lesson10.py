@@ -160,7 +160,7 @@ def test_figures_draw_what_they_are_given():
     assert [line.get_xdata().tolist() for line in fig.axes[0].lines if len(line.get_xdata()) == 2] == [[0.8, 1.0], [0.2, 0.4]]
     fig = plots.scores({"a": {"features": [0.1, 0.5, 0.9], "neurons": [0.0, 0.2]}}, {"a": {"features": 0.58}}, {"a": 0.5}, "somebody")
     assert [line.get_ydata()[0] for line in fig.axes[0].lines if line.get_label() == "median here"] == [0.5] and "somebody" in fig.caption_text
-    fig = plots.universality({"t": {"features": np.array([0.2, 0.4])}, "u": {"neurons": np.array([0.1])}}, {"features": 0.72})
+    fig = plots.universality({"t": {"features": np.array([0.2, 0.4])}, "u": {"neurons": np.array([0.1])}}, {"u": {"features": 0.72}})
     assert fig.axes[0].lines[0].get_xdata()[0] == pytest.approx(0.3)
     fig = plots.by_strength({"feature": [1.0] * 12, "neuron": [0.5] * 12}, {"feature": [3] * 12, "neuron": [0] * 12}, "DNA")
     assert fig.axes[0].lines[1].get_ydata()[0] == 0.5

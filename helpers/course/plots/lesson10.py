@@ -99,7 +99,7 @@ def scores(panels: Mapping[str, Mapping[str, Sequence[float]]], paper: Mapping[s
     return fig
 
 
-def universality(panels: Mapping[str, Mapping[str, np.ndarray]], paper: Mapping[str, float]):
+def universality(panels: Mapping[str, Mapping[str, np.ndarray]], paper: Mapping[str, Mapping[str, float]]):
     """{comparison: {what: best correlation of each unit}}: histograms as steps, medians as lines, the paper's as diamonds on the axis."""
     fig, axes = canvas(1, len(panels), height=3.0)
     for ax, (title, groups) in zip(axes, panels.items(), strict=True):
@@ -107,7 +107,7 @@ def universality(panels: Mapping[str, Mapping[str, np.ndarray]], paper: Mapping[
             style = {"color": _look(name)["color"], "linestyle": ("-", "--", "-.")[i % 3]}
             ax.hist(values, bins=np.linspace(0, 1, 26), density=True, histtype="step", lw=1.8, label=name, **style)
             ax.axvline(np.median(values), lw=1, **style)
-        for name, value in paper.items():
+        for name, value in paper.get(title, {}).items():
             ax.plot(value, 0, "D", markerfacecolor="white", markeredgecolor=_look(name)["color"], clip_on=False, zorder=5)
         ax.set(title=title, xlabel="correlation with the best match", xlim=(-0.02, 1.02))
         ax.legend(fontsize=8, loc="upper center")
