@@ -104,10 +104,11 @@ def _card(name: str, lm: str, settings: dict, training: Training, minutes: float
     keys = [key for key, value in next(iter(numbers.values())).items() if not isinstance(value, (list, dict))]
     rows = "\n".join(f"| {key} | " + " | ".join(f"{numbers[d][key]:.4g}" for d in numbers) + " |" for key in keys)
     first = next(iter(settings.values()))
+    shorter = f" (four times the width of the others, so fewer activations than their {Training().tokens / 1e6:g} M)" if name in SHORTER else ""
     rare = f" Nor are those below a density of {RARE[name]:g}: the table is\nof the dictionary before that, `loss_stored` and `stored` of what is left." if name in RARE else ""
     return f"""# {name}: dictionaries on the {first.neurons} neurons of {lm}
 Sparse autoencoders ({', '.join(f'{d}: {s.features} features, seed {s.seed}' for d, s in settings.items())}), λ = {first.l1:g} for activations at mean norm √{first.neurons}.
-Made by `python -m helpers make {name}` at scale {scale}: {training.steps * training.batch / 1e6:.1f} M activations in batches of {training.batch},
+Made by `python -m helpers make {name}` at scale {scale}: {training.steps * training.batch / 1e6:.1f} M activations{shorter} in batches of {training.batch},
 learning rate {training.learning_rate:g}, {'bfloat16' if training.bfloat16 else 'float32'}, resampling at {training.resample_at} of the run; {minutes} minutes of one core's time,
 all dictionaries of this folder in one pass. Stored at int8 for each feature's row; features that
 did not fire once in the last fifth of the run are not stored, and loading gives them zeros.{rare}
