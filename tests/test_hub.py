@@ -79,7 +79,16 @@ def clip():
     return lambda: space["big"]
 
 
-TRIED = {"ResNet-50": resnet, "Stanford Sentiment Treebank": sst, "CLIP ViT-B/16 (openai)": clip}
+def lesson_11(what, fetch):
+    def use():
+        from helpers.sae import hub
+        return lambda: runtime.hub_or_packaged(what, getattr(hub, fetch), lambda: "packaged")
+    return use
+
+
+GELU, SOLU = "gelu-1l dictionary of NeelNanda/sparse_autoencoder", "SoLU model solu-1l of TransformerLens"
+TRIED = {"ResNet-50": resnet, "Stanford Sentiment Treebank": sst, "CLIP ViT-B/16 (openai)": clip,
+         GELU: lesson_11(GELU, "gelu_1l"), SOLU: lesson_11(SOLU, "solu_1l")}
 
 
 @pytest.mark.parametrize("what", TRIED)

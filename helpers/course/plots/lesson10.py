@@ -33,8 +33,8 @@ def by_strength(shares: Mapping[str, Sequence[float]], counts: Mapping[str, Sequ
     return fig
 
 
-def rubric(scores: Mapping[str, np.ndarray], title: str, real: bool):
-    """A histogram of the rubric's points for features and neurons, the paper's medians as dashed lines."""
+def rubric(scores: Mapping[str, np.ndarray], title: str, real: bool, left_out: str = ""):
+    """A histogram of the rubric's points for features and neurons, the paper's medians as dashed lines; whose files were left out."""
     fig, axes = canvas(1, 2, height=2.8, sharey=True)
     for ax, name in zip(axes, PAPER_RUBRIC, strict=True):
         ax.hist(scores.get(name, []), bins=np.arange(-0.5, MOST + 1), color=_look(name)["color"], edgecolor="white", label=title)
@@ -47,7 +47,7 @@ def rubric(scores: Mapping[str, np.ndarray], title: str, real: bool):
     axes[0].set_ylim(top=1.5 * axes[0].get_ylim()[1])
     axes[0].legend(loc="upper left", fontsize=8)
     caption(fig, f"Points for features and neurons: {title}. Dashed, the paper's medians, 12 and 0; shaded, more than 8 points, which is called rather "
-                 f"interpretable.{'' if real else ' These bars are digits pressed at random and say nothing about features or neurons.'}")
+                 f"interpretable.{'' if real else ' These bars are digits pressed at random and say nothing about features or neurons.'} {left_out}")
     return fig
 
 
