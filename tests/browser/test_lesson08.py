@@ -8,7 +8,7 @@ from helpers.course.neuron_rating import ACTIVITY, result
 from helpers.course.store import pool
 
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "08_solu.ipynb"
-SLIDERS, NEURONS, RATING, RESULT = "playground(look, a=", "playground(look_at", "rating_view(my_rating", "shares = result(rated)"
+SLIDERS, NEURONS, RATING, RESULT = "playground(look, a=", "playground(look_at", "rating_view(my_rating", "shares = result(rated"
 WORDS, ROUND_ONE, ROUND_TWO = "SLIDE = [", "rule_view(slide_round)", "rule_view(neuron_round)"
 
 

@@ -9,7 +9,7 @@ from helpers.course.feature_rating import ACTIVITY, result
 from helpers.course.store import pool
 
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "10_interpretable_features.ipynb"
-RATING, RESULT = "rating_view(my_rating", "rated_points = result(rated)"
+RATING, RESULT = "rating_view(my_rating", "rated_points = result(rated"
 PUZZLES, EXPLAIN, SIMULATE, SCORE = "def puzzle(name, i)", "rating_view(to_explain", "rating_view(simulation", "nobody has simulated it yet"
 
 
