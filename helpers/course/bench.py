@@ -259,7 +259,7 @@ def main(argv: list[str]) -> int:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "numbers.json"
             done = subprocess.run([sys.executable, there[name], "--json", file, "--seconds", str(choice.seconds)], stdout=subprocess.PIPE, text=True,
-                                  encoding="utf-8", env=os.environ | {"PYTHONIOENCODING": "utf-8"})
+                                  encoding="utf-8", env=os.environ | {"PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(ROOT)})
             print(done.stdout, flush=True)
             failed |= done.returncode != 0
             if not file.exists():
@@ -283,4 +283,4 @@ def renew(file: Path, name: str, text: str) -> None:
     """Put a section into a Markdown file, in place of the one that bears this name."""
     intro, *parts = re.split(r"^## ", file.read_text(encoding="utf-8"), flags=re.MULTILINE) if file.exists() else ["# Benchmarks\n\n"]
     sections = {part.split("\n", 1)[0].strip(): part.split("\n", 1)[1].strip() for part in parts} | {name: text}
-    file.write_text(intro + "\n\n".join(f"## {key}\n{sections[key]}" for key in sorted(sections)) + "\n", encoding="utf-8")
+    file.write_text(intro.rstrip() + "\n\n" + "\n\n".join(f"## {key}\n{sections[key]}" for key in sorted(sections)) + "\n", encoding="utf-8")

@@ -1,7 +1,7 @@
 """Training dictionaries on lm_relu's activations beside dictionary-learning and sae-lens: 512 → 4,096, batches of 1,024.
 
 Everybody minimises the same objective (the peers write it as a sum over neurons, so that their λ is 512 times ours), from the same
-weights, on the same twenty batches, with Adam at the same learning rate, falling over the last fifth, and unit decoder columns where the peer has them
+weights, on the same six batches, with Adam at the same learning rate, falling over the last fifth, and unit decoder columns where the peer has them
 (dictionary-learning; sae-lens weighs the penalty with the columns' lengths). "Outputs differ by" is the objective on other activations after
 these equal tokens. Several at once: 512 + 4,096 + 4,096 features in one pass of ours, one after the other in the peer's. Not compared: reading
 activations from the transformer, resampling. On a GPU our own 16,384 features stand beside the measured peak of a matrix product.
@@ -24,7 +24,7 @@ from helpers.transformer.activations import Activations
 
 PEERS = ("dictionary-learning==0.1.0", "sae-lens==6.54.12")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-BATCH, STEPS, LR = 1024, 20, 1e-3
+BATCH, STEPS, LR = 1024, 6, 1e-3
 ONE, SEVERAL = (Settings(resample=False),), (Settings(features=512, resample=False), Settings(resample=False), Settings(seed=1, resample=False))
 
 
