@@ -1,5 +1,6 @@
 """Train dictionaries: several at once where they share their inputs, resumable, with dead features started again."""
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,6 +13,9 @@ from tqdm.auto import tqdm
 from ..course.runtime import Checkpoint
 from ..transformer.activations import Activations
 from .model import Loss, SparseAutoencoder, geometric_median
+
+FEW = 0.03  # share of a dictionary that fires, below which sparse products win on a processor: after some 150 steps
+warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def train(saes: Sequence[SparseAutoencoder], inputs: Activations, training: Trai
           checkpoint: Checkpoint | None = None, every: int = 100) -> Trained:
     """Train dictionaries on the same activations in one pass.
 
-    Their encoders are stacked into one matrix multiplication; they share neither weights nor gradients, so each
+    The transformer makes each batch once for all of them; they share neither weights nor gradients, so each
     ends as if it had been trained alone. A killed run goes on from its last save and ends with the same bits.
     """
     device = next(saes[0].parameters()).device
@@ -62,25 +66,23 @@ def train(saes: Sequence[SparseAutoencoder], inputs: Activations, training: Trai
     else:
         first = next(inputs.batches(training.batch)).to(device)
         for sae in saes:
-            if sae.settings.input_bias:
+            if sae.settings.input_bias and not sae.b_d.any():  # a dictionary that has been trained goes on from where it is
                 sae.b_d.data = geometric_median(first)
     for step, x in zip(tqdm(range(start, training.steps), initial=start, total=training.steps, mininterval=10),
                        inputs.batches(training.batch, start=start)):
         x = x.to(device)
         for group in optimiser.param_groups:
             group["lr"] = training.learning_rate * min(1.0, 5 * (1 - step / training.steps))
-        losses, features = _losses(saes, x, training.bfloat16)
-        torch.stack([loss.total for loss in losses]).sum().backward()
+        found = [backward(sae, x, training.bfloat16) for sae in saes]
         for sae in saes:
             sae.project_gradient()
         optimiser.step()
         optimiser.zero_grad()
-        for i, (sae, f) in enumerate(zip(saes, features)):
+        for i, (sae, (loss, f)) in enumerate(zip(saes, found)):
             sae.normalise()
-            active = f.detach() > 0
-            fired[i][active.any(dim=0)] = step
+            fired[i][f.any(dim=0)] = step
             if step % 20 == 0:
-                history[i].append((losses[i].mse.item(), active.sum(dim=-1).float().mean().item()))
+                history[i].append((loss.mse.item(), f.count_nonzero().item() / len(f)))
             if sae.settings.resample and step in training.resampling_steps():
                 dead = fired[i] < step - training.silent_for * training.steps
                 resample(sae, optimiser, dead, inputs.sample(8192, seed=step).to(device), seed=step)
@@ -91,21 +93,44 @@ def train(saes: Sequence[SparseAutoencoder], inputs: Activations, training: Trai
     return Trained(history, time.process_time() - clock, [last < 0.8 * training.steps for last in fired])
 
 
-def _losses(saes: Sequence[SparseAutoencoder], x: Tensor, bfloat16: bool) -> tuple[list[Loss], list[Tensor]]:
-    """Each dictionary's loss and features for the same x (B, N)."""
+def backward(sae: SparseAutoencoder, x: Tensor, bfloat16: bool) -> tuple[Loss, Tensor]:
+    """Leave a dictionary its gradients for x (B, N); give its loss and its features (B, M) back."""
     with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
-        features = encode_together(saes, x)
-        return [sae.loss(x, f) for sae, f in zip(saes, features)], list(features)
+        f = folded_encode(sae, x)
+        few = x.device.type == "cpu" and int(f.count_nonzero()) < FEW * f.numel()
+        loss = None if few else sae.loss(x, f)
+    if few:
+        return sparse_gradients(sae, x, f.detach().float()), f.detach()
+    loss.total.backward()
+    return loss, f.detach()
 
 
-def encode_together(saes: Sequence[SparseAutoencoder], x: Tensor) -> Sequence[Tensor]:
-    """All encoders as one: W_e (x − b_d) + b_e = W_e x + (b_e − W_e b_d), stacked; (B, N) → a (B, M) for each.
+def folded_encode(sae: SparseAutoencoder, x: Tensor) -> Tensor:
+    """`sae.encode(x)` with b_d moved into the bias: W_e x + (b_e − W_e b_d). No gradient has to flow into x then: one product of six less."""
+    return F.relu(F.linear(x, sae.W_e, sae.b_e - sae.W_e @ sae.b_d))
 
-    Folding b_d into the bias also spares its gradient a fifth matrix multiplication of full size.
+
+@torch.no_grad()
+def sparse_gradients(sae: SparseAutoencoder, x: Tensor, f: Tensor) -> Loss:
+    """The gradients of `sae.loss`, written out so that only features that fire cost anything: x (B, N), f (B, M).
+
+    Four of a step's five large products (decoder, and back into f, W_d and W_e) meet zeros in all but a few places of f:
+    64 ms a step instead of 164 at L0 23 of 4,096, batches of 1,024, two cores, float32; 54 instead of 86 in bfloat16.
+    Note what is not here: a feature that does not fire gets no gradient at all. That is why dead features stay dead.
     """
-    weight = torch.cat([sae.W_e for sae in saes])  # (ΣM, N)
-    bias = torch.cat([sae.b_e - sae.W_e @ sae.b_d for sae in saes])  # (ΣM,)
-    return F.relu(F.linear(x, weight, bias)).split([sae.settings.features for sae in saes], dim=-1)
+    f, directions = f.to_sparse_csr(), sae.W_d.T.contiguous()  # (M, N): d_i, a row each
+    error = f @ directions + sae.b_d - x  # (B, N): x̂ − x
+    into_x = 2 * error / error.numel()  # ∂ mse / ∂ x̂
+    into_f = torch.sparse.sampled_addmm(f, into_x, directions.T, beta=0)  # (B, M), only where f > 0
+    into_f.values().add_(sae.settings.l1 / len(x))  # ∂ λ·sparsity / ∂ f
+    flow = into_f.transpose(0, 1).to_sparse_csr()  # (M, B)
+    sae.W_d.grad = (f.transpose(0, 1).to_sparse_csr() @ into_x).T.contiguous()
+    sae.W_e.grad = flow @ (x - sae.b_d)
+    sae.b_e.grad = (flow @ x.new_ones(len(x), 1))[:, 0]
+    if sae.settings.input_bias:
+        sae.b_d.grad = into_x.sum(dim=0) - sae.b_e.grad @ sae.W_e
+    mse, sparsity = error.pow(2).mean(), f.values().sum() / len(x)
+    return Loss(mse + sae.settings.l1 * sparsity, mse, sparsity)
 
 
 @torch.no_grad()

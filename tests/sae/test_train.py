@@ -1,10 +1,11 @@
 from dataclasses import replace
 
+import pytest
 import torch
 
 from helpers.course.runtime import Checkpoint
 from helpers.sae.model import Settings, SparseAutoencoder
-from helpers.sae.train import Training, encode_together, resample, train
+from helpers.sae.train import Training, backward, resample, train
 
 
 class Toy:
@@ -43,13 +44,29 @@ def test_training_together_equals_training_alone():
             torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
 
 
-def test_stacked_encoders_are_the_encoders():
-    saes = [SparseAutoencoder(SETTINGS), SparseAutoencoder(replace(SETTINGS, features=10, seed=3))]
+@pytest.mark.parametrize("settings", [SETTINGS, replace(SETTINGS, input_bias=False), replace(SETTINGS, l1=0.0), replace(SETTINGS, unit_norm=False)])
+def test_sparse_gradients_are_autograds(settings, monkeypatch):
+    x, sae = Toy().batch(32, 0), SparseAutoencoder(settings)
+    sae.b_d.data.normal_(generator=torch.Generator().manual_seed(1))
+    sae.b_e.data.normal_(generator=torch.Generator().manual_seed(2))
+    found = []
+    for few in (0, 1):  # never, always by the sparse products
+        monkeypatch.setattr("helpers.sae.train.FEW", few)
+        sae.zero_grad()
+        loss, f = backward(sae, x, bfloat16=False)
+        torch.testing.assert_close(f, sae.encode(x).detach(), rtol=1e-4, atol=1e-5)
+        found.append([*loss, *(p.grad for p in sae.parameters() if p.requires_grad)])
+    for dense, sparse in zip(*found, strict=True):
+        torch.testing.assert_close(sparse, dense, rtol=1e-4, atol=1e-6)
+
+
+def test_sparse_gradients_of_a_batch_in_which_nothing_fires():
+    sae = SparseAutoencoder(SETTINGS)
+    sae.b_e.data.fill_(-100.0)
     x = Toy().batch(32, 0)
-    for sae in saes:
-        sae.b_d.data.normal_(generator=torch.Generator().manual_seed(1))
-    for sae, f in zip(saes, encode_together(saes, x)):
-        torch.testing.assert_close(f, sae.encode(x), rtol=1e-4, atol=1e-5)
+    loss, _ = backward(sae, x, bfloat16=False)
+    assert loss.sparsity == 0 and sae.W_e.grad.abs().max() == 0 and sae.W_d.grad.abs().max() == 0
+    torch.testing.assert_close(sae.b_d.grad, 2 * (sae.b_d.detach() - x).mean(dim=0) / 8)
 
 
 class Killed(Exception):
@@ -64,7 +81,9 @@ class DiesAt(Toy):
             yield x
 
 
-def test_a_killed_run_ends_with_the_same_bits(tmp_path):
+@pytest.mark.parametrize("few", [0, 1])
+def test_a_killed_run_ends_with_the_same_bits(few, tmp_path, monkeypatch):
+    monkeypatch.setattr("helpers.sae.train.FEW", few)
     whole = [SparseAutoencoder(SETTINGS), SparseAutoencoder(replace(SETTINGS, features=16))]
     history = train(whole, Toy(), TRAINING).history
     parts = [SparseAutoencoder(SETTINGS), SparseAutoencoder(replace(SETTINGS, features=16))]
