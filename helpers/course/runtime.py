@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import io
 import os
@@ -57,6 +58,7 @@ def setup(*, scale: str | None = None, source: str | None = None, seed: int = 0,
     device = torch.device("cuda" if gpu and not (testing and scale == "small") else "cpu")
     threads = int(os.environ.get("COURSE_THREADS", 2))
     torch.set_num_threads(threads)
+    _keep_freed_memory()
     seed_all(seed)
     _course = Course(scale, source, device, threads, seed, colab, testing)
     if testing:
@@ -66,6 +68,20 @@ def setup(*, scale: str | None = None, source: str | None = None, seed: int = 0,
         plots.style()
         print(_course)
     return _course
+
+
+def _keep_freed_memory() -> None:
+    """Let Linux's C library keep the memory of arrays that are gone, for the next ones.
+
+    By default it gives blocks of 32 MB and more back at once and has every new one faulted in page by page:
+    a step of training 16,384 features takes 420 ms instead of 280. Other systems have no such switch, or need none.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(-4, 0)              # M_MMAP_MAX: no block gets a mapping of its own
+    mallopt(-1, 2**31 - 1)      # M_TRIM_THRESHOLD: what is free stays
 
 
 def current() -> Course:

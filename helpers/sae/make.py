@@ -21,7 +21,7 @@ SHIPPED = {  # folder: (transformer, its dictionaries, trained in one pass)
     "sae_b": ("lm_relu_b", {"b1": Settings(features=4096)}),
     "sae_a2": ("lm_relu", {"a2": Settings(features=16384)}),
 }
-SHORTER = {"sae_a2": Training(tokens=3_000_000)}  # four times the width: what two cores carry in an hour
+LONGER = {"sae_a2": Training(tokens=6_000_000)}  # four times the width wants more to learn from
 RARE = {"sae_a2": 3e-5}  # features that fire less often are not stored, for the sake of the download
 BASE = Settings(features=1024)
 TRIALS = {f"l1 {l1:g}": replace(BASE, l1=l1) for l1 in (2e-3, 3e-3, 5e-3, 1e-2, 2e-2)} | {
@@ -35,7 +35,7 @@ def dictionaries(*, scale: str, smoke: bool = False, out: Path) -> None:
     """Train one of SHIPPED, all its dictionaries in one pass, and store them at int8."""
     name = out.name.removesuffix("-full")
     lm, settings = SHIPPED[name]
-    saes, silent, inputs, training, minutes = _trained(out.name, lm, settings, SHORTER.get(name, Training()), scale, smoke)
+    saes, silent, inputs, training, minutes = _trained(out.name, lm, settings, LONGER.get(name, Training()), scale, smoke)
     tensors = {key: value for name, sae in saes.items() for key, value in pack(sae, name, silent[name]).items()}
     rows = _few(smoke)
     exact = {name: _ce(transformer.load(lm), rows, Dictionary(sae, inputs.scale).reconstruct) for name, sae in saes.items()}
@@ -104,11 +104,11 @@ def _card(name: str, lm: str, settings: dict, training: Training, minutes: float
     keys = [key for key, value in next(iter(numbers.values())).items() if not isinstance(value, (list, dict))]
     rows = "\n".join(f"| {key} | " + " | ".join(f"{numbers[d][key]:.4g}" for d in numbers) + " |" for key in keys)
     first = next(iter(settings.values()))
-    shorter = f" (four times the width of the others, so fewer activations than their {Training().tokens / 1e6:g} M)" if name in SHORTER else ""
+    longer = f" (four times the width of the others, more than their {Training().tokens / 1e6:g} M)" if name in LONGER else ""
     rare = f" Nor are those below a density of {RARE[name]:g}: the table is\nof the dictionary before that, `loss_stored` and `stored` of what is left." if name in RARE else ""
     return f"""# {name}: dictionaries on the {first.neurons} neurons of {lm}
 Sparse autoencoders ({', '.join(f'{d}: {s.features} features, seed {s.seed}' for d, s in settings.items())}), λ = {first.l1:g} for activations at mean norm √{first.neurons}.
-Made by `python -m helpers make {name}` at scale {scale}: {training.steps * training.batch / 1e6:.1f} M activations{shorter} in batches of {training.batch},
+Made by `python -m helpers make {name}` at scale {scale}: {training.steps * training.batch / 1e6:.1f} M activations{longer} in batches of {training.batch},
 learning rate {training.learning_rate:g}, {'bfloat16' if training.bfloat16 else 'float32'}, resampling at {training.resample_at} of the run; {minutes} minutes of one core's time,
 all dictionaries of this folder in one pass. Stored at int8 for each feature's row; features that
 did not fire once in the last fifth of the run are not stored, and loading gives them zeros.{rare}

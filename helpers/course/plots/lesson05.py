@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from matplotlib.patheffects import withStroke
 
 from .core import COLOURS, MARKERS, canvas, caption
 from .lesson04 import two_readings
@@ -92,11 +93,14 @@ def exchange(panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[f
         for i, (name, (tvd, jsd)) in enumerate(series.items()):
             curve = name == "trained adversary"
             ax.plot(tvd, jsd, MARKERS[i], color=COLOURS[i], linestyle="-" if curve else "none", label=name, markersize=6, clip_on=False)
-            for x, y, lam in zip(tvd, jsd, lams[title]) if curve else ():
-                ax.annotate(f"λ = {lam:g}", (x, y), textcoords="offset points", xytext=(6, -11), fontsize=8)
         ax.axhline(LARGEST_JSD, color="0.4", linestyle=":")
         ax.set(title=title, xlabel="mean TVD of the outputs", ylim=(0, 0.74))
         ax.set_xlim(0, 1.35 * ax.dataLim.x1)                           # room for the last λ
+        tvd, jsd = series["trained adversary"]
+        for x, y, lam in zip(tvd, jsd, lams[title]):
+            right = x == tvd[-1] or x < ax.get_xlim()[1] / 3           # the others' labels stand on the left, where they do not meet
+            ax.annotate(f"λ = {lam:g}", (x, y), textcoords="offset points", xytext=(6 if right else -6, -11), ha="left" if right else "right", fontsize=7,
+                        zorder=6, path_effects=[withStroke(linewidth=2, foreground="white")])
     axes[0, 0].set_ylabel("mean JSD of the weights (nats)")
     axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1))
     caption(fig, text)

@@ -10,6 +10,7 @@ from ..feature_rating import MOST, RATHER
 from .core import COLOURS, MARKERS, canvas, caption
 
 PAPER_RUBRIC = {"features": 12, "neurons": 0}      # medians of D2-22's histogram; its bars are not public as numbers
+ON_WHITE = {"frameon": True, "facecolor": "white", "edgecolor": "none", "framealpha": 1}     # a legend that a line runs behind
 _PLACE = {"features": 0, "feature": 0, "neurons": 1, "neuron": 1}
 
 
@@ -45,7 +46,7 @@ def rubric(scores: Mapping[str, np.ndarray], title: str, real: bool, left_out: s
         ax.set(title=name, xlabel="points of 14", xlim=(-0.7, MOST + 0.7))
     axes[0].set_ylabel("ratings")
     axes[0].set_ylim(top=1.5 * axes[0].get_ylim()[1])
-    axes[0].legend(loc="upper left", fontsize=8)
+    axes[0].legend(loc="upper left", fontsize=8, **ON_WHITE)
     caption(fig, f"Points for features and neurons: {title}. Dashed, the paper's medians, 12 and 0; shaded, more than 8 points, which is called rather "
                  f"interpretable.{'' if real else ' These bars are digits pressed at random and say nothing about features or neurons.'} {left_out}")
     return fig
@@ -110,7 +111,7 @@ def universality(panels: Mapping[str, Mapping[str, np.ndarray]], paper: Mapping[
         for name, value in paper.get(title, {}).items():
             ax.plot(value, 0, "D", markerfacecolor="white", markeredgecolor=_look(name)["color"], clip_on=False, zorder=5)
         ax.set(title=title, xlabel="correlation with the best match", xlim=(-0.02, 1.02))
-        ax.legend(fontsize=8, loc="upper center")
+        ax.legend(fontsize=8, loc="upper center", **ON_WHITE)
     axes[0].set_ylabel("density of units")
     caption(fig, "How well each unit is matched in the other dictionary or network. Vertical lines are medians; hollow diamonds on the axis are the paper's, "
                  ".72 for features and .46 for neurons of two transformers.")
