@@ -1,4 +1,5 @@
 """Train dictionaries: several at once where they share their inputs, resumable, with dead features started again."""
+import sys
 import time
 import warnings
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from ..transformer.activations import Activations
 from .model import Loss, SparseAutoencoder, geometric_median
 
 FEW = 0.03  # share of a dictionary that fires, below which sparse products win on a processor: after some 150 steps
+SPARSE = sys.platform == "linux" and torch.backends.mkl.is_available()  # elsewhere PyTorch may lack these products: dense ones then
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
 
 
@@ -97,7 +99,7 @@ def backward(sae: SparseAutoencoder, x: Tensor, bfloat16: bool) -> tuple[Loss, T
     """Leave a dictionary its gradients for x (B, N); give its loss and its features (B, M) back."""
     with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
         f = folded_encode(sae, x)
-        few = x.device.type == "cpu" and int(f.count_nonzero()) < FEW * f.numel()
+        few = SPARSE and x.device.type == "cpu" and int(f.count_nonzero()) < FEW * f.numel()
         loss = None if few else sae.loss(x, f)
     if few:
         return sparse_gradients(sae, x, f.detach()), f.detach()
