@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.course.runtime import ROOT, CourseError, current, setup, verify_file
+from helpers.course.runtime import ROOT, CourseError, current, keep_freed_memory, setup, verify_file
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe("attention_tables", "seeds, uniform weights, adversaries and the MLP diagnostic on two data sets, as numbers",
            "helpers.attention.tables:make", "helpers.attention.tables:measure", 4, 1.9, ("05",)),
     Recipe("attention_imdb_tables", "the same on IMDb's reviews, as numbers",
-           "helpers.attention.tables:make", "helpers.attention.tables:measure", 12, 0.8, ("04", "05")),
+           "helpers.attention.tables:make", "helpers.attention.tables:measure", 16, 1.1, ("04", "05")),
     Recipe("diffusion", "a small diffusion model that draws digits of 16 pixels",
            "helpers.nets.diffusion:make", "helpers.nets.diffusion:measure", 4, 0.6, ("03",)),
     Recipe("roar", "remove and retrain: what digits networks still learn without each method's top pixels",
@@ -59,10 +59,10 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe("lm_tables", "losses beside counting, small tasks over sizes", "helpers.transformer.make:tables", "helpers.transformer.make:measure_tables", 3, 0.1, ("08",)),
     Recipe("sae_a", "dictionaries A/0 (512), A/1 (4,096) and a second seed of A/1 on lm_relu", "helpers.sae.make:dictionaries", "helpers.sae.make:measure_dictionaries", 30, 9, ("09", "10", "11")),
     Recipe("sae_b", "dictionary B/1 (4,096) on lm_relu_b", "helpers.sae.make:dictionaries", "helpers.sae.make:measure_dictionaries", 11, 4.3, ("10",)),
-    Recipe("sae_a2", "dictionary A/2 (16,384) on lm_relu, on fewer activations", "helpers.sae.make:dictionaries", "helpers.sae.make:measure_dictionaries", 45, 5.3, ("11",)),
+    Recipe("sae_a2", "dictionary A/2 (16,384) on lm_relu", "helpers.sae.make:dictionaries", "helpers.sae.make:measure_dictionaries", 21, 3.6, ("11",)),
     Recipe("sae_trials", "the λ sweep, and each ingredient taken away", "helpers.sae.make:trials", "helpers.sae.make:measure_trials", 10, 0.1, ("09",)),
-    Recipe("sae_index", "top and uniform examples and kinds of text, for features and neurons", "helpers.sae.make:index", "helpers.sae.make:measure_index", 7, 4.7, ("09", "10", "11")),
-    Recipe("sae_tables", "universality, splitting graph, map of directions", "helpers.sae.make:tables", "helpers.sae.make:measure_tables", 5, 0.9, ("10", "11")),
+    Recipe("sae_index", "top and uniform examples and kinds of text, for features and neurons", "helpers.sae.make:index", "helpers.sae.make:measure_index", 5, 3.9, ("09", "10", "11")),
+    Recipe("sae_tables", "universality, splitting graph, map of directions", "helpers.sae.make:tables", "helpers.sae.make:measure_tables", 3, 1.4, ("10", "11")),
 )
 
 
@@ -77,6 +77,7 @@ def main(args: list[str]) -> int:
     if options.list or not options.name:
         print(table())
         return 0
+    keep_freed_memory()
     try:
         for name in options.name:
             make(name, smoke=options.smoke, full=options.full)

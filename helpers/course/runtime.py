@@ -58,7 +58,6 @@ def setup(*, scale: str | None = None, source: str | None = None, seed: int = 0,
     device = torch.device("cuda" if gpu and not (testing and scale == "small") else "cpu")
     threads = int(os.environ.get("COURSE_THREADS", 2))
     torch.set_num_threads(threads)
-    _keep_freed_memory()
     seed_all(seed)
     _course = Course(scale, source, device, threads, seed, colab, testing)
     if testing:
@@ -70,11 +69,12 @@ def setup(*, scale: str | None = None, source: str | None = None, seed: int = 0,
     return _course
 
 
-def _keep_freed_memory() -> None:
-    """Let Linux's C library keep the memory of arrays that are gone, for the next ones.
+def keep_freed_memory() -> None:
+    """Let Linux's C library keep the memory of arrays that are gone, for the next ones: for `make`, which trains for long and then ends.
 
     By default it gives blocks of 32 MB and more back at once and has every new one faulted in page by page:
-    a step of training 16,384 features takes 420 ms instead of 280. Other systems have no such switch, or need none.
+    a step of training 16,384 features takes 420 ms instead of 280. A lesson gains next to nothing, and its
+    kernel would sit on its peak. Other systems have no such switch, or need none.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt

@@ -185,3 +185,19 @@ def test_the_course_hands_out_its_names_and_says_which_it_has():
     assert helpers.course.setup is setup
     with pytest.raises(AttributeError, match="no 'set_up'; it has setup"):
         helpers.course.set_up  # noqa: B018
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's switches")
+def test_kept_memory_is_not_faulted_in_again():
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent("""
+        import resource, torch
+        from helpers.course.runtime import keep_freed_memory
+        keep_freed_memory()
+        faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(8):
+            before = faults()
+            x = torch.empty(40 * 2**20, dtype=torch.uint8).fill_(1)
+            del x
+        print(faults() - before)
+    """)], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1000, "10,240 pages of 4 kB are the whole array"
