@@ -19,17 +19,18 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
 
     Gradients are asked for with `torch.autograd.grad`, which returns them and leaves every `.grad` alone.
     """
-    modes = {module: module.training for module in model.modules()}
+    training = [module for module in model.modules() if module.training]
     trainable = [p for p in model.parameters() if p.requires_grad]
     try:
-        model.eval()
+        if training:                            # the walk through a large model's parts costs as much as a few layers
+            model.eval()
         for p in trainable:                     # nothing is kept for gradients that nobody asks for
             p.requires_grad_(False)
         with torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
-        for module, training in modes.items():  # one by one: some parts may have been in another mode than the whole
-            module.training = training
+        for module in training:                 # one by one: some parts may have been in another mode than the whole
+            module.training = True
         for p in trainable:
             p.requires_grad_(True)
 
