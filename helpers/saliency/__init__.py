@@ -4,6 +4,7 @@
 
 inputs: (B, C, H, W). target: the class to explain, an int for all pictures or one per picture. Gradient methods return
 (B, C, H, W) with signs, Grad-CAM, occlusion and RISE (B, 1, H, W). The model is left exactly as it was found.
+Memory: what goes through the network at once is bounded, and each further picture costs at most eight times its own size.
 """
 
 from helpers.saliency.cam import grad_cam, guided_grad_cam

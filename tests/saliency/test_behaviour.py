@@ -273,8 +273,7 @@ def test_measures():
     torch.testing.assert_close(metrics.concentration(noise)[0], gini)
 
 
-LIGHT = {"gradient": saliency.gradient, "scores": saliency.scores, "integrated_gradients": partial(saliency.integrated_gradients, steps=2),
-         "grad_cam": partial(saliency.grad_cam, layer="last"), "occlusion": partial(saliency.occlusion, window=16, stride=16),
+LIGHT = {**METHODS, "occlusion": partial(saliency.occlusion, window=16, stride=16),
          "rise": partial(saliency.rise, masks=3, cells=4)}
 
 
