@@ -17,7 +17,7 @@ ROOMS = {
            {"06.looking-for": ["06.looking-for", "06.requirements", "06.directions"]}),
     "07": ("import ToySettings", {}, {"07.toy": ["07.toy"]}),
     "08": ("from helpers.transformer import neurons", {"08.wide": "You chose (a); it is (c).", "08.denominator": "You chose (a); it is (b)."}, {}),
-    "10": ("import Board, speakers, tools", {}, {key: [key] for key in ("10.missing", "10.variance", "10.larger-models")}),
+    "10": ("import Board, speakers, tools", {}, {"10.missing": ["10.missing", "10.variance", "10.larger-models"]}),
     "11": ("from helpers.course.atlas import Atlas", {}, {"11.which-width": ["11.which-width"]}),
 }
 
