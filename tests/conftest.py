@@ -12,4 +12,5 @@ import pytest  # noqa: E402
 def _two_threads():
     """Floats move with the number of threads."""
     import torch
+
     torch.set_num_threads(2)

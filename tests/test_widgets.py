@@ -36,7 +36,7 @@ class Tool(NamedTuple):
 
     lesson: str
     kind: str
-    code: str           # of its call
+    code: str  # of its call
     cell: dict
 
     @property
@@ -55,48 +55,89 @@ def tools() -> list[Tool]:
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             source = "".join(cell["source"])
             if cell["cell_type"] == "code":
-                calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and called(node) in DRIVEN]
-                found += [Tool(path.name[:2], called(node), ast.get_source_segment(source, node), cell) for node in calls]
+                calls = [
+                    node
+                    for node in ast.walk(ast.parse(source))
+                    if isinstance(node, ast.Call) and called(node) in DRIVEN
+                ]
+                found += [
+                    Tool(path.name[:2], called(node), ast.get_source_segment(source, node), cell)
+                    for node in calls
+                ]
     return found
 
 
 def texts(path: Path) -> list[str]:
     """The texts by which a browser test finds its cells."""
     nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
 
 
 def users(tool: Tool) -> list[str]:
     """The browser tests that name this tool's call, or its key."""
-    tests = [path for path in BROWSER.glob("test_*.py") if path.name in (f"test_lesson{tool.lesson}.py", "test_votes_and_boards.py")]
-    variable = re.match(r"\w+\((\w+)\)$", tool.code)                              # board_view(checklist), round_view(my_round)
+    tests = [
+        path
+        for path in BROWSER.glob("test_*.py")
+        if path.name in (f"test_lesson{tool.lesson}.py", "test_votes_and_boards.py")
+    ]
+    variable = re.match(r"\w+\((\w+)\)$", tool.code)  # board_view(checklist), round_view(my_round)
     whole, source = re.sub(r"\s+", "", tool.code), "".join(tool.cell["source"])
-    alone = sum(called(node) == tool.kind for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)) == 1
+    alone = (
+        sum(
+            called(node) == tool.kind
+            for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.Call)
+        )
+        == 1
+    )
 
     def means_it(text: str, enough: int) -> bool:
         short = re.sub(r"^tools\.|\s+", "", text)
-        names_call = len(short) >= len(tool.kind) + enough and short.startswith(f"{tool.kind}(") and re.sub(r"^tools\.", "", whole).startswith(short)
+        names_call = (
+            len(short) >= len(tool.kind) + enough
+            and short.startswith(f"{tool.kind}(")
+            and re.sub(r"^tools\.", "", whole).startswith(short)
+        )
         return text == tool.name or (alone and names_call) or bool(variable and short == whole)
-    return [path.name for path in tests if any(means_it(text, 1 if tool.lesson in path.name else 6) for text in texts(path))]
+
+    return [
+        path.name
+        for path in tests
+        if any(means_it(text, 1 if tool.lesson in path.name else 6) for text in texts(path))
+    ]
 
 
 ALL = tools()
 
 
-@pytest.mark.parametrize("tool", ALL, ids=lambda tool: f"{tool.lesson} {tool.kind} {tool.name[:30]}")
+@pytest.mark.parametrize(
+    "tool", ALL, ids=lambda tool: f"{tool.lesson} {tool.kind} {tool.name[:30]}"
+)
 def test_every_tool_is_used_in_the_browser(tool):
     assert users(tool), f"no browser test uses {tool.code[:80]}"
 
 
-@pytest.mark.parametrize("tool", ALL, ids=lambda tool: f"{tool.lesson} {tool.kind} {tool.name[:30]}")
+@pytest.mark.parametrize(
+    "tool", ALL, ids=lambda tool: f"{tool.lesson} {tool.kind} {tool.name[:30]}"
+)
 def test_every_tool_has_a_fallback_for_readers_without_a_kernel(tool):
     """The stored cell says what would be there, and shows the first picture, the text or the question."""
     outputs = tool.cell["outputs"]
     plain = ["".join(output.get("data", {}).get("text/plain", "")) for output in outputs]
     assert any(PLACEHOLDER in text for text in plain)
     shown = [output for output, text in zip(outputs, plain, strict=True) if PLACEHOLDER not in text]
-    assert any("image/png" in o.get("data", {}) or "text/markdown" in o.get("data", {}) or "text/html" in o.get("data", {}) or o.get("text")
-               or len("".join(o.get("data", {}).get("text/plain", ""))) > 40 for o in shown)
+    assert any(
+        "image/png" in o.get("data", {})
+        or "text/markdown" in o.get("data", {})
+        or "text/html" in o.get("data", {})
+        or o.get("text")
+        or len("".join(o.get("data", {}).get("text/plain", ""))) > 40
+        for o in shown
+    )
 
 
 @pytest.mark.parametrize("kind", sorted({tool.kind for tool in ALL}))
@@ -111,7 +152,9 @@ def test_every_kind_of_tool_is_driven_under_ipywidgets_8_and_7(kind):
 
 def test_no_view_is_unknown_here():
     """A function `..._view` or a class of views that nobody lists would be tested nowhere."""
-    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "helpers" / "course").rglob("*.py"))
+    code = "\n".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "helpers" / "course").rglob("*.py")
+    )
     made = set(re.findall(r"^def (\w+_view|playground|picture_input)\(", code, flags=re.M))
     assert made == set(DRIVEN)
 

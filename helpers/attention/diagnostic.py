@@ -3,6 +3,7 @@
 Frozen weights, other seeds, an adversary trained for a whole data set, and a network that reads every word alone and is
 only told where to look.
 """
+
 from typing import NamedTuple
 
 import torch
@@ -14,9 +15,9 @@ from helpers.attention.train import Settings, fit, pick, predict
 
 
 class Distance(NamedTuple):
-    jsd: Tensor        # (N,) between the two models' attention weights on each text
-    tvd: Tensor        # (N,) between their outputs
-    largest: Tensor    # (N,) the first model's largest weight on each text
+    jsd: Tensor  # (N,) between the two models' attention weights on each text
+    tvd: Tensor  # (N,) between their outputs
+    largest: Tensor  # (N,) the first model's largest weight on each text
 
 
 def distance(base: AttentionModel, other: AttentionModel, data: list[tuple]) -> Distance:
@@ -33,16 +34,25 @@ def adversary_loss(base_probs: Tensor, base_alpha: list[Tensor], lam: float):
     Small lam: keep the output. Large lam: look elsewhere whatever it costs. The published code halves the TVD of two-class
     outputs once more; here it is the whole TVD, so that our lam is comparable up to a factor of two.
     """
+
     def loss(model: AttentionModel, batch: Batch, alpha: Tensor | None) -> Tensor:
         logits, weights = model(batch, alpha)
         target = base_probs[batch.index.cpu()].to(logits)
         others = pick(base_alpha, batch)
         return (tvd(probabilities(logits), target) - lam * kl(weights, others)).mean()
+
     return loss
 
 
-def train_adversary(base: AttentionModel, train: list[tuple], dev: list[tuple], *, lam: float,
-                    settings: Settings = Settings(), seed: int = 0) -> AttentionModel:
+def train_adversary(
+    base: AttentionModel,
+    train: list[tuple],
+    dev: list[tuple],
+    *,
+    lam: float,
+    settings: Settings = Settings(),
+    seed: int = 0,
+) -> AttentionModel:
     """A second model that imitates `base`'s outputs and attends as differently as lam makes it (section 4)."""
     torch.manual_seed(seed)
     model = AttentionModel(**base.settings).to(next(base.parameters()).device)
@@ -51,8 +61,16 @@ def train_adversary(base: AttentionModel, train: list[tuple], dev: list[tuple], 
     return model
 
 
-def mlp_diagnostic(train: list[tuple], dev: list[tuple], test: list[tuple], *, guide: AttentionModel | str,
-                   settings: Settings = Settings(), seed: int = 0, **model_settings) -> Tensor:
+def mlp_diagnostic(
+    train: list[tuple],
+    dev: list[tuple],
+    test: list[tuple],
+    *,
+    guide: AttentionModel | str,
+    settings: Settings = Settings(),
+    seed: int = 0,
+    **model_settings,
+) -> Tensor:
     """Test probabilities (N, C) of a network that reads every word alone, guided by attention weights (section 3.4, Table 3).
 
     `guide`: a model whose weights are taken over, "uniform", or "own" (it learns its own). If a model's weights say

@@ -2,6 +2,7 @@
 
 Every experiment keeps the trained model and its hidden states, and changes at most the attention weights.
 """
+
 import math
 from typing import NamedTuple
 
@@ -10,14 +11,14 @@ from scipy.stats import kendalltau
 from torch import Tensor
 
 from helpers.attention.model import PAD, AttentionModel, Batch, probabilities
-from helpers.course.runtime import in_chunks
+from helpers.ground.runtime import in_chunks
 
 TINY = 1e-12
 
 
 def tvd(p: Tensor, q: Tensor) -> Tensor:
     """Total variation distance of two distributions over the last dimension, 0 to 1: half the summed difference."""
-    return .5 * (p - q).abs().sum(-1)
+    return 0.5 * (p - q).abs().sum(-1)
 
 
 def kl(p: Tensor, q: Tensor) -> Tensor:
@@ -27,8 +28,8 @@ def kl(p: Tensor, q: Tensor) -> Tensor:
 
 def jsd(p: Tensor, q: Tensor) -> Tensor:
     """Jensen-Shannon divergence over the last dimension in nats, 0 to ln 2 (Jain & Wallace 2019, eq. 2)."""
-    middle = .5 * (p + q)
-    return .5 * (kl(p, middle) + kl(q, middle)).clamp(0, 2 * math.log(2))
+    middle = 0.5 * (p + q)
+    return 0.5 * (kl(p, middle) + kl(q, middle)).clamp(0, 2 * math.log(2))
 
 
 def gradient_importance(model: AttentionModel, batch: Batch) -> Tensor:
@@ -43,8 +44,8 @@ def gradient_importance(model: AttentionModel, batch: Batch) -> Tensor:
     with torch.enable_grad():
         hidden, query = model.encode(batch, embedded)
         alpha = model.attend(hidden, batch.content, query).detach()
-        top = probabilities(model.decode(hidden, alpha, query)).amax(-1)       # (B,)
-        slope, = torch.autograd.grad(top.sum(), embedded)                      # (B, T, E)
+        top = probabilities(model.decode(hidden, alpha, query)).amax(-1)  # (B,)
+        (slope,) = torch.autograd.grad(top.sum(), embedded)  # (B, T, E)
     model.train(training)
     return (slope * embedded.detach()).sum(-1).abs() * batch.content
 
@@ -52,17 +53,19 @@ def gradient_importance(model: AttentionModel, batch: Batch) -> Tensor:
 @torch.no_grad()
 def leave_one_out(model: AttentionModel, batch: Batch) -> Tensor:
     """(B, T): how far the output moves (TVD) when one word is taken out of the text and the model reads the rest."""
-    reference = probabilities(model(batch)[0])                                 # (B, C)
-    rows, places = batch.content.nonzero(as_tuple=True)                        # one shortened text a word
+    reference = probabilities(model(batch)[0])  # (B, C)
+    rows, places = batch.content.nonzero(as_tuple=True)  # one shortened text a word
     width = torch.arange(batch.words.shape[1] - 1, device=batch.words.device)
 
     def moved(rows: Tensor, places: Tensor) -> Tensor:
-        keep = width + (width >= places[:, None])                              # skip the word that is left out
+        keep = width + (width >= places[:, None])  # skip the word that is left out
         words, content = batch.words[rows].gather(1, keep), batch.content[rows].gather(1, keep)
         question = None if batch.question is None else batch.question[rows]
         longest = (words != PAD).sum(-1).max()
         shorter = Batch(words[:, :longest], content[:, :longest], batch.label[rows], rows, question)
-        logits = model(shorter)[0].masked_fill(~content.any(-1, keepdim=True), 0)   # a text of one word: nothing left
+        logits = model(shorter)[0].masked_fill(
+            ~content.any(-1, keepdim=True), 0
+        )  # a text of one word: nothing left
         return tvd(probabilities(logits), reference[rows])
 
     result = torch.zeros(batch.words.shape, device=batch.words.device)
@@ -80,12 +83,14 @@ def kendall(a: Tensor, b: Tensor, content: Tensor) -> list[tuple[float, float]]:
 
 
 @torch.no_grad()
-def permutation(model: AttentionModel, batch: Batch, *, n: int = 100, generator: torch.Generator) -> Tensor:
+def permutation(
+    model: AttentionModel, batch: Batch, *, n: int = 100, generator: torch.Generator
+) -> Tensor:
     """(B,): the median output change (TVD) over `n` random permutations of each text's attention weights."""
     hidden, query = model.encode(batch)
     alpha = model.attend(hidden, batch.content, query)
     reference, order = probabilities(model.decode(hidden, alpha, query)), (~batch.content).float()
-    first = order.argsort(stable=True, dim=-1)                                   # words first, marks and padding last
+    first = order.argsort(stable=True, dim=-1)  # words first, marks and padding last
     changes = []
     for _ in range(n):
         noise = torch.rand(order.shape, generator=generator).to(order) + 2 * order
@@ -95,14 +100,25 @@ def permutation(model: AttentionModel, batch: Batch, *, n: int = 100, generator:
 
 
 class Adversary(NamedTuple):
-    alpha: Tensor       # (B, T) the most different weights that keep the output
-    jsd: Tensor         # (B,) their divergence from the model's own
-    tvd: Tensor         # (B,) the change of the output they cause, at most epsilon (0 where none was found)
+    alpha: Tensor  # (B, T) the most different weights that keep the output
+    jsd: Tensor  # (B,) their divergence from the model's own
+    tvd: (
+        Tensor  # (B,) the change of the output they cause, at most epsilon (0 where none was found)
+    )
 
 
-def adversarial_attention(model: AttentionModel, batch: Batch, *, epsilon: float = .05, restarts: int = 5,
-                          steps: int = 500, rate: float = .01, margin: float = .01, penalty: float = 500.,
-                          generator: torch.Generator) -> Adversary:
+def adversarial_attention(
+    model: AttentionModel,
+    batch: Batch,
+    *,
+    epsilon: float = 0.05,
+    restarts: int = 5,
+    steps: int = 500,
+    rate: float = 0.01,
+    margin: float = 0.01,
+    penalty: float = 500.0,
+    generator: torch.Generator,
+) -> Adversary:
     """Weights as far from the model's own as possible (JSD) while the output moves by at most `epsilon` (TVD).
 
     All texts and all restarts are optimised together on hidden states that are computed once; the restarts also push
@@ -110,27 +126,37 @@ def adversarial_attention(model: AttentionModel, batch: Batch, *, epsilon: float
     """
     with torch.no_grad():
         hidden, query = model.encode(batch)
-        own = model.attend(hidden, batch.content, query)                       # (B, T)
-        reference = probabilities(model.decode(hidden, own, query))            # (B, C)
+        own = model.attend(hidden, batch.content, query)  # (B, T)
+        reference = probabilities(model.decode(hidden, own, query))  # (B, C)
     noise = torch.randn((restarts, *own.shape), generator=generator).to(own)
-    scores = (3 * noise).requires_grad_()                                      # (K, B, T)
+    scores = (3 * noise).requires_grad_()  # (K, B, T)
     optimiser = torch.optim.Adam([scores], lr=rate, amsgrad=True)
     weights = lambda: scores.masked_fill(~batch.content, -torch.inf).softmax(-1)
 
     def judge(alpha: Tensor) -> tuple[Tensor, Tensor]:
-        return jsd(alpha, own), tvd(probabilities(model.decode(hidden, alpha, query)), reference)   # (K, B) both
+        return jsd(alpha, own), tvd(
+            probabilities(model.decode(hidden, alpha, query)), reference
+        )  # (K, B) both
 
     for _ in range(steps):
         alpha = weights()
         away, moved = judge(alpha)
-        apart = jsd(alpha[:, None], alpha[None]).sum((0, 1)) / max(restarts * (restarts - 1), 1) if restarts > 1 else 0
+        apart = (
+            jsd(alpha[:, None], alpha[None]).sum((0, 1)) / max(restarts * (restarts - 1), 1)
+            if restarts > 1
+            else 0
+        )
         loss = (penalty * (moved - margin).relu() - away).sum() - torch.as_tensor(apart).sum()
-        scores.grad, = torch.autograd.grad(loss, scores)
+        (scores.grad,) = torch.autograd.grad(loss, scores)
         optimiser.step()
     with torch.no_grad():
         alpha = weights()
         away, moved = judge(alpha)
-        best = away.masked_fill(moved > epsilon, -1).argmax(0)                 # (B,)
-        take = lambda t: t.gather(0, best.view(1, -1, *[1] * (t.dim() - 2)).expand(1, *t.shape[1:]))[0]
-        found = take(moved) <= epsilon                                         # else: no restart kept the output
-        return Adversary(torch.where(found[:, None], take(alpha), own), take(away) * found, take(moved) * found)
+        best = away.masked_fill(moved > epsilon, -1).argmax(0)  # (B,)
+        take = lambda t: t.gather(
+            0, best.view(1, -1, *[1] * (t.dim() - 2)).expand(1, *t.shape[1:])
+        )[0]
+        found = take(moved) <= epsilon  # else: no restart kept the output
+        return Adversary(
+            torch.where(found[:, None], take(alpha), own), take(away) * found, take(moved) * found
+        )

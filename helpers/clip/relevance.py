@@ -1,4 +1,5 @@
 """Relevance: a text's similarity followed back through all attention layers of a ViT, on stock open_clip models."""
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -8,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers.clip.maps import Similarity, put_back, whole
-from helpers.course.runtime import CourseError, in_chunks
+from helpers.ground.errors import CourseError
+from helpers.ground.runtime import in_chunks
 from helpers.saliency.core import undisturbed
 
 
@@ -20,19 +22,25 @@ def relevance(model, image: Tensor, texts: Tensor, *, first: int = 0) -> Tensor:
     """
     visual = model.visual
     if not hasattr(visual, "transformer") or getattr(visual, "pool_type", None) != "tok":
-        raise CourseError(f"Relevance follows a class token through attention, and this model's picture tower "
-                          f"({type(visual).__name__}) has none: take a ViT, or grad_cam, which works for both.")
-    with undisturbed(model), attention_in_graph(visual) as A:                           # A: a (1, heads, T, T) a layer
-        s = Similarity(model, texts)(whole(model, image).requires_grad_())[0]           # (Q,)
+        raise CourseError(
+            f"Relevance follows a class token through attention, and this model's picture tower "
+            f"({type(visual).__name__}) has none: take a ViT, or grad_cam, which works for both."
+        )
+    with undisturbed(model), attention_in_graph(visual) as A:  # A: a (1, heads, T, T) a layer
+        s = Similarity(model, texts)(whole(model, image).requires_grad_())[0]  # (Q,)
 
-        def rows(which: Tensor) -> Tensor:                                              # (q, Q) -> (q, T - 1)
-            dA = torch.autograd.grad(s, A, which, is_grads_batched=True, retain_graph=True)    # a (q, 1, heads, T, T) a layer
-            R = torch.eye(A[0].shape[-1]).to(s).expand(len(which), -1, -1)   # (q, T, T)
+        def rows(which: Tensor) -> Tensor:  # (q, Q) -> (q, T - 1)
+            dA = torch.autograd.grad(
+                s, A, which, is_grads_batched=True, retain_graph=True
+            )  # a (q, 1, heads, T, T) a layer
+            R = torch.eye(A[0].shape[-1]).to(s).expand(len(which), -1, -1)  # (q, T, T)
             for weights, slope in list(zip(A, dA, strict=True))[first:]:
                 R = R + (weights * slope).clamp(min=0).mean(2)[:, 0].detach() @ R
             return R[:, 0, 1:]
 
-        patches = in_chunks(rows, torch.eye(len(texts)).to(s), bytes_per_item=8 * sum(a.nbytes for a in A))
+        patches = in_chunks(
+            rows, torch.eye(len(texts)).to(s), bytes_per_item=8 * sum(a.nbytes for a in A)
+        )
     return put_back(patches.unflatten(1, visual.grid_size), image)
 
 
@@ -43,9 +51,15 @@ def attention_in_graph(visual) -> Iterator[list[Tensor]]:
     torch's own attention never forms them, or returns a copy that nothing depends on. Swapped are the modules' `forward`s,
     and put back afterwards, also after an error; the results stay the same.
     """
-    layers = [module for module in visual.transformer.modules() if isinstance(module, nn.MultiheadAttention)]
+    layers = [
+        module
+        for module in visual.transformer.modules()
+        if isinstance(module, nn.MultiheadAttention)
+    ]
     if len(layers) != len(visual.transformer.resblocks):
-        raise CourseError("This tower has another attention than nn.MultiheadAttention: relevance cannot follow it.")
+        raise CourseError(
+            "This tower has another attention than nn.MultiheadAttention: relevance cannot follow it."
+        )
     before, weights = [vars(layer).get("forward") for layer in layers], []
     try:
         for layer in layers:
@@ -58,11 +72,17 @@ def attention_in_graph(visual) -> Iterator[list[Tensor]]:
                 layer.forward = forward
 
 
-def attend(layer: nn.MultiheadAttention, weights: list[Tensor], x: Tensor, *_, attn_mask=None, **__) -> tuple[Tensor, None]:
+def attend(
+    layer: nn.MultiheadAttention, weights: list[Tensor], x: Tensor, *_, attn_mask=None, **__
+) -> tuple[Tensor, None]:
     """Self-attention of x (B, T, D), written out; what `layer` does, except that its weights are kept."""
     x = x if layer.batch_first else x.transpose(0, 1)
-    q, k, v = F.linear(x, layer.in_proj_weight, layer.in_proj_bias).unflatten(2, (3, layer.num_heads, -1)).permute(2, 0, 3, 1, 4)
-    scores = q @ k.mT / q.shape[-1] ** .5                                               # (B, heads, T, T)
+    q, k, v = (
+        F.linear(x, layer.in_proj_weight, layer.in_proj_bias)
+        .unflatten(2, (3, layer.num_heads, -1))
+        .permute(2, 0, 3, 1, 4)
+    )
+    scores = q @ k.mT / q.shape[-1] ** 0.5  # (B, heads, T, T)
     weights.append((scores if attn_mask is None else scores + attn_mask).softmax(-1))
-    out = layer.out_proj((weights[-1] @ v).transpose(1, 2).flatten(2))                  # (B, T, D)
+    out = layer.out_proj((weights[-1] @ v).transpose(1, 2).flatten(2))  # (B, T, D)
     return out if layer.batch_first else out.transpose(0, 1), None

@@ -6,6 +6,7 @@ review text and DNA-like letters are made here. Reviews, mathematical problems, 
 held-out stream occur nowhere in the training stream. The same stream arises on every machine: nothing in it
 comes from a random generator, all orders follow from SHA-256.
 """
+
 import base64
 import hashlib
 import importlib.util
@@ -20,14 +21,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..course.runtime import ROOT, CourseError
-from . import reviews
+from helpers.datasets import reviews
+from helpers.ground.artifacts import ROOT
+from helpers.ground.errors import CourseError
 
-SHARES = {"reviews": 0.40, "mathematics": 0.27, "code": 0.12, "base64": 0.08, "dna": 0.03, "arabic": 0.0125,
-          "persian": 0.0125, "russian": 0.0125, "japanese": 0.0125, "korean": 0.0125, "chinese": 0.0125, "latin": 0.025}
+SHARES = {
+    "reviews": 0.40,
+    "mathematics": 0.27,
+    "code": 0.12,
+    "base64": 0.08,
+    "dna": 0.03,
+    "arabic": 0.0125,
+    "persian": 0.0125,
+    "russian": 0.0125,
+    "japanese": 0.0125,
+    "korean": 0.0125,
+    "chinese": 0.0125,
+    "latin": 0.025,
+}
 DOMAINS = tuple(SHARES)
-LANGUAGES = {"arabic": ["ar"], "persian": ["fa"], "russian": ["ru"], "japanese": ["ja"], "korean": ["ko"],
-             "chinese": ["zh"], "latin": ["de", "en", "es", "fr", "id", "it", "pt", "tr"]}
+LANGUAGES = {
+    "arabic": ["ar"],
+    "persian": ["fa"],
+    "russian": ["ru"],
+    "japanese": ["ja"],
+    "korean": ["ko"],
+    "chinese": ["zh"],
+    "latin": ["de", "en", "es", "fr", "id", "it", "pt", "tr"],
+}
 SIZES = {"train": 10_000_000, "heldout": 1_000_000}  # tokens
 VERSION = 1  # raise it when a change here changes the stream
 VOCABULARY, CONTEXT, END = 2048, 128, 0  # END is the token that starts every document
@@ -43,7 +64,10 @@ class Stream(NamedTuple):
     def contexts(self) -> tuple[Tensor, Tensor]:
         """Both cut into rows of 128: (N/128, 128) int64 and (N/128, 128) uint8; the last, incomplete row is dropped."""
         rows = len(self.tokens) // CONTEXT
-        return (self.tokens[:rows * CONTEXT].view(rows, CONTEXT).long(), self.domains[:rows * CONTEXT].view(rows, CONTEXT))
+        return (
+            self.tokens[: rows * CONTEXT].view(rows, CONTEXT).long(),
+            self.domains[: rows * CONTEXT].view(rows, CONTEXT),
+        )
 
 
 def stream(split: str = "heldout", *, size: int | None = None) -> Stream:
@@ -68,7 +92,13 @@ def stream(split: str = "heldout", *, size: int | None = None) -> Stream:
 
 def documents(domain: str, split: str = "heldout") -> Iterator[str]:
     """The texts of one domain, in the order in which the stream draws them, once."""
-    texts = {"mathematics": _mathematics, "code": _code, "base64": _base64, "dna": _dna, "reviews": _reviews}
+    texts = {
+        "mathematics": _mathematics,
+        "code": _code,
+        "base64": _base64,
+        "dna": _dna,
+        "reviews": _reviews,
+    }
     make = texts.get(domain, lambda split: _names(domain, split))
     return iter(_shuffled(make(split), salt=domain))
 
@@ -77,6 +107,7 @@ def documents(domain: str, split: str = "heldout") -> Iterator[str]:
 def tokenizer():
     """The byte-level BPE with 2,048 tokens of data/tokenizer, a `tokenizers.Tokenizer`."""
     from tokenizers import Tokenizer
+
     if not TOKENIZER.exists():
         raise CourseError("The tokenizer is missing: run `python -m helpers make tokenizer`.")
     return Tokenizer.from_file(str(TOKENIZER))
@@ -89,40 +120,66 @@ def encode(text: str, *, start: bool = True) -> Tensor:
 
 def decode(tokens: Tensor) -> str:
     """Tokens to text; END becomes a blank line."""
-    return "\n\n".join(tokenizer().decode(list(part)) for is_end, part in
-                       itertools.groupby(tokens.tolist(), lambda t: t == END) if not is_end)
+    return "\n\n".join(
+        tokenizer().decode(list(part))
+        for is_end, part in itertools.groupby(tokens.tolist(), lambda t: t == END)
+        if not is_end
+    )
 
 
 @lru_cache(maxsize=1)
 def token_bytes() -> list[bytes]:
     """The bytes of each of the 2,048 tokens; joined they are the text in UTF-8. END is a blank line."""
     from tokenizers.pre_tokenizers import ByteLevel
+
     printable = [b for b in range(256) if 33 <= b <= 126 or 161 <= b <= 172 or 174 <= b <= 255]
-    byte_of = {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(b for b in range(256) if b not in printable)}
+    byte_of = {chr(b): b for b in printable} | {
+        chr(256 + i): b for i, b in enumerate(b for b in range(256) if b not in printable)
+    }
     assert set(byte_of) == set(ByteLevel.alphabet())
-    return [bytes(byte_of[c] for c in tokenizer().id_to_token(token)) if token != END else b"\n\n" for token in range(VOCABULARY)]
+    return [
+        bytes(byte_of[c] for c in tokenizer().id_to_token(token)) if token != END else b"\n\n"
+        for token in range(VOCABULARY)
+    ]
 
 
 @lru_cache(maxsize=1)
 def token_strings() -> list[str]:
     """A printable string for each of the 2,048 tokens; a part of a character is shown as its bytes, ⟨d8⟩."""
-    return ["<end>" if token == END else
-            "".join(f"⟨{ord(c) - 0xDC00:02x}⟩" if 0xDC80 <= ord(c) <= 0xDCFF else c for c in raw.decode(errors="surrogateescape"))
-            for token, raw in enumerate(token_bytes())]
+    return [
+        "<end>"
+        if token == END
+        else "".join(
+            f"⟨{ord(c) - 0xDC00:02x}⟩" if 0xDC80 <= ord(c) <= 0xDCFF else c
+            for c in raw.decode(errors="surrogateescape")
+        )
+        for token, raw in enumerate(token_bytes())
+    ]
 
 
 def make_tokenizer(*, scale: str = "small", smoke: bool = False, out: Path | None = None) -> None:
     """Train the BPE on 6 MB of training text with the corpus's shares (`python -m helpers make tokenizer`)."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
     budget = 200_000 if smoke else 6_000_000
     texts: list[str] = []
     for domain, share in SHARES.items():
         lengths = itertools.accumulate(map(len, part := list(documents(domain, "train"))))
         texts += [text for text, total in zip(part, lengths) if total <= share * budget]
     bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer, bpe.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    bpe.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=["<|endoftext|>"], show_progress=False,
-                                                       initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    bpe.pre_tokenizer, bpe.decoder = (
+        pre_tokenizers.ByteLevel(add_prefix_space=False),
+        decoders.ByteLevel(),
+    )
+    bpe.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=VOCABULARY,
+            special_tokens=["<|endoftext|>"],
+            show_progress=False,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        ),
+    )
     file = (out or TOKENIZER.parent) / "tokenizer.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     bpe.save(str(file))
@@ -139,8 +196,10 @@ def _mix(split: str, size: int) -> tuple[np.ndarray, np.ndarray]:
             if left == 0:
                 break
     order = sorted(range(len(pieces)), key=lambda i: _hash(f"{split} {i}"))
-    return (np.concatenate([pieces[i][1] for i in order]),
-            np.concatenate([np.full(len(pieces[i][1]), pieces[i][0], np.int16) for i in order]))
+    return (
+        np.concatenate([pieces[i][1] for i in order]),
+        np.concatenate([np.full(len(pieces[i][1]), pieces[i][0], np.int16) for i in order]),
+    )
 
 
 def _encoded(domain: str, split: str) -> Iterator[np.ndarray]:
@@ -149,24 +208,32 @@ def _encoded(domain: str, split: str) -> Iterator[np.ndarray]:
     for turn in itertools.count():
         texts = _shuffled(texts, salt=str(turn)) if turn else texts
         for start in range(0, len(texts), 200):
-            for encoding in tokenizer().encode_batch_fast(texts[start:start + 200]):
+            for encoding in tokenizer().encode_batch_fast(texts[start : start + 200]):
                 yield np.array([END] + encoding.ids, np.int16)
 
 
 def _reviews(split: str) -> list[str]:
-    return reviews.load("imdb").test.texts if split == "heldout" else reviews.load("imdb").train.texts
+    return (
+        reviews.load("imdb").test.texts if split == "heldout" else reviews.load("imdb").train.texts
+    )
 
 
 def _mathematics(split: str) -> list[str]:
     """Solutions by language models to 270 problems; a text that stands under two problems is left out."""
-    problems = json.loads(_file("champ_dataset", "dataset_files/v0.json").read_text(encoding="utf-8"))["problems"]
+    problems = json.loads(
+        _file("champ_dataset", "dataset_files/v0.json").read_text(encoding="utf-8")
+    )["problems"]
     homes: dict[str, set[str]] = {}
     for name, problem in problems.items():
         for talk in problem["conversations"].values():
             for message in talk["messages"]:
                 if message["role"].startswith("Model") and message["text"]:
                     homes.setdefault(message["text"].strip(), set()).add(name)
-    return [text for text, names in homes.items() if len(names) == 1 and _is_heldout(min(names), 0.1) == (split == "heldout")]
+    return [
+        text
+        for text, names in homes.items()
+        if len(names) == 1 and _is_heldout(min(names), 0.1) == (split == "heldout")
+    ]
 
 
 def _code(split: str) -> list[str]:
@@ -193,20 +260,28 @@ def _names(domain: str, split: str) -> list[str]:
     for language in LANGUAGES[domain]:
         file = "emoji.json" if language == "en" else f"emoji_{language}.json"
         table = json.loads(_file("emoji", f"unicode_codes/{file}").read_text(encoding="utf-8"))
-        entries = {picture: entry["en"] if language == "en" else entry for picture, entry in table.items()}
-        names = {name.strip(":").replace("_", " "): None for picture, name in entries.items()
-                 if _is_heldout(picture.replace("\ufe0f", ""), 0.2) == (split == "heldout")
-                 and not any("\U0001f3fb" <= c <= "\U0001f3ff" for c in picture)}
+        entries = {
+            picture: entry["en"] if language == "en" else entry for picture, entry in table.items()
+        }
+        names = {
+            name.strip(":").replace("_", " "): None
+            for picture, name in entries.items()
+            if _is_heldout(picture.replace("\ufe0f", ""), 0.2) == (split == "heldout")
+            and not any("\U0001f3fb" <= c <= "\U0001f3ff" for c in picture)
+        }
         for turn in range(4):
             dealt = _shuffled(names, salt=f"{language} {turn}")
-            texts += ["\n".join(dealt[i:i + 30]) for i in range(0, len(dealt), 30)]
+            texts += ["\n".join(dealt[i : i + 30]) for i in range(0, len(dealt), 30)]
     return texts
 
 
 def _base64(split: str) -> list[str]:
     """The first 900 bytes of other reviews, as base64 in lines of 76 characters."""
     texts = reviews.load("imdb").dev.texts if split == "heldout" else _reviews("train")
-    return [base64.encodebytes(text.encode()[:900]).decode() for text in texts[::4 if split == "train" else 1]]
+    return [
+        base64.encodebytes(text.encode()[:900]).decode()
+        for text in texts[:: 4 if split == "train" else 1]
+    ]
 
 
 def _dna(split: str) -> list[str]:
@@ -215,7 +290,9 @@ def _dna(split: str) -> list[str]:
     for i in range(700 if split == "train" else 70):
         noise = hashlib.shake_256(f"{split} {i}".encode()).digest(400)
         letters = "".join("ACGT"[byte >> shift & 3] for byte in noise[1:] for shift in (0, 2, 4, 6))
-        texts.append("\n".join(letters[j:j + 60] for j in range(0, 60 * (10 + noise[0] % 16), 60)))
+        texts.append(
+            "\n".join(letters[j : j + 60] for j in range(0, 60 * (10 + noise[0] % 16), 60))
+        )
     return texts
 
 
@@ -235,5 +312,7 @@ def _is_heldout(name: str, share: float) -> bool:
 def _file(package: str, name: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None:
-        raise CourseError(f"The package {package} is missing: run `pip install -r requirements.txt`.")
+        raise CourseError(
+            f"The package {package} is missing: run `pip install -r requirements.txt`."
+        )
     return Path(next(iter(spec.submodule_search_locations))) / name

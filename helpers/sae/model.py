@@ -3,6 +3,7 @@
 Shapes: B activations, N neurons, M features. The four ingredients of slide D2-21 are marked ①–④ where they act.
 Bricken et al. 2023, "Towards Monosemanticity", section "Sparse Autoencoder Setup".
 """
+
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..transformer.model import OneLayerTransformer
+from helpers.transformer.model import OneLayerTransformer
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ class SparseAutoencoder(nn.Module):
         self.settings = settings
         generator = torch.Generator().manual_seed(settings.seed)
         self.W_e = nn.Parameter(torch.empty(m, n))  # encoder: a row for each feature
-        self.W_d = nn.Parameter(torch.empty(n, m))  # decoder: a column for each feature, not tied to the encoder
+        self.W_d = nn.Parameter(
+            torch.empty(n, m)
+        )  # decoder: a column for each feature, not tied to the encoder
         self.b_e = nn.Parameter(torch.zeros(m))
         self.b_d = nn.Parameter(torch.zeros(n), requires_grad=settings.input_bias)  # ④
         nn.init.kaiming_uniform_(self.W_e, a=5**0.5, generator=generator)
@@ -66,14 +69,18 @@ class SparseAutoencoder(nn.Module):
     def loss(self, x: Tensor, f: Tensor) -> Loss:
         """Mean squared error over all elements, plus λ times the mean over the batch of Σ|f|."""
         mse = (self.decode(f) - x).pow(2).mean()  # ① reconstruct, in the neurons' own units
-        sparsity = f.sum(dim=-1).mean()  # ③ few features at once; f is never negative, so this is the mean of Σ|f|
+        sparsity = f.sum(
+            dim=-1
+        ).mean()  # ③ few features at once; f is never negative, so this is the mean of Σ|f|
         return Loss(mse + self.settings.l1 * sparsity, mse, sparsity)
 
     @torch.no_grad()
     def normalise(self) -> None:
         """Bring every decoder column to length 1; otherwise f/10 with 10·d would pay a tenth of the penalty."""
         if self.settings.unit_norm:
-            self.W_d /= self.W_d.pow(2).sum(dim=0, keepdim=True).sqrt()  # a tenth of what .norm(dim=0) takes
+            self.W_d /= (
+                self.W_d.pow(2).sum(dim=0, keepdim=True).sqrt()
+            )  # a tenth of what .norm(dim=0) takes
 
     @torch.no_grad()
     def project_gradient(self) -> None:
@@ -112,9 +119,11 @@ class Dictionary(nn.Module):
 
     def with_feature(self, feature: int, value: float):
         """An `edit` that sets one feature to `value` (0 ablates it) and leaves the dictionary's error in place: x + (value − f_i) d_i."""
+
         def edit(acts: Tensor) -> Tensor:
             change = value - self.features(acts)[..., feature, None]
             return acts + change * self.sae.W_d[:, feature] / self.scale
+
         return edit
 
 

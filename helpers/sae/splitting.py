@@ -1,4 +1,5 @@
 """Feature splitting: which features of a wide dictionary a feature of a narrow one became, and a map of their directions."""
+
 from typing import NamedTuple
 
 import numpy as np
@@ -13,27 +14,44 @@ class Edges(NamedTuple):
     parent: Tensor  # (E,) features of the narrow dictionary
     child: Tensor  # (E,) features of the wide one
     similarity: Tensor  # (E,) the larger of the two masked cosine similarities
-    covered: Tensor  # (E,) share of the parent's activation that falls on tokens where the child fires
+    covered: (
+        Tensor  # (E,) share of the parent's activation that falls on tokens where the child fires
+    )
 
 
-def edges(narrow: scipy.sparse.csc_matrix, wide: scipy.sparse.csc_matrix, *, threshold: float = 0.4) -> Edges:
+def edges(
+    narrow: scipy.sparse.csc_matrix, wide: scipy.sparse.csc_matrix, *, threshold: float = 0.4
+) -> Edges:
     """Edges where the larger masked cosine similarity of activations exceeds the threshold; narrow (T, M), wide (T, K).
 
     A similarity is masked by one of the two features: only tokens on which that one fires count, so that a child
     that fires on a part of its parent's tokens is found. Bricken et al. 2023, "Feature Splitting".
     """
     narrow, wide = narrow.tocsr(), wide.tocsr()
-    together = _product(narrow, wide)  # Σ f_parent · f_child, nothing where they never fire together; (M, K)
+    together = _product(
+        narrow, wide
+    )  # Σ f_parent · f_child, nothing where they never fire together; (M, K)
     parent, child = together.nonzero()
-    wide_on_narrow = _product(_on(narrow), wide.multiply(wide)).data  # Σ f_child² where the parent fires
+    wide_on_narrow = _product(
+        _on(narrow), wide.multiply(wide)
+    ).data  # Σ f_child² where the parent fires
     narrow_on_wide = _product(narrow.multiply(narrow), _on(wide)).data
     masked_by_parent = together.data / np.sqrt(_squares(narrow)[parent] * wide_on_narrow)
     masked_by_child = together.data / np.sqrt(narrow_on_wide * _squares(wide)[child])
     similarity = np.maximum(masked_by_parent, masked_by_child)
     covered = _product(narrow, _on(wide)).data / np.asarray(narrow.sum(axis=0)).ravel()[parent]
     keep = similarity > threshold
-    return Edges(*(torch.from_numpy(column[keep]) for column in (parent.astype(np.int32), child.astype(np.int32),
-                                                                similarity.astype(np.float32), covered.astype(np.float32))))
+    return Edges(
+        *(
+            torch.from_numpy(column[keep])
+            for column in (
+                parent.astype(np.int32),
+                child.astype(np.int32),
+                similarity.astype(np.float32),
+                covered.astype(np.float32),
+            )
+        )
+    )
 
 
 def forest(graph: Edges, *, alive: Tensor) -> Edges:
@@ -54,7 +72,13 @@ def children_of(graph: Edges, parent: int) -> list[tuple[int, float, float]]:
     """(child, similarity, covered) of one feature, the most similar first."""
     mine = (graph.parent == parent).nonzero().flatten()
     mine = mine[graph.similarity[mine].argsort(descending=True, stable=True)]
-    return list(zip(graph.child[mine].tolist(), graph.similarity[mine].tolist(), graph.covered[mine].tolist()))
+    return list(
+        zip(
+            graph.child[mine].tolist(),
+            graph.similarity[mine].tolist(),
+            graph.covered[mine].tolist(),
+        )
+    )
 
 
 def covered_by(parent: scipy.sparse.csc_matrix, children: scipy.sparse.csc_matrix) -> float:
@@ -67,7 +91,10 @@ def covered_by(parent: scipy.sparse.csc_matrix, children: scipy.sparse.csc_matri
 def direction_map(directions: Tensor, *, seed: int = 0) -> Tensor:
     """Unit directions (M, N) → a plane (M, 2) by t-SNE on cosine distances: neighbours stay neighbours, distances mean little."""
     from sklearn.manifold import TSNE
-    plane = TSNE(metric="cosine", perplexity=15, init="random", random_state=seed).fit_transform(directions.numpy())
+
+    plane = TSNE(metric="cosine", perplexity=15, init="random", random_state=seed).fit_transform(
+        directions.numpy()
+    )
     return torch.from_numpy(plane)
 
 

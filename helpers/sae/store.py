@@ -1,4 +1,5 @@
 """Dictionaries on disk: int8 with a scale for each feature, and the format of SAELens for the world outside."""
+
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -7,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..course.runtime import CourseError, load_artifact
-from .features import Examples
-from .model import Dictionary, Settings, SparseAutoencoder
+from helpers.ground.artifacts import load_artifact
+from helpers.ground.errors import CourseError
+from helpers.sae.features import Examples
+from helpers.sae.model import Dictionary, Settings, SparseAutoencoder
 
 VERSION = 1
 FOLDERS = {"a0": "sae_a", "a1": "sae_a", "a1_seed": "sae_a", "b1": "sae_b", "a2": "sae_a2"}
@@ -34,18 +36,30 @@ def load_examples(name: str) -> Examples:
     if name not in meta["tokens"]:
         raise CourseError(f"No examples for {name!r}: choose one of {', '.join(meta['tokens'])}.")
     rows, units = tensors[f"{name}.rows"].long(), meta["units"][name]
-    return Examples(*(_spread(tensors[f"{name}.{field}"], rows, units, -1 if field in ("top", "uniform") else 0) for field in Examples._fields))
+    return Examples(
+        *(
+            _spread(
+                tensors[f"{name}.{field}"], rows, units, -1 if field in ("top", "uniform") else 0
+            )
+            for field in Examples._fields
+        )
+    )
 
 
 def _spread(values: Tensor, rows: Tensor, units: int, nothing: int) -> Tensor:
     """The stored rows (K, …) at their places among all units (M, …), as float32 or int64; `nothing` for units that never fire."""
     values = values.float() if values.is_floating_point() else values.long()
-    return torch.full((units, *values.shape[1:]), nothing, dtype=values.dtype).index_copy(0, rows, values)
+    return torch.full((units, *values.shape[1:]), nothing, dtype=values.dtype).index_copy(
+        0, rows, values
+    )
 
 
 def load_tables() -> dict[str, Tensor]:
     """Universality ("a1~b1.correlation", "a1~b1.match"), the splitting graph ("a0>a1.parent", …) and the "map" of directions."""
-    return {key: value.float() if value.is_floating_point() else value.long() for key, value in load_artifact("sae_tables", version=VERSION)[0].items()}
+    return {
+        key: value.float() if value.is_floating_point() else value.long()
+        for key, value in load_artifact("sae_tables", version=VERSION)[0].items()
+    }
 
 
 def load_trials() -> dict[str, dict]:
@@ -59,18 +73,33 @@ def pack(sae: SparseAutoencoder, name: str, silent: Tensor | None = None) -> dic
     Features marked in `silent` (M,) have died in training; they are left out, and `unpack` gives them zeros.
     """
     rows = torch.arange(sae.settings.features) if silent is None else (~silent).nonzero().flatten()
-    tensors = {f"{name}.rows": rows.to(torch.int16), f"{name}.b_e": sae.b_e[rows], f"{name}.b_d": sae.b_d}
-    for key, matrix in (("W_e", sae.W_e[rows]), ("W_d", sae.W_d.T[rows])):  # (alive, N): a row for each feature
+    tensors = {
+        f"{name}.rows": rows.to(torch.int16),
+        f"{name}.b_e": sae.b_e[rows],
+        f"{name}.b_d": sae.b_d,
+    }
+    for key, matrix in (
+        ("W_e", sae.W_e[rows]),
+        ("W_d", sae.W_d.T[rows]),
+    ):  # (alive, N): a row for each feature
         step = matrix.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
-        tensors |= {f"{name}.{key}": (matrix / step).round().to(torch.int8), f"{name}.{key}_step": step.flatten()}
+        tensors |= {
+            f"{name}.{key}": (matrix / step).round().to(torch.int8),
+            f"{name}.{key}_step": step.flatten(),
+        }
     return {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
 
 
 def unpack(tensors: dict[str, Tensor], meta: dict, name: str) -> Dictionary:
     """The inverse of `pack`; meta holds the settings and the scale of the activations."""
-    sae = SparseAutoencoder(Settings(**meta["dictionaries"][name]["settings"])).requires_grad_(False)
+    sae = SparseAutoencoder(Settings(**meta["dictionaries"][name]["settings"])).requires_grad_(
+        False
+    )
     rows = tensors[f"{name}.rows"].long()
-    stored = {key: tensors[f"{name}.{key}"].float() * tensors[f"{name}.{key}_step"][:, None] for key in ("W_e", "W_d")}
+    stored = {
+        key: tensors[f"{name}.{key}"].float() * tensors[f"{name}.{key}_step"][:, None]
+        for key in ("W_e", "W_d")
+    }
     sae.W_e.zero_()[rows], sae.b_e.zero_()[rows] = stored["W_e"], tensors[f"{name}.b_e"]
     sae.W_d.zero_()[:, rows] = F.normalize(stored["W_d"], dim=-1).T
     sae.b_d.copy_(tensors[f"{name}.b_d"])
@@ -84,13 +113,35 @@ def export_saelens(dictionary: Dictionary, folder: Path, *, model_name: str = "l
     round. Our scale s goes into the biases, so that it takes activations as the transformer has them; its features are ours / s.
     """
     from safetensors.torch import save_file
+
     sae, s = dictionary.sae, dictionary.scale
     folder.mkdir(parents=True, exist_ok=True)
-    config = {"d_in": sae.settings.neurons, "d_sae": sae.settings.features, "dtype": "float32", "device": "cpu", "apply_b_dec_to_input": True,
-              "normalize_activations": "none", "reshape_activations": "none", "architecture": "standard",
-              "metadata": {"model_name": model_name, "hook_name": "blocks.0.mlp.hook_post", "hook_head_index": None, "prepend_bos": True,
-                           "context_size": 128, "course": asdict(sae.settings) | {"scale": s}}}
+    config = {
+        "d_in": sae.settings.neurons,
+        "d_sae": sae.settings.features,
+        "dtype": "float32",
+        "device": "cpu",
+        "apply_b_dec_to_input": True,
+        "normalize_activations": "none",
+        "reshape_activations": "none",
+        "architecture": "standard",
+        "metadata": {
+            "model_name": model_name,
+            "hook_name": "blocks.0.mlp.hook_post",
+            "hook_head_index": None,
+            "prepend_bos": True,
+            "context_size": 128,
+            "course": asdict(sae.settings) | {"scale": s},
+        },
+    }
     (folder / "cfg.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
-    save_file({"W_enc": sae.W_e.T.contiguous(), "b_enc": sae.b_e / s, "W_dec": sae.W_d.T.contiguous(), "b_dec": sae.b_d / s},
-              folder / "sae_weights.safetensors")
+    save_file(
+        {
+            "W_enc": sae.W_e.T.contiguous(),
+            "b_enc": sae.b_e / s,
+            "W_dec": sae.W_d.T.contiguous(),
+            "b_dec": sae.b_d / s,
+        },
+        folder / "sae_weights.safetensors",
+    )
     return folder

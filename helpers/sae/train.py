@@ -1,4 +1,5 @@
 """Train dictionaries: several at once where they share their inputs, resumable, with dead features started again."""
+
 import sys
 import time
 import warnings
@@ -11,12 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..course.runtime import Checkpoint
-from ..transformer.activations import Activations
-from .model import Loss, SparseAutoencoder, geometric_median
+from helpers.ground.artifacts import Checkpoint
+from helpers.sae.model import Loss, SparseAutoencoder, geometric_median
+from helpers.transformer.activations import Activations
 
 FEW = 0.03  # share of a dictionary that fires, below which sparse products win on a processor: after some 150 steps
-SPARSE = sys.platform == "linux" and torch.backends.mkl.is_available()  # elsewhere PyTorch may lack these products: dense ones then
+SPARSE = (
+    sys.platform == "linux" and torch.backends.mkl.is_available()
+)  # elsewhere PyTorch may lack these products: dense ones then
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
 
 
@@ -27,7 +30,13 @@ class Training:
     tokens: int = 4_000_000
     batch: int = 1024  # small, for the sake of more steps
     learning_rate: float = 1e-3  # constant, then down to 0 over the last fifth of the run
-    resample_at: tuple[float, ...] = (0.1, 0.25, 0.4, 0.55, 0.7)  # shares of the run; the paper's .025, .05, … are too early in a short one
+    resample_at: tuple[float, ...] = (
+        0.1,
+        0.25,
+        0.4,
+        0.55,
+        0.7,
+    )  # shares of the run; the paper's .025, .05, … are too early in a short one
     silent_for: float = 0.05  # share of the run after which a feature counts as dead
     bfloat16: bool = False  # faster where the processor has it
 
@@ -44,19 +53,33 @@ class Trained(NamedTuple):
 
     history: list[list[tuple[float, float]]]  # for each dictionary (mse, L0) of every 20th step
     seconds: float  # processor time
-    silent: list[Tensor]  # for each dictionary (M,): features that did not fire once in the last fifth of the run
+    silent: list[
+        Tensor
+    ]  # for each dictionary (M,): features that did not fire once in the last fifth of the run
 
 
-def train(saes: Sequence[SparseAutoencoder], inputs: Activations, training: Training, *,
-          checkpoint: Checkpoint | None = None, every: int = 100) -> Trained:
+def train(
+    saes: Sequence[SparseAutoencoder],
+    inputs: Activations,
+    training: Training,
+    *,
+    checkpoint: Checkpoint | None = None,
+    every: int = 100,
+) -> Trained:
     """Train dictionaries on the same activations in one pass.
 
     The transformer makes each batch once for all of them; they share neither weights nor gradients, so each
     ends as if it had been trained alone. A killed run goes on from its last save and ends with the same bits.
     """
     device = next(saes[0].parameters()).device
-    optimiser = torch.optim.Adam([p for sae in saes for p in sae.parameters() if p.requires_grad], lr=training.learning_rate, fused=True)
-    fired = [torch.zeros(sae.settings.features, device=device) for sae in saes]  # step of the last firing
+    optimiser = torch.optim.Adam(
+        [p for sae in saes for p in sae.parameters() if p.requires_grad],
+        lr=training.learning_rate,
+        fused=True,
+    )
+    fired = [
+        torch.zeros(sae.settings.features, device=device) for sae in saes
+    ]  # step of the last firing
     history: list[list[tuple[float, float]]] = [[] for _ in saes]
     start, clock = 0, time.process_time()
     if checkpoint and (state := checkpoint.load()):
@@ -68,10 +91,14 @@ def train(saes: Sequence[SparseAutoencoder], inputs: Activations, training: Trai
     else:
         first = next(inputs.batches(training.batch)).to(device)
         for sae in saes:
-            if sae.settings.input_bias and not sae.b_d.any():  # a dictionary that has been trained goes on from where it is
+            if (
+                sae.settings.input_bias and not sae.b_d.any()
+            ):  # a dictionary that has been trained goes on from where it is
                 sae.b_d.data = geometric_median(first)
-    for step, x in zip(tqdm(range(start, training.steps), initial=start, total=training.steps, mininterval=10),
-                       inputs.batches(training.batch, start=start)):
+    for step, x in zip(
+        tqdm(range(start, training.steps), initial=start, total=training.steps, mininterval=10),
+        inputs.batches(training.batch, start=start),
+    ):
         x = x.to(device)
         for group in optimiser.param_groups:
             group["lr"] = training.learning_rate * min(1.0, 5 * (1 - step / training.steps))
@@ -89,10 +116,19 @@ def train(saes: Sequence[SparseAutoencoder], inputs: Activations, training: Trai
                 dead = fired[i] < step - training.silent_for * training.steps
                 resample(sae, optimiser, dead, inputs.sample(8192, seed=step).to(device), seed=step)
         if checkpoint and (step + 1) % every == 0:
-            checkpoint.save({"saes": [sae.state_dict() for sae in saes], "optimiser": optimiser.state_dict(),
-                             "fired": fired, "step": step + 1, "history": history,
-                             "seconds": time.process_time() - clock})
-    return Trained(history, time.process_time() - clock, [last < 0.8 * training.steps for last in fired])
+            checkpoint.save(
+                {
+                    "saes": [sae.state_dict() for sae in saes],
+                    "optimiser": optimiser.state_dict(),
+                    "fired": fired,
+                    "step": step + 1,
+                    "history": history,
+                    "seconds": time.process_time() - clock,
+                }
+            )
+    return Trained(
+        history, time.process_time() - clock, [last < 0.8 * training.steps for last in fired]
+    )
 
 
 def backward(sae: SparseAutoencoder, x: Tensor, bfloat16: bool) -> tuple[Loss, Tensor]:
@@ -137,7 +173,9 @@ def sparse_gradients(sae: SparseAutoencoder, x: Tensor, f: Tensor) -> Loss:
 
 
 @torch.no_grad()
-def resample(sae: SparseAutoencoder, optimiser: torch.optim.Optimizer, dead: Tensor, x: Tensor, *, seed: int) -> None:
+def resample(
+    sae: SparseAutoencoder, optimiser: torch.optim.Optimizer, dead: Tensor, x: Tensor, *, seed: int
+) -> None:
     """Give features that have died (mask (M,)) a new start at inputs x (B, N) that are explained badly.
 
     An input is drawn with probability ∝ its squared loss; the decoder column becomes its direction, the encoder row
@@ -147,7 +185,12 @@ def resample(sae: SparseAutoencoder, optimiser: torch.optim.Optimizer, dead: Ten
         return
     f = sae.encode(x)
     loss = (sae.decode(f) - x).pow(2).mean(dim=-1) + sae.settings.l1 * f.sum(dim=-1)  # (B,)
-    drawn = torch.multinomial(loss.pow(2).cpu(), int(dead.sum()), replacement=True, generator=torch.Generator().manual_seed(seed))
+    drawn = torch.multinomial(
+        loss.pow(2).cpu(),
+        int(dead.sum()),
+        replacement=True,
+        generator=torch.Generator().manual_seed(seed),
+    )
     directions = F.normalize(x[drawn.to(x.device)] - sae.b_d, dim=-1)  # (dead, N)
     sae.W_d[:, dead] = directions.T
     sae.W_e[dead] = directions * 0.2 * sae.W_e[~dead].norm(dim=-1).mean()

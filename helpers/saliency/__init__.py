@@ -20,5 +20,17 @@ from helpers.saliency.gradients import (
 from helpers.saliency.guided import guided_backprop
 from helpers.saliency.perturbation import occlusion, rise
 
-__all__ = ["completeness_error", "grad_cam", "gradient", "gradient_x_input", "guided_backprop", "guided_grad_cam",
-           "ig_smoothgrad", "integrated_gradients", "occlusion", "rise", "scores", "smoothgrad"]
+__all__ = [
+    "completeness_error",
+    "grad_cam",
+    "gradient",
+    "gradient_x_input",
+    "guided_backprop",
+    "guided_grad_cam",
+    "ig_smoothgrad",
+    "integrated_gradients",
+    "occlusion",
+    "rise",
+    "scores",
+    "smoothgrad",
+]

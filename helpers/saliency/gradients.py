@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from helpers.course.runtime import in_chunks
+from helpers.ground.runtime import in_chunks
 from helpers.saliency.core import (
     Target,
     as_baseline,
@@ -45,8 +45,17 @@ def gradient_x_input(model: nn.Module, inputs: Tensor, target: Target) -> Tensor
     return inputs * gradient(model, inputs, target)
 
 
-def smoothgrad(model: nn.Module, inputs: Tensor, target: Target, *, samples: int = 25, noise: float = 0.15,
-               squared: bool = False, of: Callable[..., Tensor] = gradient, seed: int = 0) -> Tensor:
+def smoothgrad(
+    model: nn.Module,
+    inputs: Tensor,
+    target: Target,
+    *,
+    samples: int = 25,
+    noise: float = 0.15,
+    squared: bool = False,
+    of: Callable[..., Tensor] = gradient,
+    seed: int = 0,
+) -> Tensor:
     """The mean map over noisy copies of the picture, mean of M(x + N(0, σ²)); squared: the mean of M².
 
     noise: σ as a share of each picture's own range, max(x) - min(x). of: the map that is smoothed, any method.
@@ -54,15 +63,22 @@ def smoothgrad(model: nn.Module, inputs: Tensor, target: Target, *, samples: int
     """
     x, target = check(inputs, target)
     flat = x.flatten(1)
-    sigma = (noise * (flat.amax(1) - flat.amin(1))).view(-1, *[1] * (x.ndim - 1))       # (B, 1, 1, 1)
+    sigma = (noise * (flat.amax(1) - flat.amin(1))).view(-1, *[1] * (x.ndim - 1))  # (B, 1, 1, 1)
     # a seed for every draw: neither the size of a chunk nor memory running out changes the noise
     seeds = torch.randint(2**62, (samples,), generator=torch.Generator().manual_seed(seed))
 
     def normal(seed):
-        return torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=torch.Generator(x.device).manual_seed(seed))
+        return torch.randn(
+            x.shape,
+            dtype=x.dtype,
+            device=x.device,
+            generator=torch.Generator(x.device).manual_seed(seed),
+        )
 
     def maps(ks):
-        noisy = torch.stack([x + sigma * normal(s) for s in seeds[ks.cpu()].tolist()])  # (k, B, C, H, W)
+        noisy = torch.stack(
+            [x + sigma * normal(s) for s in seeds[ks.cpu()].tolist()]
+        )  # (k, B, C, H, W)
         m = of(model, noisy.flatten(0, 1), target.repeat(len(ks)))
         m = m.view(len(ks), len(x), *m.shape[1:])
         return m**2 if squared else m
@@ -70,8 +86,14 @@ def smoothgrad(model: nn.Module, inputs: Tensor, target: Target, *, samples: int
     return mean_over(samples, x, maps)
 
 
-def integrated_gradients(model: nn.Module, inputs: Tensor, target: Target, *, steps: int = 64,
-                         baseline: float | Tensor = 0.0) -> Tensor:
+def integrated_gradients(
+    model: nn.Module,
+    inputs: Tensor,
+    target: Target,
+    *,
+    steps: int = 64,
+    baseline: float | Tensor = 0.0,
+) -> Tensor:
     """(x - x') · ∫₀¹ dS_c/dx(x' + a (x - x')) da, the integral as a mean over midpoints. (B, C, H, W), logits.
 
     baseline: x', a number or a tensor that broadcasts against the inputs. The map sums to S_c(x) - S_c(x'), up to
@@ -81,25 +103,42 @@ def integrated_gradients(model: nn.Module, inputs: Tensor, target: Target, *, st
     base = as_baseline(baseline, x)
 
     def gradients_on_path(ks):
-        a = ((ks.to(x) + 0.5) / steps).view(-1, *[1] * x.ndim)                          # (k, 1, 1, 1, 1)
-        points = base + a * (x - base)                                                  # (k, B, C, H, W)
+        a = ((ks.to(x) + 0.5) / steps).view(-1, *[1] * x.ndim)  # (k, 1, 1, 1, 1)
+        points = base + a * (x - base)  # (k, B, C, H, W)
         return gradient(model, points.flatten(0, 1), target.repeat(len(ks))).view_as(points)
 
     return (x - base) * mean_over(steps, x, gradients_on_path)
 
 
-def completeness_error(model: nn.Module, inputs: Tensor, target: Target, attribution: Tensor, *,
-                       baseline: float | Tensor = 0.0) -> Tensor:
+def completeness_error(
+    model: nn.Module,
+    inputs: Tensor,
+    target: Target,
+    attribution: Tensor,
+    *,
+    baseline: float | Tensor = 0.0,
+) -> Tensor:
     """|sum of the map - (S(x) - S(x'))| / |S(x) - S(x')|, (B,): 0 where the map accounts for the whole difference.
 
     Source: Sundararajan et al. 2017, proposition 1.
     """
-    difference = scores(model, inputs, target) - scores(model, as_baseline(baseline, inputs), target)
+    difference = scores(model, inputs, target) - scores(
+        model, as_baseline(baseline, inputs), target
+    )
     return (attribution.flatten(1).sum(1) - difference).abs() / difference.abs()
 
 
-def ig_smoothgrad(model: nn.Module, inputs: Tensor, target: Target, *, samples: int = 12, steps: int = 16,
-                  noise: float = 0.15, baseline: float | Tensor = 0.0, seed: int = 0) -> Tensor:
+def ig_smoothgrad(
+    model: nn.Module,
+    inputs: Tensor,
+    target: Target,
+    *,
+    samples: int = 12,
+    steps: int = 16,
+    noise: float = 0.15,
+    baseline: float | Tensor = 0.0,
+    seed: int = 0,
+) -> Tensor:
     """SmoothGrad around Integrated Gradients: samples · steps gradients a picture. (B, C, H, W), logits.
 
     baseline: as above, the same for all pictures. Source: Adebayo et al. 2018; slide D1-06.

@@ -7,12 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from helpers.course.runtime import CourseError
+from helpers.ground.errors import CourseError
 from helpers.saliency.core import Target
 from helpers.saliency.gradients import gradient
 
 RELUS = {F.relu, F.relu6, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
-CLIPS = {F.hardtanh, F.hardtanh_}               # nn.ReLU6 calls hardtanh(x, 0, 6)
+CLIPS = {F.hardtanh, F.hardtanh_}  # nn.ReLU6 calls hardtanh(x, 0, 6)
 
 
 class GuidedReLU(TorchFunctionMode):
@@ -23,13 +23,13 @@ class GuidedReLU(TorchFunctionMode):
 
     def __init__(self):
         super().__init__()
-        self.met = 0                            # how many ReLUs were passed
+        self.met = 0  # how many ReLUs were passed
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         out = function(*args, **(kwargs or {}))
         if is_relu(function, args, kwargs or {}):
             self.met += 1
-            if out.requires_grad:               # the ReLU's own backward pass then gates by 0 < x (< 6)
+            if out.requires_grad:  # the ReLU's own backward pass then gates by 0 < x (< 6)
                 out.register_hook(lambda grad: grad.clamp(min=0))
         return out
 
@@ -48,6 +48,8 @@ def guided_backprop(model: nn.Module, inputs: Tensor, target: Target) -> Tensor:
     with GuidedReLU() as relus:
         attribution = gradient(model, inputs, target)
     if not relus.met:
-        raise CourseError("Guided Backpropagation changes what ReLUs do, and this model called none (GELU and SiLU are "
-                          "not ReLUs): the map would be the plain gradient. Use gradient() or smoothgrad().")
+        raise CourseError(
+            "Guided Backpropagation changes what ReLUs do, and this model called none (GELU and SiLU are "
+            "not ReLUs): the map would be the plain gradient. Use gradient() or smoothgrad()."
+        )
     return attribution

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from helpers.course.runtime import CourseError
+from helpers.ground.errors import CourseError
 from helpers.saliency.core import Target, as_baseline, check, chunk_size, scores
 
 
@@ -35,7 +35,7 @@ def concentration(attribution: Tensor) -> Tensor:
 
     Source: Hurley & Rickard 2009, table I.
     """
-    m = magnitude(attribution).flatten(1).sort(dim=1).values                    # (B, N), rising
+    m = magnitude(attribution).flatten(1).sort(dim=1).values  # (B, N), rising
     rank = torch.arange(1, m.shape[1] + 1, device=m.device)
     return ((2 * rank - m.shape[1] - 1) * m).sum(dim=1) / (m.shape[1] * m.sum(dim=1))
 
@@ -46,24 +46,40 @@ def ranks(heat: Tensor) -> Tensor:
     return heat.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(dim=1).view_as(heat)
 
 
-def exchange(model: nn.Module, before: Tensor, after: Tensor, target: Target, heat: Tensor, steps: int) -> Tensor:
+def exchange(
+    model: nn.Module, before: Tensor, after: Tensor, target: Target, heat: Tensor, steps: int
+) -> Tensor:
     """The target's probability while `before` turns into `after`, the most important pixels first: (B, steps + 1)."""
     x, target = check(before, target, images=True)
     if heat.shape != x.shape[:1] + x.shape[2:]:
-        raise CourseError(f"heat should have the shape {tuple(x.shape[:1] + x.shape[2:])}, one value a pixel, not "
-                          f"{tuple(heat.shape)}; magnitude(attribution) makes it.")
-    place, pixels = ranks(heat)[:, None], heat[0].numel()                               # (B, 1, H, W)
+        raise CourseError(
+            f"heat should have the shape {tuple(x.shape[:1] + x.shape[2:])}, one value a pixel, not "
+            f"{tuple(heat.shape)}; magnitude(attribution) makes it."
+        )
+    place, pixels = ranks(heat)[:, None], heat[0].numel()  # (B, 1, H, W)
 
     def probability(ks):
-        done = (ks * pixels / steps).view(-1, 1, 1, 1, 1)                               # pixels exchanged by step k
-        pictures = torch.where(place < done, after, x)                                  # (k, B, C, H, W)
-        return scores(model, pictures.flatten(0, 1), target.repeat(len(ks)), softmax=True).view(len(ks), -1)
+        done = (ks * pixels / steps).view(-1, 1, 1, 1, 1)  # pixels exchanged by step k
+        pictures = torch.where(place < done, after, x)  # (k, B, C, H, W)
+        return scores(model, pictures.flatten(0, 1), target.repeat(len(ks)), softmax=True).view(
+            len(ks), -1
+        )
 
     room = max(1, chunk_size(x) // len(x))
-    return torch.cat([probability(ks) for ks in torch.arange(steps + 1, device=x.device).split(room)]).T
+    return torch.cat(
+        [probability(ks) for ks in torch.arange(steps + 1, device=x.device).split(room)]
+    ).T
 
 
-def deletion(model: nn.Module, inputs: Tensor, target: Target, heat: Tensor, *, steps: int = 28, baseline: float | Tensor = 0.0) -> Tensor:
+def deletion(
+    model: nn.Module,
+    inputs: Tensor,
+    target: Target,
+    heat: Tensor,
+    *,
+    steps: int = 28,
+    baseline: float | Tensor = 0.0,
+) -> Tensor:
     """The probability while pixels are hidden by the baseline, important ones first: (B, steps + 1). A good map falls fast.
 
     Source: Petsiuk et al. 2018, section 4; `area` turns a curve into their score.
@@ -71,7 +87,15 @@ def deletion(model: nn.Module, inputs: Tensor, target: Target, heat: Tensor, *, 
     return exchange(model, inputs, as_baseline(baseline, inputs), target, heat, steps)
 
 
-def insertion(model: nn.Module, inputs: Tensor, target: Target, heat: Tensor, *, steps: int = 28, start: float | Tensor = 0.0) -> Tensor:
+def insertion(
+    model: nn.Module,
+    inputs: Tensor,
+    target: Target,
+    heat: Tensor,
+    *,
+    steps: int = 28,
+    start: float | Tensor = 0.0,
+) -> Tensor:
     """The probability while pixels appear on `start` (the paper's is a blurred picture): (B, steps + 1). A good map rises fast."""
     return exchange(model, as_baseline(start, inputs), inputs, target, heat, steps)
 
@@ -83,13 +107,15 @@ def area(curve: Tensor) -> Tensor:
 
 def remove(images: Tensor, heat: Tensor, share: float, value: float | Tensor) -> Tensor:
     """The pictures with their most important share of pixels replaced by a value. Source: Hooker et al. 2019 (ROAR), section 3."""
-    return torch.where(ranks(heat)[:, None] < round(share * heat[0].numel()), as_baseline(value, images), images)
+    return torch.where(
+        ranks(heat)[:, None] < round(share * heat[0].numel()), as_baseline(value, images), images
+    )
 
 
 # ---- does it lie where the thing is? ------------------------------------------------------------------------------------
 def in_boxes(boxes: Tensor, height: int, width: int) -> Tensor:
     """(B, 4) left, top, right, bottom in pixels, right and bottom exclusive -> (B, height, width), True inside."""
-    left, top, right, bottom = torch.as_tensor(boxes)[:, :, None].unbind(dim=1)         # (B, 1) each
+    left, top, right, bottom = torch.as_tensor(boxes)[:, :, None].unbind(dim=1)  # (B, 1) each
     y, x = torch.arange(height, device=left.device), torch.arange(width, device=left.device)
     return ((y >= top) & (y < bottom))[:, :, None] & ((x >= left) & (x < right))[:, None, :]
 
@@ -107,7 +133,9 @@ def pointing_game(heat: Tensor, boxes: Tensor, *, tolerance: int = 0) -> Tensor:
 def energy_in_box(heat: Tensor, boxes: Tensor) -> Tensor:
     """The share of the map's positive part that lies in the box: (B,), nan where there is none. Wang et al. 2020 (Score-CAM)."""
     positive = heat.clamp(min=0)
-    return (positive * in_boxes(boxes, *heat.shape[1:]).to(heat)).sum(dim=(1, 2)) / positive.sum(dim=(1, 2))
+    return (positive * in_boxes(boxes, *heat.shape[1:]).to(heat)).sum(dim=(1, 2)) / positive.sum(
+        dim=(1, 2)
+    )
 
 
 # ---- does it predict what small changes do, and stay as it is under smaller ones? --------------------------------------
@@ -119,30 +147,50 @@ def noises(x: Tensor, samples: int, seed: int, *, uniform: bool = False) -> Tens
     return 2 * n - 1 if uniform else n
 
 
-def infidelity(model: nn.Module, inputs: Tensor, target: Target, attribution: Tensor, *, noise: float = 0.2, samples: int = 50,
-               normalise: bool = False, seed: int = 0) -> Tensor:
+def infidelity(
+    model: nn.Module,
+    inputs: Tensor,
+    target: Target,
+    attribution: Tensor,
+    *,
+    noise: float = 0.2,
+    samples: int = 50,
+    normalise: bool = False,
+    seed: int = 0,
+) -> Tensor:
     """mean over Gaussian changes I of (I·φ - (S(x) - S(x - I)))²: (B,). 0 where the map predicts each change of the logit.
 
     noise: the deviation of I. normalise: multiply φ by the one number a picture that fits best, so that a map's scale
     does not matter. Source: Yeh et al. 2019, definition 2.1 and section 4.
     """
     x, target = check(inputs, target)
-    change = noise * noises(x, samples, seed)                                           # (n, B, C, H, W)
+    change = noise * noises(x, samples, seed)  # (n, B, C, H, W)
     after = scores(model, (x - change).flatten(0, 1), target.repeat(samples)).view(samples, -1)
-    drop = scores(model, x, target) - after                                             # (n, B)
-    predicted = (change * attribution).flatten(2).sum(dim=2)                            # (n, B)
+    drop = scores(model, x, target) - after  # (n, B)
+    predicted = (change * attribution).flatten(2).sum(dim=2)  # (n, B)
     if normalise:
         predicted = predicted * (predicted * drop).mean(0) / (predicted**2).mean(0)
     return ((predicted - drop) ** 2).mean(dim=0)
 
 
-def sensitivity_max(method: Callable[..., Tensor], model: nn.Module, inputs: Tensor, target: Target, *, radius: float = 0.02,
-                    samples: int = 10, seed: int = 0) -> Tensor:
+def sensitivity_max(
+    method: Callable[..., Tensor],
+    model: nn.Module,
+    inputs: Tensor,
+    target: Target,
+    *,
+    radius: float = 0.02,
+    samples: int = 10,
+    seed: int = 0,
+) -> Tensor:
     """max over r, |r| <= radius in each pixel, of |φ(x + r) - φ(x)| / |φ(x)|: (B,). How far a map moves when the eye sees no change.
 
     Source: Yeh et al. 2019, definition 3.1; the maximum is over `samples` uniform draws.
     """
     x, target = check(inputs, target)
     map0 = method(model, x, target).flatten(1)
-    moved = [(method(model, x + r, target).flatten(1) - map0).norm(dim=1) for r in radius * noises(x, samples, seed, uniform=True)]
+    moved = [
+        (method(model, x + r, target).flatten(1) - map0).norm(dim=1)
+        for r in radius * noises(x, samples, seed, uniform=True)
+    ]
     return torch.stack(moved).amax(dim=0) / map0.norm(dim=1)

@@ -14,25 +14,31 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from helpers.course.runtime import CourseError
+from helpers.ground.errors import CourseError
 from helpers.saliency.cam import find_layer
 from helpers.saliency.core import Target
 from helpers.saliency.metrics import magnitude
 
-Layer = str | Sequence[str]                        # a module's name, or the names of several that fall together
+Layer = str | Sequence[str]  # a module's name, or the names of several that fall together
 
 
 # ---- destroying what was learned ----------------------------------------------------------------------------------------
 def layers_of(model: nn.Module) -> list[str]:
     """The names of all modules with weights of their own, from the input to the output (as they are registered)."""
-    return [name for name, module in model.named_modules() if any(True for _ in module.parameters(recurse=False))]
+    return [
+        name
+        for name, module in model.named_modules()
+        if any(True for _ in module.parameters(recurse=False))
+    ]
 
 
 def reset(module: nn.Module) -> None:
     """New weights from the layer's own initialiser, for the module and all its parts."""
     parts = [part for part in module.modules() if hasattr(part, "reset_parameters")]
     if not parts:
-        raise CourseError(f"{type(module).__name__} has no weights to randomise; layers_of(model) lists the layers that do.")
+        raise CourseError(
+            f"{type(module).__name__} has no weights to randomise; layers_of(model) lists the layers that do."
+        )
     for part in parts:
         part.reset_parameters()
 
@@ -44,8 +50,13 @@ def shuffle(module: nn.Module) -> None:
 
 
 @contextmanager
-def randomised(model: nn.Module, layers: Sequence[Layer], *, seed: int = 0,
-               initialise: Callable[[nn.Module], None] = reset) -> Iterator[nn.Module]:
+def randomised(
+    model: nn.Module,
+    layers: Sequence[Layer],
+    *,
+    seed: int = 0,
+    initialise: Callable[[nn.Module], None] = reset,
+) -> Iterator[nn.Module]:
     """Inside, these layers are random; afterwards, also after an error, the model has all its weights back.
 
     A layer's random weights follow from the seed and its name: they are the same for every method, alone or in a cascade.
@@ -65,8 +76,17 @@ def names_in(layer: Layer) -> Sequence[str]:
     return [layer] if isinstance(layer, str) else layer
 
 
-def cascade(model: nn.Module, layers: Sequence[Layer], method: Callable[..., Tensor], inputs: Tensor, target: Target, *,
-            independent: bool = False, seed: int = 0, initialise: Callable[[nn.Module], None] = reset) -> Tensor:
+def cascade(
+    model: nn.Module,
+    layers: Sequence[Layer],
+    method: Callable[..., Tensor],
+    inputs: Tensor,
+    target: Target,
+    *,
+    independent: bool = False,
+    seed: int = 0,
+    initialise: Callable[[nn.Module], None] = reset,
+) -> Tensor:
     """Maps of the trained model, then as its layers fall: (1 + L, B, ...), from method(model, inputs, target).
 
     layers: in the order in which they fall, usually from the output down. independent: only the l-th layer is random,
@@ -74,7 +94,9 @@ def cascade(model: nn.Module, layers: Sequence[Layer], method: Callable[..., Ten
     """
     maps = [method(model, inputs, target)]
     for depth in range(len(layers)):
-        with randomised(model, layers[depth if independent else 0:depth + 1], seed=seed, initialise=initialise):
+        with randomised(
+            model, layers[depth if independent else 0 : depth + 1], seed=seed, initialise=initialise
+        ):
             maps.append(method(model, inputs, target))
     return torch.stack(maps)
 
@@ -93,23 +115,36 @@ def signed_correlation(a: Tensor, b: Tensor) -> Tensor:
 def structural(a: Tensor, b: Tensor) -> Tensor:
     """SSIM with Gaussian weights of the magnitudes, each stretched to 0 … 1: local patterns count, one by one."""
     from skimage.metrics import structural_similarity
-    return each(lambda p, q: structural_similarity(p, q, gaussian_weights=True, data_range=1.0), a, b)
+
+    return each(
+        lambda p, q: structural_similarity(p, q, gaussian_weights=True, data_range=1.0), a, b
+    )
 
 
 def edges(a: Tensor, b: Tensor, *, cell: int | None = None) -> Tensor:
     """Spearman's ρ of the maps' histograms of oriented gradients. cell: pixels; the paper's 16, or a quarter of small maps."""
     from skimage.feature import hog
+
     cell = cell or min(16, a.shape[-1] // 4)
-    features = [each(lambda p, _: hog(p, pixels_per_cell=(cell, cell)), m, m) for m in (a, b)]      # (B, F) each
+    features = [
+        each(lambda p, _: hog(p, pixels_per_cell=(cell, cell)), m, m) for m in (a, b)
+    ]  # (B, F) each
     return spearman(*features)
 
 
-SIMILARITIES = {"|Spearman|": rank_correlation, "signed Spearman": signed_correlation, "SSIM": structural, "HOG": edges}
+SIMILARITIES = {
+    "|Spearman|": rank_correlation,
+    "signed Spearman": signed_correlation,
+    "SSIM": structural,
+    "HOG": edges,
+}
 
 
 def spearman(a: Tensor, b: Tensor) -> Tensor:
     """Pearson's correlation of the ranks, ties given their mean rank: (B, ...), (B, ...) -> (B,)."""
-    ranks = [torch.from_numpy(rankdata(m.detach().flatten(1).cpu().numpy(), axis=1)) for m in (a, b)]       # (B, N)
+    ranks = [
+        torch.from_numpy(rankdata(m.detach().flatten(1).cpu().numpy(), axis=1)) for m in (a, b)
+    ]  # (B, N)
     a, b = (r - r.mean(dim=1, keepdim=True) for r in ranks)
     return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
 

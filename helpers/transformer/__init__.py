@@ -1,4 +1,5 @@
 """One-layer transformers of lessons 07–11: the model, its training, and what its MLP's neurons do."""
-from .model import OneLayerTransformer, Settings, load
+
+from helpers.transformer.model import OneLayerTransformer, Settings, load
 
 __all__ = ["OneLayerTransformer", "Settings", "load"]

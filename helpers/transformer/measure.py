@@ -1,5 +1,6 @@
 """How good a transformer is: its loss by kind of text, with and without its MLP, beside counts of tokens; small tasks with two
 or more answers. All on held-out text."""
+
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -7,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..datasets import corpus, reviews
-from .model import OneLayerTransformer
+from helpers.datasets import corpus, reviews
+from helpers.transformer.model import OneLayerTransformer
 
 
 def ablate(acts: Tensor) -> Tensor:
@@ -17,25 +18,40 @@ def ablate(acts: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def token_losses(model: OneLayerTransformer, contexts: Tensor, edit: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+def token_losses(
+    model: OneLayerTransformer, contexts: Tensor, edit: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
     """Cross-entropy of each next token in nats, (R, T − 1), for rows of tokens (R, T)."""
     device = model.embed.weight.device
     parts = []
     for part in contexts.split(16):
         logits = model(part[:, :-1].to(device), edit)
-        parts.append(F.cross_entropy(logits.flatten(0, 1), part[:, 1:].flatten().to(device), reduction="none").view(len(part), -1).cpu())
+        parts.append(
+            F.cross_entropy(
+                logits.flatten(0, 1), part[:, 1:].flatten().to(device), reduction="none"
+            )
+            .view(len(part), -1)
+            .cpu()
+        )
     return torch.cat(parts)
 
 
 def by_domain(losses: Tensor, domains: Tensor) -> dict[str, float]:
     """Mean of per-token values (R, T − 1) over all tokens and over each kind of text; domains are those of the predicted tokens, (R, T − 1)."""
-    return {"all": losses.mean().item()} | {name: losses[domains == i].mean().item()
-                                            for i, name in enumerate(corpus.DOMAINS) if (domains == i).any()}
+    return {"all": losses.mean().item()} | {
+        name: losses[domains == i].mean().item()
+        for i, name in enumerate(corpus.DOMAINS)
+        if (domains == i).any()
+    }
 
 
-def loss_recovered(model: OneLayerTransformer, contexts: Tensor, edit: Callable[[Tensor], Tensor]) -> float:
+def loss_recovered(
+    model: OneLayerTransformer, contexts: Tensor, edit: Callable[[Tensor], Tensor]
+) -> float:
     """(ablated − edited) / (ablated − intact): 1 where the edit changes nothing, 0 where it is as bad as no MLP at all."""
-    intact, edited, ablated = (token_losses(model, contexts, e).mean() for e in (None, edit, ablate))
+    intact, edited, ablated = (
+        token_losses(model, contexts, e).mean() for e in (None, edit, ablate)
+    )
     return ((ablated - edited) / (ablated - intact)).item()
 
 
@@ -46,7 +62,7 @@ class Counts:
         tokens = tokens.long()
         self.single = (torch.bincount(tokens, minlength=vocabulary) + 1).float()
         self.single /= self.single.sum()
-        pairs = torch.bincount(tokens[:-1] * vocabulary + tokens[1:], minlength=vocabulary ** 2)
+        pairs = torch.bincount(tokens[:-1] * vocabulary + tokens[1:], minlength=vocabulary**2)
         self.pairs = pairs.view(vocabulary, vocabulary).float()
 
     def unigram(self, contexts: Tensor) -> Tensor:
@@ -57,7 +73,9 @@ class Counts:
         """Loss of each next token from the one before; pairs never seen borrow from the unigram (Witten and Bell)."""
         before, after = contexts[:, :-1], contexts[:, 1:]
         kinds, total = (self.pairs > 0).sum(dim=1)[before], self.pairs.sum(dim=1)[before]
-        return -((self.pairs[before, after] + kinds * self.single[after]) / (total + kinds).clamp(min=1)).log()
+        return -(
+            (self.pairs[before, after] + kinds * self.single[after]) / (total + kinds).clamp(min=1)
+        ).log()
 
 
 class Task(NamedTuple):
@@ -65,7 +83,9 @@ class Task(NamedTuple):
 
     name: str
     chance: float
-    questions: list[tuple[Tensor, list[int], int]]  # prompt (T,), candidate tokens, place of the right one
+    questions: list[
+        tuple[Tensor, list[int], int]
+    ]  # prompt (T,), candidate tokens, place of the right one
 
 
 @torch.no_grad()
@@ -73,13 +93,22 @@ def accuracy(model: OneLayerTransformer, task: Task) -> float:
     """The share of questions where the right token has the largest logit among the candidates."""
     right = 0
     for prompt, candidates, answer in task.questions:
-        right += int(model(prompt[None, -model.settings.context:])[0, -1, candidates].argmax() == answer)
+        right += int(
+            model(prompt[None, -model.settings.context :])[0, -1, candidates].argmax() == answer
+        )
     return right / len(task.questions)
 
 
 def tasks(size: int = 400) -> list[Task]:
     """The small tasks of lesson 08 (D2-10), each from held-out text or generated, at most `size` questions."""
-    return [_sentiment(size), _bracket(size), _lists(), _copying(size), _indent(size), _alphabet(size)]
+    return [
+        _sentiment(size),
+        _bracket(size),
+        _lists(),
+        _copying(size),
+        _indent(size),
+        _alphabet(size),
+    ]
 
 
 def _one(text: str) -> int:
@@ -93,8 +122,18 @@ def _sentiment(size: int) -> Task:
     """Is a review, followed by "This movie is", more likely to go on with " good" or with " bad"?"""
     texts, labels = reviews.load("imdb").test
     question = corpus.encode(" Overall, this movie is", start=False)
-    return Task("sentiment of a review", 0.5, [(torch.cat([corpus.encode(text)[-100:], question]), [_one(" bad"), _one(" good")], label)
-                                               for text, label in list(zip(texts, labels))[:size]])
+    return Task(
+        "sentiment of a review",
+        0.5,
+        [
+            (
+                torch.cat([corpus.encode(text)[-100:], question]),
+                [_one(" bad"), _one(" good")],
+                label,
+            )
+            for text, label in list(zip(texts, labels))[:size]
+        ],
+    )
 
 
 def _bracket(size: int) -> Task:
@@ -104,23 +143,41 @@ def _bracket(size: int) -> Task:
     found = (rows == closers[0]) | (rows == closers[1]) | (rows == closers[2])
     found &= domains == corpus.DOMAINS.index("mathematics")
     found[:, :40] = False
-    return Task("closing the LaTeX bracket", 1 / 3, [(rows[r, :t], closers, closers.index(int(rows[r, t])))
-                                                     for r, t in _balanced(found, rows, closers, size)])
+    return Task(
+        "closing the LaTeX bracket",
+        1 / 3,
+        [
+            (rows[r, :t], closers, closers.index(int(rows[r, t])))
+            for r, t in _balanced(found, rows, closers, size)
+        ],
+    )
 
 
 def _balanced(found: Tensor, rows: Tensor, tokens: list[int], size: int) -> list[tuple[int, int]]:
     """Places (row, position), equally many for each token, spread over the text."""
     each = [(found & (rows == token)).nonzero() for token in tokens]
     number = min(size // len(tokens), *map(len, each))
-    return [tuple(place) for places in each for place in places[::max(1, len(places) // number)][:number].tolist()]
+    return [
+        tuple(place)
+        for places in each
+        for place in places[:: max(1, len(places) // number)][:number].tolist()
+    ]
 
 
 def _lists() -> Task:
     """Counting: "1, 2, 3, 4," goes on with which of nine numbers?"""
     numbers = [_one(f" {n}") for n in range(1, 10)]
-    prompts = [(" " + f"{gap} ".join(map(str, range(start, stop))) + gap, stop) for start in (1, 2, 3)
-               for stop in range(start + 3, 10) for gap in (",", " +", " \\times", " <")]
-    return Task("continuing the list", 1 / 9, [(corpus.encode(text), numbers, stop - 1) for text, stop in prompts])
+    prompts = [
+        (" " + f"{gap} ".join(map(str, range(start, stop))) + gap, stop)
+        for start in (1, 2, 3)
+        for stop in range(start + 3, 10)
+        for gap in (",", " +", " \\times", " <")
+    ]
+    return Task(
+        "continuing the list",
+        1 / 9,
+        [(corpus.encode(text), numbers, stop - 1) for text, stop in prompts],
+    )
 
 
 def _copying(size: int) -> Task:
@@ -131,8 +188,13 @@ def _copying(size: int) -> Task:
         words = torch.randint(300, corpus.VOCABULARY, (12,), generator=generator)
         place = int(torch.randint(0, 5, (1,), generator=generator)) * 2
         other = (place + 4) % 12
-        questions.append((torch.cat([torch.tensor([corpus.END]), words, words[place:place + 1]]),
-                          [int(words[place + 1]), int(words[other + 1])], 0))
+        questions.append(
+            (
+                torch.cat([torch.tensor([corpus.END]), words, words[place : place + 1]]),
+                [int(words[place + 1]), int(words[other + 1])],
+                0,
+            )
+        )
     return Task("copying", 0.5, questions)
 
 
@@ -140,10 +202,18 @@ def _indent(size: int) -> Task:
     """Held-out Python, at the end of a line: is the next line indented by four or by eight blanks?"""
     rows, domains = corpus.stream("heldout").contexts()
     choices = [_one("\n   "), _one("\n       ")]
-    found = ((rows == choices[0]) | (rows == choices[1])) & (domains == corpus.DOMAINS.index("code"))
+    found = ((rows == choices[0]) | (rows == choices[1])) & (
+        domains == corpus.DOMAINS.index("code")
+    )
     found[:, :20] = False
-    return Task("indenting Python", 0.5, [(rows[r, :t], choices, choices.index(int(rows[r, t])))
-                                          for r, t in _balanced(found, rows, choices, size)])
+    return Task(
+        "indenting Python",
+        0.5,
+        [
+            (rows[r, :t], choices, choices.index(int(rows[r, t])))
+            for r, t in _balanced(found, rows, choices, size)
+        ],
+    )
 
 
 def _alphabet(size: int) -> Task:
@@ -152,5 +222,12 @@ def _alphabet(size: int) -> Task:
     pure = (domains[:, :21] == domains[:, :1]).all(dim=1).nonzero().flatten()
     generator = torch.Generator().manual_seed(0)
     here, there = (pure[torch.randperm(len(pure), generator=generator)] for _ in range(2))
-    return Task("staying in the kind of text", 0.5, [(rows[a, :20], [int(rows[a, 20]), int(rows[b, 20])], 0) for a, b in zip(here, there)
-                                                     if domains[a, 0] != domains[b, 0] and rows[a, 20] != rows[b, 20]][:size])
+    return Task(
+        "staying in the kind of text",
+        0.5,
+        [
+            (rows[a, :20], [int(rows[a, 20]), int(rows[b, 20])], 0)
+            for a, b in zip(here, there)
+            if domains[a, 0] != domains[b, 0] and rows[a, 20] != rows[b, 20]
+        ][:size],
+    )

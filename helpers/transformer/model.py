@@ -2,6 +2,7 @@
 
 Shapes: B sequences, T positions, D = d_model, F = d_mlp (neurons), H heads, V vocabulary.
 """
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,7 +12,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..course.runtime import CourseError, load_artifact
+from helpers.ground.artifacts import load_artifact
+from helpers.ground.errors import CourseError
 
 VERSION = 1  # of the stored weights
 
@@ -34,7 +36,9 @@ class Settings:
     """The shape of a model; the defaults are those of "Towards Monosemanticity", with a smaller vocabulary."""
 
     activation: str = "relu"  # relu, gelu or solu
-    layer_norm: bool = False  # a LayerNorm after the activation, before W_out: f(x) = LN(SoLU(x)), D2-09
+    layer_norm: bool = (
+        False  # a LayerNorm after the activation, before W_out: f(x) = LN(SoLU(x)), D2-09
+    )
     d_model: int = 128  # width of the residual stream
     d_mlp: int = 512  # neurons
     heads: int = 4
@@ -56,12 +60,18 @@ class OneLayerTransformer(nn.Module):
     def __init__(self, settings: Settings = Settings()):
         super().__init__()
         if settings.activation not in ACTIVATIONS:
-            raise ValueError(f"No activation {settings.activation!r}: choose one of {', '.join(ACTIVATIONS)}.")
+            raise ValueError(
+                f"No activation {settings.activation!r}: choose one of {', '.join(ACTIVATIONS)}."
+            )
         d, f = settings.d_model, settings.d_mlp
         self.settings = settings
         self.embed = nn.Embedding(settings.vocabulary, d)
         self.positions = nn.Parameter(torch.zeros(settings.context, d))
-        self.norm_1, self.norm_2, self.norm_final = nn.LayerNorm(d), nn.LayerNorm(d), nn.LayerNorm(d)
+        self.norm_1, self.norm_2, self.norm_final = (
+            nn.LayerNorm(d),
+            nn.LayerNorm(d),
+            nn.LayerNorm(d),
+        )
         self.qkv, self.attention_out = nn.Linear(d, 3 * d), nn.Linear(d, d)
         self.W_in, self.W_out = nn.Linear(d, f), nn.Linear(f, d)
         self.norm_neurons = nn.LayerNorm(f) if settings.layer_norm else nn.Identity()
@@ -77,16 +87,22 @@ class OneLayerTransformer(nn.Module):
     def residual(self, tokens: Tensor) -> Tensor:
         """The residual stream that the MLP reads, (B, T, D)."""
         if tokens.shape[-1] > self.settings.context:
-            raise ValueError(f"{tokens.shape[-1]} tokens given, but the model has {self.settings.context} positions: cut the text.")
-        x = self.embed(tokens) + self.positions[:tokens.shape[-1]]
+            raise ValueError(
+                f"{tokens.shape[-1]} tokens given, but the model has {self.settings.context} positions: cut the text."
+            )
+        x = self.embed(tokens) + self.positions[: tokens.shape[-1]]
         return x + self.attend(self.norm_1(x))
 
     def attend(self, x: Tensor) -> Tensor:
         """Causal self-attention with H heads, (B, T, D) → (B, T, D)."""
-        heads = self.qkv(x).unflatten(-1, (3, self.settings.heads, -1)).movedim(2, 0)  # (3, B, T, H, D/H)
+        heads = (
+            self.qkv(x).unflatten(-1, (3, self.settings.heads, -1)).movedim(2, 0)
+        )  # (3, B, T, H, D/H)
         q, k, v = heads.transpose(2, 3)  # (B, H, T, D/H) each
         future = torch.full((x.shape[1], x.shape[1]), -torch.inf, device=x.device).triu(1)
-        pattern = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + future).softmax(dim=-1)  # (B, H, T, T)
+        pattern = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + future).softmax(
+            dim=-1
+        )  # (B, H, T, T)
         return self.attention_out((pattern.to(v.dtype) @ v).transpose(1, 2).flatten(-2))
 
     def neurons(self, x: Tensor) -> Neurons:
@@ -104,7 +120,9 @@ class OneLayerTransformer(nn.Module):
 
         d · W_out · γ · W_unembed; the final LayerNorm's division, which depends on the token, is left out (Bricken et al. 2023).
         """
-        effects = (directions @ self.W_out.weight.T * self.norm_final.weight) @ self.unembed.weight.T
+        effects = (
+            directions @ self.W_out.weight.T * self.norm_final.weight
+        ) @ self.unembed.weight.T
         return effects - effects.median(dim=-1, keepdim=True).values
 
 
@@ -126,8 +144,14 @@ def load(name: str) -> OneLayerTransformer:
     tensors, meta = load_artifact(folder, version=VERSION)
     if part:
         if part not in meta["models"]:
-            raise CourseError(f"No model {part!r} in {folder}: choose one of {', '.join(meta['models'])}.")
-        tensors = {key.removeprefix(part + "."): value for key, value in tensors.items() if key.startswith(part + ".")}
+            raise CourseError(
+                f"No model {part!r} in {folder}: choose one of {', '.join(meta['models'])}."
+            )
+        tensors = {
+            key.removeprefix(part + "."): value
+            for key, value in tensors.items()
+            if key.startswith(part + ".")
+        }
         meta = meta["models"][part]
     model = OneLayerTransformer(Settings(**meta["settings"]))
     model.load_state_dict({key: value.float() for key, value in tensors.items()})

@@ -1,4 +1,5 @@
 """Train a one-layer transformer on a stream of tokens: plain next-token prediction, resumable to the bit."""
+
 import time
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..course.runtime import Checkpoint
-from ..datasets import corpus
-from .model import OneLayerTransformer, Settings, initialise
+from helpers.datasets import corpus
+from helpers.ground.artifacts import Checkpoint
+from helpers.transformer.model import OneLayerTransformer, Settings, initialise
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,15 @@ class Trained(NamedTuple):
     seconds: float
 
 
-def train(settings: Settings, training: Training, stream: Tensor, *, device="cpu", checkpoint: Checkpoint | None = None,
-          every: int = 200) -> Trained:
+def train(
+    settings: Settings,
+    training: Training,
+    stream: Tensor,
+    *,
+    device="cpu",
+    checkpoint: Checkpoint | None = None,
+    every: int = 200,
+) -> Trained:
     """A model trained on a stream of tokens (N,).
 
     Resumable: everything random follows from the seed and the step, so a run killed between two saves repeats
@@ -50,8 +58,15 @@ def train(settings: Settings, training: Training, stream: Tensor, *, device="cpu
     model = OneLayerTransformer(settings)
     initialise(model, training.seed)
     model.to(device)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=training.learning_rate, betas=(0.9, 0.98), weight_decay=training.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: learning_rate(step, training))
+    optimiser = torch.optim.AdamW(
+        model.parameters(),
+        lr=training.learning_rate,
+        betas=(0.9, 0.98),
+        weight_decay=training.weight_decay,
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: learning_rate(step, training)
+    )
     losses: list[float] = []
     start, clock = 0, time.process_time()
     if checkpoint and (state := checkpoint.load()):
@@ -59,7 +74,9 @@ def train(settings: Settings, training: Training, stream: Tensor, *, device="cpu
         optimiser.load_state_dict(state["optimiser"])
         schedule.load_state_dict(state["schedule"])
         start, losses, clock = state["step"], state["losses"], clock - state.get("seconds", 0.0)
-    for step in tqdm(range(start, training.steps), initial=start, total=training.steps, mininterval=10):
+    for step in tqdm(
+        range(start, training.steps), initial=start, total=training.steps, mininterval=10
+    ):
         rows = batch(stream, step, training).to(device)  # (batch, context + 1)
         loss = _step(model, rows, training)
         optimiser.step()
@@ -68,8 +85,16 @@ def train(settings: Settings, training: Training, stream: Tensor, *, device="cpu
         if step % 50 == 0:
             losses.append(round(loss.item(), 4))
         if checkpoint and (step + 1) % every == 0:
-            checkpoint.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict(),
-                             "step": step + 1, "losses": losses, "seconds": time.process_time() - clock})
+            checkpoint.save(
+                {
+                    "model": model.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "schedule": schedule.state_dict(),
+                    "step": step + 1,
+                    "losses": losses,
+                    "seconds": time.process_time() - clock,
+                }
+            )
     return Trained(model.eval(), losses, time.process_time() - clock)
 
 
@@ -78,7 +103,11 @@ def _step(model: OneLayerTransformer, rows: Tensor, training: Training) -> Tenso
     total = torch.zeros((), device=rows.device)
     for part in rows.split(training.micro):
         with torch.autocast(rows.device.type, torch.bfloat16, enabled=training.bfloat16):
-            loss = F.cross_entropy(model(part[:, :-1]).flatten(0, 1), part[:, 1:].flatten()) * len(part) / len(rows)
+            loss = (
+                F.cross_entropy(model(part[:, :-1]).flatten(0, 1), part[:, 1:].flatten())
+                * len(part)
+                / len(rows)
+            )
         loss.backward()
         total += loss.detach()
     return total
@@ -96,7 +125,12 @@ def batch(stream: Tensor, step: int, training: Training) -> Tensor:
     """The sequences of a step, (batch, context + 1) int64: every row of the stream once, then all again in another order."""
     rows = (len(stream) - 1) // corpus.CONTEXT
     places = torch.arange(step * training.batch, (step + 1) * training.batch)
-    starts = torch.stack([_order(rows, training.seed, int(turn))[place] for turn, place in zip(places // rows, places % rows)])
+    starts = torch.stack(
+        [
+            _order(rows, training.seed, int(turn))[place]
+            for turn, place in zip(places // rows, places % rows)
+        ]
+    )
     return stream[starts[:, None] * corpus.CONTEXT + torch.arange(corpus.CONTEXT + 1)].long()
 
 

@@ -1,22 +1,35 @@
 """The experiments of lessons 04 and 05 against slow, written-out versions of themselves."""
+
 import math
 
 import pytest
 import torch
 
-from helpers.attention import faithfulness, model as M, train
-from helpers.course.runtime import CourseError
+from helpers.attention import faithfulness, train
+from helpers.attention import model as M
+from helpers.ground.errors import CourseError
 
 
 def texts(n=24, seed=0, longest=12):
     g = torch.Generator().manual_seed(seed)
     length = lambda: int(torch.randint(3, longest, (1,), generator=g))
-    return [(torch.tensor([M.START, *torch.randint(4, 30, (length(),), generator=g).tolist(), M.END]), i % 2) for i in range(n)]
+    return [
+        (
+            torch.tensor(
+                [M.START, *torch.randint(4, 30, (length(),), generator=g).tolist(), M.END]
+            ),
+            i % 2,
+        )
+        for i in range(n)
+    ]
 
 
 def questions(n=20, seed=0):
     g = torch.Generator().manual_seed(seed)
-    return [(*text, torch.tensor([M.START, *torch.randint(4, 30, (3,), generator=g).tolist(), M.END])) for text in texts(n, seed)]
+    return [
+        (*text, torch.tensor([M.START, *torch.randint(4, 30, (3,), generator=g).tolist(), M.END]))
+        for text in texts(n, seed)
+    ]
 
 
 def build(seed=0, **settings):
@@ -24,7 +37,9 @@ def build(seed=0, **settings):
     return M.AttentionModel(30, embed=8, hidden=16, **settings).eval()
 
 
-SETTINGS = [dict(encoder=e, attention=a) for e in ("lstm", "cnn", "average") for a in ("tanh", "dot")]
+SETTINGS = [
+    dict(encoder=e, attention=a) for e in ("lstm", "cnn", "average") for a in ("tanh", "dot")
+]
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: "-".join(s.values()))
@@ -32,7 +47,9 @@ SETTINGS = [dict(encoder=e, attention=a) for e in ("lstm", "cnn", "average") for
 def test_weights_are_a_distribution_over_words_alone(settings, asked):
     batch = M.collate(questions() if asked else texts(), range(20 if asked else 24))
     logits, alpha = build(outputs=6 if asked else 1, question=asked, **settings)(batch)
-    assert (alpha[~batch.content] == 0).all() and torch.allclose(alpha.sum(-1), torch.ones(len(alpha)), atol=1e-5)
+    assert (alpha[~batch.content] == 0).all() and torch.allclose(
+        alpha.sum(-1), torch.ones(len(alpha)), atol=1e-5
+    )
     assert logits.shape == (len(alpha), 6 if asked else 1)
 
 
@@ -45,11 +62,15 @@ def test_padding_changes_nothing(encoder):
 
 
 def test_jsd_by_hand_and_its_bound():
-    p, q = torch.tensor([1., 0, 0]), torch.tensor([0., .5, .5])
-    assert faithfulness.jsd(p, q).item() == pytest.approx(math.log(2), abs=1e-6)          # nothing in common
+    p, q = torch.tensor([1.0, 0, 0]), torch.tensor([0.0, 0.5, 0.5])
+    assert faithfulness.jsd(p, q).item() == pytest.approx(
+        math.log(2), abs=1e-6
+    )  # nothing in common
     assert faithfulness.jsd(p, p).item() == pytest.approx(0, abs=1e-7)
-    half = torch.tensor([.5, .5, 0])
-    by_hand = .5 * (math.log(1 / .75)) + .5 * (.5 * math.log(.5 / .75) + .5 * math.log(.5 / .25))
+    half = torch.tensor([0.5, 0.5, 0])
+    by_hand = 0.5 * (math.log(1 / 0.75)) + 0.5 * (
+        0.5 * math.log(0.5 / 0.75) + 0.5 * math.log(0.5 / 0.25)
+    )
     assert faithfulness.jsd(p, half).item() == pytest.approx(by_hand, abs=1e-6)
     random = torch.rand(2, 5000, 7).softmax(-1) ** 9
     random = random / random.sum(-1, keepdim=True)
@@ -60,8 +81,8 @@ def test_jsd_by_hand_and_its_bound():
 
 
 def test_tvd_of_two_outputs_is_the_change_of_the_probability():
-    p, q = torch.tensor([.3, .7]), torch.tensor([.9, .1])
-    assert faithfulness.tvd(p, q).item() == pytest.approx(.6)
+    p, q = torch.tensor([0.3, 0.7]), torch.tensor([0.9, 0.1])
+    assert faithfulness.tvd(p, q).item() == pytest.approx(0.6)
 
 
 @pytest.mark.parametrize("asked", [False, True])
@@ -73,8 +94,10 @@ def test_leave_one_out_equals_a_loop_over_shortened_texts(asked):
     for i, example in enumerate(data):
         whole = M.probabilities(model(M.collate([example], [0]))[0])[0]
         for t in range(1, len(example[0]) - 1):
-            shorter = (torch.cat([example[0][:t], example[0][t + 1:]]), *example[1:])
-            slow[i, t] = faithfulness.tvd(M.probabilities(model(M.collate([shorter], [0]))[0])[0], whole)
+            shorter = (torch.cat([example[0][:t], example[0][t + 1 :]]), *example[1:])
+            slow[i, t] = faithfulness.tvd(
+                M.probabilities(model(M.collate([shorter], [0]))[0])[0], whole
+            )
     torch.testing.assert_close(fast, slow.detach(), atol=1e-5, rtol=1e-4)
 
 
@@ -85,20 +108,29 @@ def test_gradient_importance_by_finite_differences_with_the_weights_held():
     words = model.embedding(batch.words).detach()
     hidden, query = model.encode(batch, words)
     alpha = model.attend(hidden, batch.content, query).detach()
-    output = lambda w: M.probabilities(model.decode(model.encode(batch, w)[0], alpha, None)).amax(-1)
+    output = lambda w: M.probabilities(model.decode(model.encode(batch, w)[0], alpha, None)).amax(
+        -1
+    )
     step = 1e-6
-    for t in range(1, 4):        # scaling word t by (1 + step) moves along x_t: the slope is x_t . dy/dx_t
+    for t in range(
+        1, 4
+    ):  # scaling word t by (1 + step) moves along x_t: the slope is x_t . dy/dx_t
         up, down = words.clone(), words.clone()
         up[:, t], down[:, t] = words[:, t] * (1 + step), words[:, t] * (1 - step)
         slope = (output(up) - output(down)) / (2 * step)
-        torch.testing.assert_close(fast[:, t], (slope.abs() * batch.content[:, t]).detach(), atol=1e-7, rtol=1e-4)
+        torch.testing.assert_close(
+            fast[:, t], (slope.abs() * batch.content[:, t]).detach(), atol=1e-7, rtol=1e-4
+        )
     assert all(p.grad is None for p in model.parameters())
 
 
 def test_permutation_shuffles_the_words_weights_and_nothing_else():
     model, batch = build(), M.collate(texts(), range(24))
     seen = []
-    model.decode = lambda hidden, alpha, query, decode=model.decode: (seen.append(alpha), decode(hidden, alpha, query))[1]
+    model.decode = lambda hidden, alpha, query, decode=model.decode: (
+        seen.append(alpha),
+        decode(hidden, alpha, query),
+    )[1]
     change = faithfulness.permutation(model, batch, n=5, generator=torch.Generator().manual_seed(0))
     own, *shuffled = seen
     for alpha in shuffled:
@@ -109,14 +141,19 @@ def test_permutation_shuffles_the_words_weights_and_nothing_else():
 
 def test_the_adversary_keeps_the_output_and_moves_the_weights():
     model, batch = build(), M.collate(texts(), range(24))
-    found = faithfulness.adversarial_attention(model, batch, epsilon=.05, steps=150, rate=.05,
-                                               generator=torch.Generator().manual_seed(0))
+    found = faithfulness.adversarial_attention(
+        model, batch, epsilon=0.05, steps=150, rate=0.05, generator=torch.Generator().manual_seed(0)
+    )
     own_logits, own = model(batch)
-    moved = faithfulness.tvd(M.probabilities(model(batch, found.alpha)[0]), M.probabilities(own_logits))
-    assert (moved <= .05 + 1e-5).all()
-    torch.testing.assert_close(found.jsd, faithfulness.jsd(found.alpha, own).detach(), atol=1e-5, rtol=1e-3)
+    moved = faithfulness.tvd(
+        M.probabilities(model(batch, found.alpha)[0]), M.probabilities(own_logits)
+    )
+    assert (moved <= 0.05 + 1e-5).all()
+    torch.testing.assert_close(
+        found.jsd, faithfulness.jsd(found.alpha, own).detach(), atol=1e-5, rtol=1e-3
+    )
     assert (found.alpha[~batch.content] == 0).all() and (found.jsd <= math.log(2) + 1e-6).all()
-    assert found.jsd.median() > .3
+    assert found.jsd.median() > 0.3
 
 
 def test_training_learns_which_word_decides_and_keeps_the_best_epoch():
@@ -124,15 +161,19 @@ def test_training_learns_which_word_decides_and_keeps_the_best_epoch():
     data = []
     for i in range(400):
         words = torch.randint(6, 30, (8,), generator=g)
-        words[int(torch.randint(8, (1,), generator=g))] = 4 + i % 2      # word 4: negative, word 5: positive
+        words[int(torch.randint(8, (1,), generator=g))] = (
+            4 + i % 2
+        )  # word 4: negative, word 5: positive
         data.append((torch.tensor([M.START, *words.tolist(), M.END]), i % 2))
     torch.manual_seed(0)
     model = M.AttentionModel(30, embed=8, hidden=16)
-    history = train.fit(model, data[:300], data[300:], train.Settings(epochs=12, rate=.01))
-    assert train.score(model, data[300:]) == pytest.approx(max(history)) and max(history) > .95
+    history = train.fit(model, data[:300], data[300:], train.Settings(epochs=12, rate=0.01))
+    assert train.score(model, data[300:]) == pytest.approx(max(history)) and max(history) > 0.95
 
 
-@pytest.mark.parametrize("words, part", [([], "empty"), (["zzz"] * 3, "knows none"), (["good"] * 100_000, "100,000")])
+@pytest.mark.parametrize(
+    "words, part", [([], "empty"), (["zzz"] * 3, "knows none"), (["good"] * 100_000, "100,000")]
+)
 def test_texts_that_cannot_be_read_end_in_a_sentence(words, part):
     with pytest.raises(CourseError, match=part):
         M.Vocabulary([["good", "film"]]).encode(words)

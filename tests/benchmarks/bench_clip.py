@@ -11,20 +11,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from helpers.clip import maps, score
 from helpers.clip import model as clip
 from helpers.clip.relevance import relevance
-from helpers.course import bench
-from helpers.course.bench import Contest
+from tests.benchmarks import bench
+from tests.benchmarks.bench import Contest
 
 
 def contests() -> list[Contest]:
     return [crops_of_a_scene(), *(relevance_of(n) for n in (4, 32))]
 
 
-def one_at_a_time(model, preprocess, picture: np.ndarray, texts: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+def one_at_a_time(
+    model, preprocess, picture: np.ndarray, texts: torch.Tensor, boxes: torch.Tensor
+) -> torch.Tensor:
     """The demo's loop: Pillow cuts, open_clip's preprocessing resizes, the model sees one crop."""
     whole = Image.fromarray(picture)
     with torch.no_grad():
-        rows = [model.encode_image(preprocess(part)[None], normalize=True) @ texts.T
-                for part in (whole, *(whole.crop(box) for box in boxes.tolist()))]
+        rows = [
+            model.encode_image(preprocess(part)[None], normalize=True) @ texts.T
+            for part in (whole, *(whole.crop(box) for box in boxes.tolist()))
+        ]
     return torch.cat(rows[1:]) - rows[0]
 
 
@@ -33,17 +37,33 @@ def crops_of_a_scene() -> Contest:
     scene, names = score.two_things(1)[0]
     texts, image = maps.encode_queries(model, tokenizer, names), maps.scaled(model, scene.image)
     boxes = maps.crop_boxes(200, 96, 96, 21, torch.Generator().manual_seed(0))
-    return Contest("200 crops of a scene, clip_emoji", lambda: maps.crop_gains(model, image, texts, boxes),
-                   lambda: one_at_a_time(model, preprocess, scene.image, texts, boxes), "the demo's loop, Pillow", 0.05, 200, "crop")
+    return Contest(
+        "200 crops of a scene, clip_emoji",
+        lambda: maps.crop_gains(model, image, texts, boxes),
+        lambda: one_at_a_time(model, preprocess, scene.image, texts, boxes),
+        "the demo's loop, Pillow",
+        0.05,
+        200,
+        "crop",
+    )
 
 
 def relevance_of(queries: int) -> Contest:
     model, _, _ = clip.load()
     scene, _ = score.two_things(1)[0]
     image = maps.scaled(model, scene.image)
-    texts = torch.nn.functional.normalize(torch.randn(queries, 128, generator=torch.Generator().manual_seed(0)), dim=-1)
-    return Contest(f"relevance of {queries} queries, clip_emoji", lambda: relevance(model, image, texts),
-                   lambda: torch.cat([relevance(model, image, text[None]) for text in texts]), "one pass a query", 1e-4, queries, "map")
+    texts = torch.nn.functional.normalize(
+        torch.randn(queries, 128, generator=torch.Generator().manual_seed(0)), dim=-1
+    )
+    return Contest(
+        f"relevance of {queries} queries, clip_emoji",
+        lambda: relevance(model, image, texts),
+        lambda: torch.cat([relevance(model, image, text[None]) for text in texts]),
+        "one pass a query",
+        1e-4,
+        queries,
+        "map",
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What a lesson costs: seconds and peak memory of every notebook, the slowest cells, imports, the first figure after a cold start.
 
-Nothing here is compared with a peer; the budgets stand in helpers/course/lessons.py. Cells run as the recorder runs them.
+Nothing here is compared with a peer; the budgets stand in tests/authoring/lessons.py. Cells run as the recorder runs them.
 """
 
 import os
@@ -16,17 +16,23 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
-from helpers.course import bench
-from helpers.course.lessons import LESSONS, Lesson
-from helpers.course.recorder import SETTINGS, Recorder
+from tests.authoring.execute import SETTINGS, Recorder
+from tests.authoring.lessons import LESSONS, Lesson
+from tests.benchmarks import bench
 
-ROOMS = ("helpers.course", "helpers.saliency", "helpers.clip.model", "helpers.attention.model", "helpers.transformer.model",
-         "helpers.sae.model", "helpers.recourse")
+ROOMS = (
+    "helpers.ground.runtime",
+    "helpers.saliency",
+    "helpers.clip.model",
+    "helpers.attention.model",
+    "helpers.transformer.model",
+    "helpers.sae.model",
+)
 FIRST_FIGURE = """
 import os
-from helpers.course import setup
+from helpers.ground.runtime import setup
 setup(quiet=True)
-from helpers.course.plots.core import canvas
+from helpers.lesson.plots import canvas
 fig, ax = canvas(1, 1, height=2)
 ax.plot([0, 1, 4])
 fig.savefig(open(os.devnull, "wb"), format="png")
@@ -38,7 +44,11 @@ def time_lesson(lesson: Lesson) -> dict:
     notebook = nbformat.read(lesson.path, as_version=4)
     cells, peak, done = [], [0], threading.Event()
     with tempfile.TemporaryDirectory() as profile:
-        env = {key: value for key, value in os.environ.items() if not key.startswith("COURSE_")} | SETTINGS | {"IPYTHONDIR": profile}
+        env = (
+            {key: value for key, value in os.environ.items() if not key.startswith("COURSE_")}
+            | SETTINGS
+            | {"IPYTHONDIR": profile}
+        )
         begun = {}
 
         def start(cell, cell_index):
@@ -46,15 +56,30 @@ def time_lesson(lesson: Lesson) -> dict:
 
         def end(cell, cell_index, execute_reply):
             if cell.cell_type == "code":
-                cells.append((time.perf_counter() - begun[cell_index], next((line for line in cell.source.splitlines() if line.strip()), "")))
-        client = Recorder(notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": str(lesson.path.parent)}},
-                          on_cell_start=start, on_cell_executed=end)
+                cells.append(
+                    (
+                        time.perf_counter() - begun[cell_index],
+                        next((line for line in cell.source.splitlines() if line.strip()), ""),
+                    )
+                )
+
+        client = Recorder(
+            notebook,
+            timeout=900,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(lesson.path.parent)}},
+            on_cell_start=start,
+            on_cell_executed=end,
+        )
 
         def watch():
             me = psutil.Process()
             while not done.wait(0.1):
-                kernels = [p for p in me.children(recursive=True) if "ipykernel" in " ".join(_command(p))]
+                kernels = [
+                    p for p in me.children(recursive=True) if "ipykernel" in " ".join(_command(p))
+                ]
                 peak[0] = max(peak[0], sum(_memory(p) for p in kernels))
+
         watcher = threading.Thread(target=watch)
         watcher.start()
         clock = time.perf_counter()
@@ -63,7 +88,13 @@ def time_lesson(lesson: Lesson) -> dict:
         finally:
             done.set()
             watcher.join()
-    return {"lesson": lesson.name, "seconds": time.perf_counter() - clock, "budget": lesson.seconds, "peak_gb": peak[0] / 1e9, "cells": cells}
+    return {
+        "lesson": lesson.name,
+        "seconds": time.perf_counter() - clock,
+        "budget": lesson.seconds,
+        "peak_gb": peak[0] / 1e9,
+        "cells": cells,
+    }
 
 
 def _command(process: psutil.Process) -> list[str]:
@@ -82,10 +113,14 @@ def _memory(process: psutil.Process) -> int:
 
 def seconds_of(code: str) -> float:
     """A fresh Python that runs `code`; the shorter of two, so that the disk is warm."""
+
     def once():
         clock = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, "-c", code], check=True, cwd=ROOT, stdout=subprocess.DEVNULL
+        )
         return time.perf_counter() - clock
+
     return min(once(), once())
 
 
@@ -96,13 +131,23 @@ def report() -> tuple[str, dict]:
         if lesson.path.exists():
             print(f"{lesson.name} ...", file=sys.stderr, flush=True)
             lessons.append(time_lesson(lesson))
-    slowest = sorted(((seconds, row["lesson"], line) for row in lessons for seconds, line in row["cells"]), reverse=True)[:10]
-    starts = {f"import {room}": seconds_of(f"import {room}") for room in ROOMS} | {"first figure after a cold start": seconds_of(FIRST_FIGURE)}
+    slowest = sorted(
+        ((seconds, row["lesson"], line) for row in lessons for seconds, line in row["cells"]),
+        reverse=True,
+    )[:10]
+    starts = {f"import {room}": seconds_of(f"import {room}") for room in ROOMS} | {
+        "first figure after a cold start": seconds_of(FIRST_FIGURE)
+    }
     lines = ["| lesson | seconds | budget | peak memory, GB |", "|---|---|---|---|"]
-    lines += [f"| {row['lesson']} | {row['seconds']:.0f} | {row['budget']} | {row['peak_gb']:.1f} |" for row in lessons]
+    lines += [
+        f"| {row['lesson']} | {row['seconds']:.0f} | {row['budget']} | {row['peak_gb']:.1f} |"
+        for row in lessons
+    ]
     lines += ["", "| slowest cells: seconds | lesson | first line |", "|---|---|---|"]
     lines += [f"| {seconds:.0f} | {name} | `{line[:80]}` |" for seconds, name, line in slowest]
-    lines += ["", "| start | seconds |", "|---|---|"] + [f"| {name} | {seconds:.1f} |" for name, seconds in starts.items()]
+    lines += ["", "| start | seconds |", "|---|---|"] + [
+        f"| {name} | {seconds:.1f} |" for name, seconds in starts.items()
+    ]
     return "\n".join(lines), {"lessons": lessons, "starts": starts}
 
 

@@ -18,18 +18,21 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
-from helpers.course import bench
 from helpers.datasets import corpus
 from helpers.sae.model import Settings, SparseAutoencoder, geometric_median
 from helpers.sae.store import load
 from helpers.sae.train import Training, train
 from helpers.transformer import model as transformer
 from helpers.transformer.activations import Activations
+from tests.benchmarks import bench
 
 PEERS = ("dictionary-learning==0.1.0", "sae-lens==6.54.12")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 BATCH, STEPS, LR = 1024, 6, 1e-4
-ONE, SEVERAL = ("a1",), ("a0", "a1", "a1_seed")  # the shipped dictionaries, or new ones of their sizes
+ONE, SEVERAL = (
+    ("a1",),
+    ("a0", "a1", "a1_seed"),
+)  # the shipped dictionaries, or new ones of their sizes
 
 
 class Batches:
@@ -38,7 +41,9 @@ class Batches:
     def __init__(self):
         rows = corpus.stream("heldout").contexts()[0]
         acts = Activations(transformer.load("lm_relu").to(DEVICE), rows[:1000])
-        *self.x, self.others = (acts.sample(BATCH, seed=seed).to(DEVICE) for seed in range(STEPS + 1))
+        *self.x, self.others = (
+            acts.sample(BATCH, seed=seed).to(DEVICE) for seed in range(STEPS + 1)
+        )
 
     def batches(self, size: int, *, start: int = 0):
         yield from self.x[start:]
@@ -58,28 +63,57 @@ def begin(name: str, data: Batches, trained: bool) -> SparseAutoencoder:
         stored = shipped.W_d.norm(dim=0) > 0
         sae.b_e.data.fill_(-1.0)
         sae.b_d.data, sae.b_e.data[stored], sae.W_e.data[stored], sae.W_d.data[:, stored] = (
-            shipped.b_d, shipped.b_e[stored], shipped.W_e[stored], shipped.W_d[:, stored])
+            shipped.b_d,
+            shipped.b_e[stored],
+            shipped.W_e[stored],
+            shipped.W_d[:, stored],
+        )
     return sae.to(DEVICE)
 
 
 def ours(data: Batches, names, trained: bool, bfloat16: bool) -> list[float]:
     saes = [begin(name, data, trained) for name in names]
-    train(saes, data, Training(tokens=STEPS * BATCH, batch=BATCH, learning_rate=LR, bfloat16=bfloat16, resample_at=()))
+    train(
+        saes,
+        data,
+        Training(
+            tokens=STEPS * BATCH, batch=BATCH, learning_rate=LR, bfloat16=bfloat16, resample_at=()
+        ),
+    )
     return [objective(sae, data.others) for sae in saes]
 
 
 def dictionary_learning(data: Batches, names, trained: bool, bfloat16: bool) -> list[float]:
     from dictionary_learning.trainers.standard import StandardTrainer
+
     losses = []
     for name in names:
         sae = begin(name, data, trained)
         s = sae.settings
-        trainer = StandardTrainer(steps=STEPS, activation_dim=s.neurons, dict_size=s.features, lr=LR, l1_penalty=s.l1 * s.neurons, warmup_steps=0,
-                                  sparsity_warmup_steps=None, decay_start=STEPS * 4 // 5, device=DEVICE, layer=0, lm_name="lm_relu")
-        theirs = {"bias": sae.b_d, "encoder.weight": sae.W_e, "encoder.bias": sae.b_e, "decoder.weight": sae.W_d}
+        trainer = StandardTrainer(
+            steps=STEPS,
+            activation_dim=s.neurons,
+            dict_size=s.features,
+            lr=LR,
+            l1_penalty=s.l1 * s.neurons,
+            warmup_steps=0,
+            sparsity_warmup_steps=None,
+            decay_start=STEPS * 4 // 5,
+            device=DEVICE,
+            layer=0,
+            lm_name="lm_relu",
+        )
+        theirs = {
+            "bias": sae.b_d,
+            "encoder.weight": sae.W_e,
+            "encoder.bias": sae.b_e,
+            "decoder.weight": sae.W_d,
+        }
         trainer.ae.load_state_dict({key: value.detach() for key, value in theirs.items()})
         for step, x in enumerate(data.x):
-            with torch.autocast(DEVICE, torch.bfloat16, enabled=bfloat16):  # anew each step: it keeps the weights it has rounded
+            with torch.autocast(
+                DEVICE, torch.bfloat16, enabled=bfloat16
+            ):  # anew each step: it keeps the weights it has rounded
                 trainer.update(step, x)
         for key, value in theirs.items():
             value.data = trainer.ae.state_dict()[key]
@@ -91,18 +125,44 @@ def sae_lens(data: Batches, names, trained: bool, bfloat16: bool) -> list[float]
     from sae_lens.config import SAETrainerConfig
     from sae_lens.saes.standard_sae import StandardTrainingSAE, StandardTrainingSAEConfig
     from sae_lens.training.sae_trainer import SAETrainer
+
     losses = []
     for name in names:
         sae = begin(name, data, trained)
         s = sae.settings
-        theirs = StandardTrainingSAE(StandardTrainingSAEConfig(d_in=s.neurons, d_sae=s.features, l1_coefficient=s.l1 * s.neurons, device=DEVICE))
-        pairs = ((theirs.W_enc, sae.W_e.T), (theirs.W_dec, sae.W_d.T), (theirs.b_enc, sae.b_e), (theirs.b_dec, sae.b_d))
+        theirs = StandardTrainingSAE(
+            StandardTrainingSAEConfig(
+                d_in=s.neurons, d_sae=s.features, l1_coefficient=s.l1 * s.neurons, device=DEVICE
+            )
+        )
+        pairs = (
+            (theirs.W_enc, sae.W_e.T),
+            (theirs.W_dec, sae.W_d.T),
+            (theirs.b_enc, sae.b_e),
+            (theirs.b_dec, sae.b_d),
+        )
         for parameter, value in pairs:
             parameter.data = value.detach().clone().contiguous()
-        SAETrainer(SAETrainerConfig(total_training_samples=STEPS * BATCH, train_batch_size_samples=BATCH, lr=LR, lr_end=LR / 10, lr_decay_steps=STEPS // 5, device=DEVICE,
-                                    autocast=bfloat16), theirs, iter(data.x)).fit()
-        length = theirs.W_dec.detach().norm(dim=1)                       # their columns are free, and the penalty counts their length
-        sae.W_e.data, sae.b_e.data = theirs.W_enc.detach().T * length[:, None], theirs.b_enc.detach() * length
+        SAETrainer(
+            SAETrainerConfig(
+                total_training_samples=STEPS * BATCH,
+                train_batch_size_samples=BATCH,
+                lr=LR,
+                lr_end=LR / 10,
+                lr_decay_steps=STEPS // 5,
+                device=DEVICE,
+                autocast=bfloat16,
+            ),
+            theirs,
+            iter(data.x),
+        ).fit()
+        length = theirs.W_dec.detach().norm(
+            dim=1
+        )  # their columns are free, and the penalty counts their length
+        sae.W_e.data, sae.b_e.data = (
+            theirs.W_enc.detach().T * length[:, None],
+            theirs.b_enc.detach() * length,
+        )
         sae.W_d.data, sae.b_d.data = theirs.W_dec.detach().T / length, theirs.b_dec.detach()
         losses.append(objective(sae, data.others))
     return losses
@@ -113,7 +173,9 @@ def share_of_peak() -> list[bench.Contest]:
     s, size = Settings(features=16384, resample=False), 16384
     x = torch.relu(torch.randn(size, s.neurons, device=DEVICE))
     a, b = (torch.randn(8192, 8192, device=DEVICE, dtype=torch.bfloat16) for _ in range(2))
-    products = round(5 * 2 * size * s.neurons * s.features * STEPS / (2 * 8192**3))  # forward 2, backward 3: nothing flows into x
+    products = round(
+        5 * 2 * size * s.neurons * s.features * STEPS / (2 * 8192**3)
+    )  # forward 2, backward 3: nothing flows into x
 
     class Same:
         def batches(self, batch, *, start=0):
@@ -121,27 +183,54 @@ def share_of_peak() -> list[bench.Contest]:
                 yield x
 
     def step():
-        train([SparseAutoencoder(s).to(DEVICE)], Same(), Training(tokens=STEPS * size, batch=size, bfloat16=True, resample_at=()))
+        train(
+            [SparseAutoencoder(s).to(DEVICE)],
+            Same(),
+            Training(tokens=STEPS * size, batch=size, bfloat16=True, resample_at=()),
+        )
         return 0.0
 
     def bare():
         for _ in range(products):
             a @ b
         return 0.0
-    return [bench.Contest("16,384 features, bfloat16, beside the bare products", step, bare, "torch.matmul", float("inf"),
-                          apart="the ratio is the share of the peak", items=STEPS * size, unit="activation")]
+
+    return [
+        bench.Contest(
+            "16,384 features, bfloat16, beside the bare products",
+            step,
+            bare,
+            "torch.matmul",
+            float("inf"),
+            apart="the ratio is the share of the peak",
+            items=STEPS * size,
+            unit="activation",
+        )
+    ]
 
 
 def contests() -> list[bench.Contest]:
     data, found = Batches(), []
-    for trained, names, bfloat16, (peer, version) in product((False, True), (ONE, SEVERAL), (False, True), zip((dictionary_learning, sae_lens), PEERS)):
+    for trained, names, bfloat16, (peer, version) in product(
+        (False, True), (ONE, SEVERAL), (False, True), zip((dictionary_learning, sae_lens), PEERS)
+    ):
         label = f"{'one dictionary' if names is ONE else 'three at once'} from {'the shipped' if trained else 'random'} weights, {'bfloat16' if bfloat16 else 'float32'}"
-        found.append(bench.Contest(label, partial(ours, data, names, trained, bfloat16), partial(peer, data, names, trained, bfloat16),
-                                   version, 0.05, items=STEPS * BATCH, unit="activation"))
+        found.append(
+            bench.Contest(
+                label,
+                partial(ours, data, names, trained, bfloat16),
+                partial(peer, data, names, trained, bfloat16),
+                version,
+                0.05,
+                items=STEPS * BATCH,
+                unit="activation",
+            )
+        )
     return found + (share_of_peak() if DEVICE == "cuda" else [])
 
 
 if __name__ == "__main__":
     import os
+
     os.environ["TQDM_DISABLE"] = "1"
     sys.exit(bench.run(contests, sys.argv[1:]))

@@ -8,9 +8,9 @@ import time
 import pytest
 import torch
 
-from helpers.course import bench
-from helpers.course.bench import Contest, race
-from helpers.course.errors import CourseError
+from helpers.ground.errors import CourseError
+from tests.benchmarks import bench
+from tests.benchmarks.bench import Contest, race
 
 
 def burn(seconds):
@@ -28,17 +28,28 @@ def test_the_ratio_tells_the_slower_one():
     assert slow.ratio < 0.7
     assert slow.ours_ms >= 8
     assert slow.rounds >= 5
-    assert race(contest(lambda: burn(0.002) or 1.0, lambda: burn(0.008) or 1.0), seconds=0.1).ratio > 1.5
+    assert (
+        race(contest(lambda: burn(0.002) or 1.0, lambda: burn(0.008) or 1.0), seconds=0.1).ratio
+        > 1.5
+    )
 
 
 def test_both_take_turns_and_each_goes_first_every_other_round():
     calls = []
-    race(contest(lambda: calls.append("o") or 1.0, lambda: calls.append("p") or 1.0), seconds=0, least=4)
-    assert "".join(calls) == "op" + "op" + "po" + "op" + "po" + "op"     # the comparison, four rounds, and memory
+    race(
+        contest(lambda: calls.append("o") or 1.0, lambda: calls.append("p") or 1.0),
+        seconds=0,
+        least=4,
+    )
+    assert (
+        "".join(calls) == "op" + "op" + "po" + "op" + "po" + "op"
+    )  # the comparison, four rounds, and memory
 
 
 def test_a_wrong_answer_has_no_speed():
-    with pytest.raises(CourseError, match=r"differ by 0\.5 of the largest value, and 1e-06 is allowed"):
+    with pytest.raises(
+        CourseError, match=r"differ by 0\.5 of the largest value, and 1e-06 is allowed"
+    ):
         race(contest(lambda: torch.tensor([2.0, 1.0]), lambda: torch.tensor([2.0, 2.0])), seconds=0)
     with pytest.raises(CourseError, match="ours has 2 numbers, peer 1.0's has 3"):
         race(contest(lambda: torch.ones(2)), seconds=0)
@@ -54,13 +65,21 @@ def test_leaving_out_the_comparison_needs_a_reason():
 
 
 def test_lists_of_tensors_and_numbers_are_compared():
-    result = race(contest(lambda: [torch.zeros(2, 2), 1.0], lambda: (torch.zeros(4), torch.tensor(1.0))), seconds=0)
+    result = race(
+        contest(lambda: [torch.zeros(2, 2), 1.0], lambda: (torch.zeros(4), torch.tensor(1.0))),
+        seconds=0,
+    )
     assert result.difference == 0
 
 
 def test_table_and_json(tmp_path, capsys):
     file = tmp_path / "bench.json"
-    assert bench.run(lambda: [contest(items=10, unit="image")], ["--json", str(file), "--seconds", "0"]) == 0
+    assert (
+        bench.run(
+            lambda: [contest(items=10, unit="image")], ["--json", str(file), "--seconds", "0"]
+        )
+        == 0
+    )
     assert "| task |" in capsys.readouterr().out
     stored = json.loads(file.read_text(encoding="utf-8"))
     assert stored["results"][0]["unit"] == "image"
@@ -71,7 +90,7 @@ def test_table_and_json(tmp_path, capsys):
 FILE = f"""'''Adds up.'''
 import sys
 sys.path.insert(0, {str(bench.ROOT)!r})
-from helpers.course import bench
+from tests.benchmarks import bench
 def contests():
     return [bench.Contest("sums", lambda: sum(range(9)), lambda: 36, "thought", 0.0)]
 if __name__ == "__main__":
@@ -85,10 +104,17 @@ def test_the_command_finds_the_files_and_renews_their_sections(tmp_path, monkeyp
     monkeypatch.setattr(bench, "FOLDER", tmp_path)
     results, numbers = tmp_path / "RESULTS.md", tmp_path / "numbers.json"
     results.write_text("# Benchmarks\n\nAn introduction.\n\n## sums\nold\n\n## zebras\nkept\n")
-    assert bench.main(["sums", "--seconds", "0", "--results", str(results), "--json", str(numbers)]) == 0
+    assert (
+        bench.main(["sums", "--seconds", "0", "--results", str(results), "--json", str(numbers)])
+        == 0
+    )
     assert "| sums |" in capsys.readouterr().out
     text = results.read_text()
-    assert text.startswith("# Benchmarks\n\nAn introduction.\n\n## sums\nAdds up.") and "| sums |" in text and text.endswith("## zebras\nkept\n")
+    assert (
+        text.startswith("# Benchmarks\n\nAn introduction.\n\n## sums\nAdds up.")
+        and "| sums |" in text
+        and text.endswith("## zebras\nkept\n")
+    )
     assert "old" not in text and "not measured" in text
     assert json.loads(numbers.read_text())["sums"]["results"][0]["difference"] == 0
     assert bench.main(["wrong", "--seconds", "0"]) == 1
@@ -103,12 +129,19 @@ def test_memory_is_what_one_call_takes():
 
 def test_a_file_with_peers_of_its_own_runs_in_their_environment(tmp_path, monkeypatch, capfd):
     """Without a network it says so; where the environment is there, the file runs in it."""
-    (tmp_path / "bench_apart.py").write_text(FILE.replace("def contests", "PEERS = ['no-such-peer==9.9.9']\ndef contests"))
+    (tmp_path / "bench_apart.py").write_text(
+        FILE.replace("def contests", "PEERS = ['no-such-peer==9.9.9']\ndef contests")
+    )
     monkeypatch.setattr(bench, "FOLDER", tmp_path)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     assert bench.main(["apart", "--seconds", "0"]) == 1
     assert "no-such-peer==9.9.9 could not be installed" in capfd.readouterr().err
     shutil.rmtree(bench.ROOT / ".cache" / "bench_apart")
-    (tmp_path / "bench_apart.py").write_text(FILE.replace("def contests", "PEERS = ['peer']\nbench.in_own_environment = lambda path: True\ndef contests"))
+    (tmp_path / "bench_apart.py").write_text(
+        FILE.replace(
+            "def contests",
+            "PEERS = ['peer']\nbench.in_own_environment = lambda path: True\ndef contests",
+        )
+    )
     assert bench.main(["apart", "--seconds", "0"]) == 0
     assert "| sums |" in capfd.readouterr().out

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from helpers.course.store import pool
+from helpers.lesson.answers import pool
 
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "00_start_here.ipynb"
 WRONG = """\
@@ -22,11 +22,13 @@ BROKEN = WRONG.replace("gradients.sum()", "whole_map.sum()")
 def test_a_newcomer_in_lesson_00(open_notebook, lab):
     """One page for everything, as the lesson takes a minute to run."""
     book = open_notebook(LESSON)
-    book.page.get_by_text("run this cell to use it]").nth(2).wait_for()              # what a reader sees before anything runs
+    book.page.get_by_text("run this cell to use it]").nth(
+        2
+    ).wait_for()  # what a reader sees before anything runs
     book.shot("lesson00-stored", "board_view(")
     book.run_all(seconds=1200)
     assert not [line for line in book.texts() if line.startswith("✗")]
-    assert sum(line.startswith("✓") for line in book.texts()) >= 5                   # the claims
+    assert sum(line.startswith("✓") for line in book.texts()) >= 5  # the claims
     assert book.check_widgets() >= 3
     book.shot("lesson00-run")
     answer_an_exercise(book)
@@ -57,19 +59,25 @@ def vote(book, lab):
     book.button(cell, "(a)").click()
     book.wait_for(cell, "You chose (a); it is (d).")
     book.shot("lesson00-vote", cell)
-    assert [(r.item, r.answer) for r in pool(lab.folder / "class", "prediction").records if r.item.startswith("00")] == [
-        ("00.which-reader", 0)]
+    assert [
+        (r.item, r.answer)
+        for r in pool(lab.folder / "class", "prediction").records
+        if r.item.startswith("00")
+    ] == [("00.which-reader", 0)]
 
 
 def write_on_the_board(book, lab):
     cell = "board_view("
     assert "no answer yet" in book.output(cell)
-    book.cell(cell).locator("textarea").fill("Rulers beside moles: the *dermatologist* would notice")
+    book.cell(cell).locator("textarea").fill(
+        "Rulers beside moles: the *dermatologist* would notice"
+    )
     book.button(cell, "Put it on the board").click()
     book.wait_for(cell, "Rulers beside moles: the *dermatologist* would notice")
     book.shot("lesson00-board", cell)
-    assert [r.answer for r in pool(lab.folder / "class", "board").records if r.item.startswith("00")] == [
-        "Rulers beside moles: the *dermatologist* would notice"]
+    assert [
+        r.answer for r in pool(lab.folder / "class", "board").records if r.item.startswith("00")
+    ] == ["Rulers beside moles: the *dermatologist* would notice"]
 
 
 def type_a_note(book):

@@ -8,10 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.course import notebook as shared
+from tests.authoring import stamp as shared
 
 LESSON = shared.ROOT / "notebooks" / "01_saliency_maps.ipynb"
-NEEDED = ("from functools import partial", "def top_share(", "def explain(", "playground(explain", "def look(")
+NEEDED = (
+    "from functools import partial",
+    "def top_share(",
+    "def explain(",
+    "playground(explain",
+    "def look(",
+)
 PLAY, OWN = "playground(explain", "picture_input(look"
 
 
@@ -19,8 +25,14 @@ PLAY, OWN = "playground(explain", "picture_input(look"
 def book(open_notebook, tmp_path):
     """The lesson's own cells: set-up, the network, one exercise, the playground, the own picture."""
     lesson = nbformat.read(LESSON, as_version=4)
-    lesson.cells = [cell for cell in lesson.cells if cell.cell_type == "code"
-                    and ("setup" in cell.metadata.get("tags", []) or any(text in cell.source for text in NEEDED))]
+    lesson.cells = [
+        cell
+        for cell in lesson.cells
+        if cell.cell_type == "code"
+        and (
+            "setup" in cell.metadata.get("tags", []) or any(text in cell.source for text in NEEDED)
+        )
+    ]
     assert len(lesson.cells) == 1 + len(NEEDED)
     nbformat.write(lesson, tmp_path / LESSON.name)
     book = open_notebook(tmp_path / LESSON.name)
@@ -39,19 +51,28 @@ def test_a_learner_plays(book, tmp_path):
 
 
 def every_control(book):
-    pictures, methods = book.cell(PLAY).locator("select").nth(0), book.cell(PLAY).locator("select").nth(1)
+    pictures, methods = (
+        book.cell(PLAY).locator("select").nth(0),
+        book.cell(PLAY).locator("select").nth(1),
+    )
     shown = book.picture(PLAY)
     pictures.select_option("cat")
     shown = book.wait_new_picture(PLAY, shown, seconds=120)
     book.wait_for(PLAY, "Egyptian cat")
-    for method in ("Gradient", "Guided BackProp", "SmoothGrad", "Integrated Gradients", "Guided Grad-CAM"):
+    for method in (
+        "Gradient",
+        "Guided BackProp",
+        "SmoothGrad",
+        "Integrated Gradients",
+        "Guided Grad-CAM",
+    ):
         methods.select_option(method)
         shown = book.wait_new_picture(PLAY, shown, seconds=300)
         book.wait_for(PLAY, f"{method} for the class Egyptian cat")
-    book.press_slider(PLAY, which=0)                                    # the second guess
+    book.press_slider(PLAY, which=0)  # the second guess
     shown = book.wait_new_picture(PLAY, shown, seconds=120)
     book.wait_for(PLAY, "for the class tiger cat")
-    book.press_slider(PLAY, which=1)                                    # some noise on the picture
+    book.press_slider(PLAY, which=1)  # some noise on the picture
     book.wait_new_picture(PLAY, shown, seconds=120)
     book.shot("lesson01-playground", PLAY)
 
@@ -62,7 +83,7 @@ def a_class_by_name(book):
     line.press("Enter")
     book.wait_for(PLAY, "ImageNet has no class", seconds=120)
     assert "tabby cat" in book.output(PLAY)
-    assert book.picture(PLAY) == shown                                  # the last good picture stays
+    assert book.picture(PLAY) == shown  # the last good picture stays
     line.fill("tabby cat")
     line.press("Enter")
     book.wait_new_picture(PLAY, shown, seconds=120)
@@ -87,7 +108,9 @@ def own_picture(book, tmp_path):
 def an_exercise(book):
     cell = "check.top_share("
     assert "not answered yet" in book.output(cell)
-    stub = "def top_share(m, part):\n    s = {}.flatten().sort(descending=True).values\n" \
-           "    return float(s[:int(part * len(s))].sum() / s.sum())\n\ncheck.top_share(top_share)"
+    stub = (
+        "def top_share(m, part):\n    s = {}.flatten().sort(descending=True).values\n"
+        "    return float(s[:int(part * len(s))].sum() / s.sum())\n\ncheck.top_share(top_share)"
+    )
     assert "the channels cancel" in book.rewrite(cell, stub.format("m.sum(0).abs()"))
     assert "✓" in book.rewrite(cell, stub.format("m.abs().sum(0)"))

@@ -7,14 +7,25 @@ import pytest
 from PIL import Image
 
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "02_clip_saliency.ipynb"
-PLAYGROUND, PICTURE, BOARD = "tools.playground(ask", "tools.picture_input(whose", "tools.board_view("
+PLAYGROUND, PICTURE, BOARD = (
+    "tools.playground(ask",
+    "tools.picture_input(whose",
+    "tools.board_view(",
+)
 
 
 @pytest.mark.skipif(not LESSON.exists(), reason="lesson 02 is not written yet")
 def test_a_class_in_lesson_02(open_notebook, lab, tmp_path):
     """One page for everything, and only the cells that it needs: nbval runs them all."""
     book = open_notebook(LESSON)
-    book.run("model, preprocess, tokenizer = clip.load()", "people = scenes.sample(1, 192", "check.shrunk_mean(", PLAYGROUND, PICTURE, BOARD)
+    book.run(
+        "model, preprocess, tokenizer = clip.load()",
+        "people = scenes.sample(1, 192",
+        "check.shrunk_mean(",
+        PLAYGROUND,
+        PICTURE,
+        BOARD,
+    )
     ask_in_the_playground(book)
     answer_an_exercise(book)
     bring_a_picture(book, tmp_path)
@@ -45,13 +56,17 @@ def answer_an_exercise(book):
     cell = "check.shrunk_mean("
     assert "not answered yet" in book.output(cell)
     stub = "def shrink(total, count, k):\n    return {}\n\ncheck.shrunk_mean(shrink)"
-    assert "you divide, then add k" in book.rewrite(cell, stub.format("total / count.clamp(min=1e-9) + k"))
+    assert "you divide, then add k" in book.rewrite(
+        cell, stub.format("total / count.clamp(min=1e-9) + k")
+    )
     assert "✓" in book.rewrite(cell, stub.format("total / (count + k)"))
 
 
 def bring_a_picture(book, tmp_path):
     first = book.picture(PICTURE)
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (300, 400, 3), dtype=np.uint8)).save(tmp_path / "own.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (300, 400, 3), dtype=np.uint8)).save(
+        tmp_path / "own.png"
+    )
     (tmp_path / "letter.png").write_text("Dear reader")
     line = book.cell(PICTURE).locator("input[type=text]")
     line.fill(str(tmp_path / "letter.png"))
@@ -66,7 +81,9 @@ def bring_a_picture(book, tmp_path):
 def fool_the_model(book, lab):
     cell = BOARD
     book.cell(cell).locator("select").select_option("a negation")
-    book.cell(cell).locator("textarea").fill("'no lion' on lion and ghost: the captions never deny anything")
+    book.cell(cell).locator("textarea").fill(
+        "'no lion' on lion and ghost: the captions never deny anything"
+    )
     book.page.keyboard.press("Tab")
     book.button(cell, "Put it on the board").click()
     book.wait_for(cell, "the captions never deny anything")

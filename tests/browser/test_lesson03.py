@@ -5,15 +5,26 @@ from pathlib import Path
 import pytest
 
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "03_saliency_limitations.ipynb"
-EXERCISE, PLAYGROUND, BOARD = "check.on_ink(on_ink)", "tools.playground(explain", "tools.board_view("
+EXERCISE, PLAYGROUND, BOARD = (
+    "check.on_ink(on_ink)",
+    "tools.playground(explain",
+    "tools.board_view(",
+)
 
 
 @pytest.mark.skipif(not LESSON.exists(), reason="lesson 03 is not written yet")
 def test_a_class_in_lesson_03(open_notebook, lab):
     """Only the cells that the widgets need: the whole lesson takes minutes."""
     book = open_notebook(LESSON)
-    book.run("from functools import partial", EXERCISE, "net = digits.train(*train", "artist = diffusion.load()", "def three_maps(",
-             PLAYGROUND, BOARD)
+    book.run(
+        "from functools import partial",
+        EXERCISE,
+        "net = digits.train(*train",
+        "artist = diffusion.load()",
+        "def three_maps(",
+        PLAYGROUND,
+        BOARD,
+    )
     answer_an_exercise(book)
     explain_a_drawing(book)
     use_the_board(book)
@@ -21,8 +32,10 @@ def test_a_class_in_lesson_03(open_notebook, lab):
 
 
 def answer_an_exercise(book):
-    stub = ("def on_ink(a, b, x):\n    ink = {}\n    return spearmanr(a[ink].abs(), b[ink].abs()).statistic\n\n"
-            "check.on_ink(on_ink)")
+    stub = (
+        "def on_ink(a, b, x):\n    ink = {}\n    return spearmanr(a[ink].abs(), b[ink].abs()).statistic\n\n"
+        "check.on_ink(on_ink)"
+    )
     first = "from scipy.stats import spearmanr\n" + stub
     assert "a negative pixel is not empty" in book.rewrite(EXERCISE, first.format("x > 0"))
     assert "✓" in book.rewrite(EXERCISE, first.format("x != 0"))
@@ -39,7 +52,9 @@ def explain_a_drawing(book):
 
 def use_the_board(book):
     book.cell(BOARD).locator("select").select_option("the engineer")
-    book.cell(BOARD).locator("textarea").fill("the map by the class: it shows where the model ignores what it was asked for")
+    book.cell(BOARD).locator("textarea").fill(
+        "the map by the class: it shows where the model ignores what it was asked for"
+    )
     book.page.keyboard.press("Tab")
     book.button(BOARD, "Put it on the board").click()
     book.wait_for(BOARD, "it shows where the model ignores")

@@ -12,7 +12,16 @@ GAME, OWN, EXERCISE = "tools.weigh_view(", "tools.playground(both_ways", "check.
 def test_a_class_in_lesson_04(open_notebook, lab):
     """Only the cells that the review needs, as the whole lesson takes minutes."""
     book = open_notebook(LESSON)
-    book.run("from helpers.attention import make", "class Task", "imdb_model, imdb_words", "def open_review", GAME, OWN, EXERCISE, seconds=600)
+    book.run(
+        "from helpers.attention import make",
+        "class Task",
+        "imdb_model, imdb_words",
+        "def open_review",
+        GAME,
+        OWN,
+        EXERCISE,
+        seconds=600,
+    )
     move_the_weights(book)
     type_a_review(book)
     answer_an_exercise(book)
@@ -25,12 +34,12 @@ def move_the_weights(book):
     first = book.picture(GAME)
     cell.get_by_role("button", name="theater").click()
     second = book.wait_new_picture(GAME, first)
-    book.wait_for(GAME, "theater · 3")                         # 30 % and what it had before
+    book.wait_for(GAME, "theater · 3")  # 30 % and what it had before
     book.shot("lesson04-game", GAME)
-    book.press_slider(GAME, key="End")                         # a click now moves everything
+    book.press_slider(GAME, key="End")  # a click now moves everything
     kid = cell.get_by_role("button", name="kid")
     kid.focus()
-    kid.press("Enter")                                         # by keyboard
+    kid.press("Enter")  # by keyboard
     third = book.wait_new_picture(GAME, second)
     book.wait_for(GAME, "kid · 100 %")
     book.button(GAME, "One step back").click()
@@ -43,7 +52,11 @@ def move_the_weights(book):
 def type_a_review(book):
     first = book.picture(OWN)
     line = book.cell(OWN).locator("input[type=text]")
-    for text, said in (("", "The text is empty"), ("qwzx qwzx", "knows none of these 2 words"), ("good " * 2500, "2,500 words")):
+    for text, said in (
+        ("", "The text is empty"),
+        ("qwzx qwzx", "knows none of these 2 words"),
+        ("good " * 2500, "2,500 words"),
+    ):
         line.fill(text)
         line.press("Enter")
         book.wait_for(OWN, said)
@@ -58,5 +71,7 @@ def answer_an_exercise(book):
     assert "not answered yet" in book.output(EXERCISE)
     stub = "def divergence(p, q):\n    m = (p + q) / 2\n    return {}\n\ncheck.jensen_shannon(divergence)"
     kl = "({0} * ({0}.clamp_min(1e-12).log() - m.clamp_min(1e-12).log())).sum()"
-    assert "forget to halve" in book.rewrite(EXERCISE, stub.format(kl.format("p") + " + " + kl.format("q")))
+    assert "forget to halve" in book.rewrite(
+        EXERCISE, stub.format(kl.format("p") + " + " + kl.format("q"))
+    )
     assert "✓" in book.rewrite(EXERCISE, stub.format(f"({kl.format('p')} + {kl.format('q')}) / 2"))

@@ -6,8 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from helpers.course.experiment import ACTIVITY, CONDITIONS, HELPFUL, Answerer, Round, items, judge
-from helpers.course.store import pool
+from helpers.lesson.answers import pool
+from notebooks.support.lesson06.user_study import (
+    ACTIVITY,
+    CONDITIONS,
+    HELPFUL,
+    Answerer,
+    Round,
+    items,
+    judge,
+)
 
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "06_provably_useful_xai.ipynb"
 ROUND, POOLED = "round_view(my_round)", "pooled = pool("
@@ -17,8 +25,15 @@ ROUND, POOLED = "round_view(my_round)", "pooled = pool("
 def test_a_class_in_lesson_06(open_notebook, lab, tmp_path):
     """One page for everything, and only the cells that it needs: nbval runs them all."""
     book = open_notebook(LESSON)
-    book.run("from helpers.recourse import (CASES", "playground(look", "check.zero_but_sensitive(", "items, judge, round_view", ROUND, POOLED,
-             "board_view(checklist)")
+    book.run(
+        "import CASES",
+        "playground(look",
+        "check.zero_but_sensitive(",
+        "items, judge, round_view",
+        ROUND,
+        POOLED,
+        "board_view(checklist)",
+    )
     drag_the_point(book)
     answer_an_exercise(book)
     a_whole_round(book, lab)
@@ -40,8 +55,13 @@ def drag_the_point(book):
 def answer_an_exercise(book):
     cell = "check.zero_but_sensitive("
     assert "not answered yet" in book.output(cell)
-    stub = "def zero_but_sensitive(z):\n    return {}\n\ncheck.zero_but_sensitive(zero_but_sensitive)"
-    for answer, said in (("-2 * z", "the attribution is not zero"), ("2 * z - 4 * (z - 1.5).relu()", "✓")):
+    stub = (
+        "def zero_but_sensitive(z):\n    return {}\n\ncheck.zero_but_sensitive(zero_but_sensitive)"
+    )
+    for answer, said in (
+        ("-2 * z", "the attribution is not zero"),
+        ("2 * z - 4 * (z - 1.5).relu()", "✓"),
+    ):
         book.rewrite(cell, stub.format(answer))
         book.wait_for(cell, said)
 
@@ -72,8 +92,10 @@ def a_whole_round(book, lab):
             book.wait_for(ROUND, f"{number + 1} of 15 answered")
             book.shot(f"lesson06-round-{number}", ROUND)
     book.wait_for(ROUND, "7 of 15 answered")
-    source = next("".join(cell["source"]) for cell in book.model() if ROUND in "".join(cell["source"]))
-    book.rewrite(ROUND, source)                                                       # the lunch break: the cell is run anew
+    source = next(
+        "".join(cell["source"]) for cell in book.model() if ROUND in "".join(cell["source"])
+    )
+    book.rewrite(ROUND, source)  # the lunch break: the cell is run anew
     book.button(ROUND, "Start").click()
     for number in range(7, 15):
         done.append(step(book, number))
@@ -91,7 +113,9 @@ def a_whole_round(book, lab):
 
 def pool_with_others(book, lab, tmp_path):
     """Alone there are one's own numbers; with three more files, one of them cut off, there is a figure that says so."""
-    source = next("".join(cell["source"]) for cell in book.model() if POOLED in "".join(cell["source"]))
+    source = next(
+        "".join(cell["source"]) for cell in book.model() if POOLED in "".join(cell["source"])
+    )
     book.rewrite(POOLED, source)
     book.wait_for(POOLED, "your queries:")
     known, rng = {item.key: item for item in items()}, random.Random(0)
@@ -102,7 +126,9 @@ def pool_with_others(book, lab, tmp_path):
         somebody = Round(home)
         while somebody.step:
             key, condition = somebody.step
-            somebody.rate(3) if key == HELPFUL else somebody.answer(Answerer().decide(known[key], condition, rng)["rises"])
+            somebody.rate(3) if key == HELPFUL else somebody.answer(
+                Answerer().decide(known[key], condition, rng)["rises"]
+            )
         file = next(home.glob("*.jsonl"))
         if number == 2:
             file.write_bytes(file.read_bytes()[:-300])
@@ -124,4 +150,7 @@ def fill_the_checklist(book, lab):
     book.wait_for(cell, "Saved as")
     book.shot("lesson06-checklist", cell)
     saved = (lab.folder / "class" / "board-06-checklist.md").read_text(encoding="utf-8")
-    assert "measurement would change our mind" in saved and "- A trial with and without, on decisions" in saved
+    assert (
+        "measurement would change our mind" in saved
+        and "- A trial with and without, on decisions" in saved
+    )

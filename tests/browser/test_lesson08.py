@@ -4,11 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from helpers.course.neuron_rating import ACTIVITY, result
-from helpers.course.store import pool
+from helpers.lesson.answers import pool
+from notebooks.support.lesson08.neuron_rating import ACTIVITY, result
 
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "08_solu.ipynb"
-SLIDERS, NEURONS, RATING, RESULT = "playground(look, a=", "playground(look_at", "rating_view(my_rating", "shares = result(rated"
+SLIDERS, NEURONS, RATING, RESULT = (
+    "playground(look, a=",
+    "playground(look_at",
+    "rating_view(my_rating",
+    "shares = result(rated",
+)
 WORDS, ROUND_ONE, ROUND_TWO = "SLIDE = [", "rule_view(slide_round)", "rule_view(neuron_round)"
 
 
@@ -16,7 +21,17 @@ WORDS, ROUND_ONE, ROUND_TWO = "SLIDE = [", "rule_view(slide_round)", "rule_view(
 def test_a_class_in_lesson_08(open_notebook, lab):
     """One page for everything; only the cells that the activities need are run."""
     book = open_notebook(LESSON)
-    book.run("from helpers.transformer import neurons", "def look(a=4.0", NEURONS, RATING, RESULT, WORDS, ROUND_ONE, ROUND_TWO, seconds=900)
+    book.run(
+        "from helpers.transformer import neurons",
+        "def look(a=4.0",
+        NEURONS,
+        RATING,
+        RESULT,
+        WORDS,
+        ROUND_ONE,
+        ROUND_TWO,
+        seconds=900,
+    )
     set_four_numbers(book)
     look_at_another_neuron(book)
     rate_by_keyboard(book, lab)
@@ -49,15 +64,25 @@ def rate_by_keyboard(book, lab):
             book.wait_for(RATING, f"{number} of 12 done")
             box.press("End")
             box.press("1" if number % 3 else "0")
-        if stop < 12:                                                      # a break: the cell is run anew
+        if stop < 12:  # a break: the cell is run anew
             where = book.wait_for(RATING, "5 of 12 done")
             assert "SoLU" not in where.inner_text().split("rating_view(")[-1].split("Darker")[-1]
             book.shot("lesson08-rating", RATING)
-            book.rewrite(RATING, next("".join(cell["source"]) for cell in book.model() if RATING in "".join(cell["source"])))
+            book.rewrite(
+                RATING,
+                next(
+                    "".join(cell["source"])
+                    for cell in book.model()
+                    if RATING in "".join(cell["source"])
+                ),
+            )
     book.wait_for(RATING, "Everything is rated")
     shares = result(pool(lab.folder / "class", ACTIVITY).records)
     assert set(shares) == {"GELU", "SoLU + LN"} and sum(part[3] for part in shares.values()) == 12
-    book.rewrite(RESULT, next("".join(cell["source"]) for cell in book.model() if RESULT in "".join(cell["source"])))
+    book.rewrite(
+        RESULT,
+        next("".join(cell["source"]) for cell in book.model() if RESULT in "".join(cell["source"])),
+    )
     book.wait_for(RESULT, "Right, your class")
     book.shot("lesson08-result", RESULT)
 

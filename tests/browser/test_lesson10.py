@@ -5,30 +5,48 @@ from pathlib import Path
 
 import pytest
 
-from helpers.course.feature_rating import ACTIVITY, result
-from helpers.course.store import pool
+from helpers.lesson.answers import pool
+from notebooks.support.lesson10.feature_rating import ACTIVITY, result
 
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "10_interpretable_features.ipynb"
 RATING, RESULT = "rating_view(my_rating", "rated_points = result(rated"
-PUZZLES, EXPLAIN, SIMULATE, SCORE = "def puzzle(name, i)", "rating_view(to_explain", "rating_view(simulation", "nobody has simulated it yet"
+PUZZLES, EXPLAIN, SIMULATE, SCORE = (
+    "def puzzle(name, i)",
+    "rating_view(to_explain",
+    "rating_view(simulation",
+    "nobody has simulated it yet",
+)
 
 
 @pytest.mark.skipif(not LESSON.exists(), reason="lesson 10 is not written yet")
 def test_a_class_in_lesson_10(open_notebook, lab):
     """One page for everything; only the cells that the activities need are run."""
     book = open_notebook(LESSON)
-    book.run("from helpers.sae.interpret import", "model = transformer.load", "def unit(name, i)", RATING, RESULT, seconds=600)
+    book.run(
+        "from notebooks.support.lesson10.autointerp import",
+        "model = transformer.load",
+        "def unit(name, i)",
+        RATING,
+        RESULT,
+        seconds=600,
+    )
     rate_with_the_rubric(book, lab)
     explain_and_simulate(book, lab)
     assert not book.errors()
 
 
 def source(book, cell: str) -> str:
-    return next("".join(c["source"]) for c in book.model() if c["cell_type"] == "code" and cell in "".join(c["source"]))
+    return next(
+        "".join(c["source"])
+        for c in book.model()
+        if c["cell_type"] == "code" and cell in "".join(c["source"])
+    )
 
 
 def rate_with_the_rubric(book, lab):
-    assert "8 items in random order" in book.output(RATING) and "PRACTICE DATA" in book.output(RESULT), "nobody has rated yet"
+    assert "8 items in random order" in book.output(RATING) and "PRACTICE DATA" in book.output(
+        RESULT
+    ), "nobody has rated yet"
     for done, stop in ((0, 3), (3, 8)):
         book.button(RATING, "Start").click()
         for number in range(done, stop):
@@ -39,10 +57,12 @@ def rate_with_the_rubric(book, lab):
             line.press("Enter")
             book.wait_for(RATING, "How sure are you of these words?")
             keys = book.cell(RATING).locator("input[placeholder*='press digits']")
-            for key in "2421" if number % 2 else "13102":       # "1" at the fourth: everything explained, and the fifth is not asked
+            for key in (
+                "2421" if number % 2 else "13102"
+            ):  # "1" at the fourth: everything explained, and the fifth is not asked
                 keys.press("End")
                 keys.press(key)
-        if stop < 8:                                            # a break: the cell is run anew
+        if stop < 8:  # a break: the cell is run anew
             where = book.wait_for(RATING, "3 of 8 done")
             shown = where.inner_text()
             assert "neuron" not in shown and "feature" not in shown
@@ -50,7 +70,10 @@ def rate_with_the_rubric(book, lab):
             book.rewrite(RATING, source(book, RATING))
     book.wait_for(RATING, "Everything is rated")
     points = result(pool(lab.folder / "class", ACTIVITY).records)
-    assert sorted(p for group in points.values() for p in group) == [7] * 4 + [11] * 4 and len(points) == 2
+    assert (
+        sorted(p for group in points.values() for p in group) == [7] * 4 + [11] * 4
+        and len(points) == 2
+    )
     book.rewrite(RESULT, source(book, RESULT))
     book.wait_for(RESULT, "Points for features and neurons: your class")
     book.shot("lesson10-result", RESULT)

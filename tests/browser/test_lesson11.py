@@ -12,7 +12,13 @@ EXPLORER = "tools.feature_view("
 @pytest.mark.skipif(not LESSON.exists(), reason="lesson 11 is not written yet")
 def test_the_explorer(open_notebook):
     book = open_notebook(LESSON)
-    book.run("from helpers.course.atlas import Atlas", "tables = load_tables()", "root = int(ten[", EXPLORER, seconds=600)
+    book.run(
+        "from notebooks.support.lesson11.feature_browser import Atlas",
+        "tables = load_tables()",
+        "root = int(ten[",
+        EXPLORER,
+        seconds=600,
+    )
     assert book.check_widgets() == 1
     title = start(book)
     pick_by_keyboard(book, title)
@@ -22,7 +28,12 @@ def test_the_explorer(open_notebook):
 
 
 def page_title(book) -> str:
-    return book.cell(EXPLORER).locator(".jp-OutputArea-output b").filter(has_text="A/").first.inner_text()
+    return (
+        book.cell(EXPLORER)
+        .locator(".jp-OutputArea-output b")
+        .filter(has_text="A/")
+        .first.inner_text()
+    )
 
 
 def start(book) -> str:
@@ -51,11 +62,17 @@ def walk_to_a_child_and_back(book):
     goal = child.inner_text().split("child")[1].split("·")[0].strip()
     child.focus()
     book.page.keyboard.press("Enter")
-    book.page.wait_for_function("goal => [...document.querySelectorAll('.course-view .jp-OutputArea-output b')].some(b => b.innerText === goal)", arg=goal)
+    book.page.wait_for_function(
+        "goal => [...document.querySelectorAll('.course-view .jp-OutputArea-output b')].some(b => b.innerText === goal)",
+        arg=goal,
+    )
     assert page_title(book) == goal
     book.shot("lesson11-child", EXPLORER)
     book.button(EXPLORER, "One step back").click()
-    book.page.wait_for_function("goal => [...document.querySelectorAll('.course-view .jp-OutputArea-output b')].some(b => b.innerText === goal)", arg=before)
+    book.page.wait_for_function(
+        "goal => [...document.querySelectorAll('.course-view .jp-OutputArea-output b')].some(b => b.innerText === goal)",
+        arg=before,
+    )
 
 
 def type_a_text(book):
@@ -67,5 +84,8 @@ def type_a_text(book):
     book.page.wait_for_function("select => select.options.length > 5", arg=offered.element_handle())
     offered.select_option(index=2)
     goal = re.search(r"A/\d/\d+", offered.locator("option").nth(2).text_content())[0]
-    book.page.wait_for_function("goal => [...document.querySelectorAll('.course-view .jp-OutputArea-output b')].some(b => b.innerText === goal)", arg=goal)
+    book.page.wait_for_function(
+        "goal => [...document.querySelectorAll('.course-view .jp-OutputArea-output b')].some(b => b.innerText === goal)",
+        arg=goal,
+    )
     book.shot("lesson11-text", EXPLORER)

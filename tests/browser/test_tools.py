@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.course.store import pool
+from helpers.lesson.answers import pool
 
 CELLS = {
     "playground": """
-        from helpers.course.tools import playground
+        from helpers.lesson.widgets import playground
         import matplotlib.pyplot as plt, time
         drawn = []
         def wave(turns=3, height=1.0, name="a wave"):
@@ -26,30 +26,39 @@ CELLS = {
         tool = playground(wave, turns=(1, 10), height=(0.0, 2.0, 0.5), name="a wave")
         tool""",
     "board": """
-        from helpers.course.boards import Board
-        from helpers.course.tools import board_view
+        from helpers.lesson.boards import Board
+        from helpers.lesson.widgets import board_view
         board_view(Board("browser", "Why look inside?", seats=("the clinician", "the engineer")))""",
     "choice": """
-        from helpers.course.tools import choice_view
+        from helpers.lesson.widgets import choice_view
         choice_view("browser", "Which comes first?", ["the hen", "the egg"], right=1, why="Look at **dinosaurs**.")""",
     "rating": """
-        from helpers.course.rating import Item, Question, Rating
-        from helpers.course.tools import rating_view
+        from helpers.lesson.rating import Item, Question, Rating
+        from helpers.lesson.widgets import rating_view
         items = [Item(f"neuron {i}", "SoLU" if i % 2 else "GELU", f"firing number {i}") for i in range(4)]
         questions = [Question("rule", "Which rule explains it?"), Question("clear", "How clear is it?", ("not", "so-so", "very"))]
         rating_view(Rating("rating-browser", items, questions, limit=120), print, "Rate what you see.")""",
     "picture": """
-        from helpers.course.tools import picture_input
+        from helpers.lesson.widgets import picture_input
         picture_input(lambda image: print("a picture of", image.shape))""",
-    "count": "print('drawn', drawn)"}
+    "count": "print('drawn', drawn)",
+}
 
 
 @pytest.fixture
 def book(open_notebook, tmp_path):
-    cells = [nbformat.v4.new_code_cell("\n".join(line[8:] for line in code.strip("\n").splitlines()) if "\n" in code else code)
-             for code in CELLS.values()]
+    cells = [
+        nbformat.v4.new_code_cell(
+            "\n".join(line[8:] for line in code.strip("\n").splitlines()) if "\n" in code else code
+        )
+        for code in CELLS.values()
+    ]
     notebook = nbformat.v4.new_notebook(cells=cells)
-    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata.kernelspec = {
+        "name": "python3",
+        "display_name": "Python 3",
+        "language": "python",
+    }
     nbformat.write(notebook, tmp_path / "tools.ipynb")
     book = open_notebook(tmp_path / "tools.ipynb")
     book.run_all()
@@ -59,7 +68,10 @@ def book(open_notebook, tmp_path):
 def test_every_tool_as_a_person_uses_it(book, lab, tmp_path):
     """One page for all, as starting a kernel costs more than using it."""
     # on a thread of their own, a click could overtake the text it is about, and two drawings share pyplot's state
-    assert book.page.evaluate("window.jupyterapp.serviceManager.kernels.commsOverSubshells") == "disabled"
+    assert (
+        book.page.evaluate("window.jupyterapp.serviceManager.kernels.commsOverSubshells")
+        == "disabled"
+    )
     assert book.check_widgets() == 5
     playground_follows_the_keyboard(book)
     board_keeps_answers(book, lab)
@@ -71,14 +83,18 @@ def test_every_tool_as_a_person_uses_it(book, lab, tmp_path):
 def playground_follows_the_keyboard(book):
     cell = "def wave"
     first = book.picture(cell)
-    assert book.cell(cell).locator(".jp-Cell-outputWrapper img").count() == 1         # not a second time below
+    assert (
+        book.cell(cell).locator(".jp-Cell-outputWrapper img").count() == 1
+    )  # not a second time below
     book.press_slider(cell)
     second = book.wait_new_picture(cell, first)
     book.shot("tools-playground", cell)
-    book.press_slider(cell, times=4)                                                   # 5, 6, 7, 8
-    book.press_slider(cell)                                                            # 9: too many
+    book.press_slider(cell, times=4)  # 5, 6, 7, 8
+    book.press_slider(cell)  # 9: too many
     book.wait_for(cell, "Eight turns are enough.")
-    assert book.cell(cell).locator(".jp-Cell-outputWrapper img").count() == 1          # the last good picture stays
+    assert (
+        book.cell(cell).locator(".jp-Cell-outputWrapper img").count() == 1
+    )  # the last good picture stays
     book.shot("tools-playground-sentence", cell)
     book.press_slider(cell, "ArrowLeft")
     book.wait_gone(cell, "Eight turns are enough.")
@@ -97,7 +113,7 @@ def board_keeps_answers(book, lab):
     assert "no answer yet" in book.output(cell)
     box = book.cell(cell).locator("textarea")
     box.fill("Because it was <b>right</b> for the *wrong* reason")
-    book.page.keyboard.press("Tab")                                                    # by keyboard: to the button, and press it
+    book.page.keyboard.press("Tab")  # by keyboard: to the button, and press it
     book.page.keyboard.press("Enter")
     book.wait_for(cell, "Because it was <b>right</b> for the *wrong* reason")
     book.cell(cell).locator("select").select_option("the engineer")
@@ -115,8 +131,14 @@ def board_keeps_answers(book, lab):
     book.button(cell, "Save as Markdown").click()
     book.wait_for(cell, "Saved as")
     book.shot("tools-board", cell)
-    assert "- To repair it" in (lab.folder / "class" / "board-browser.md").read_text(encoding="utf-8")
-    said = [r.answer for r in pool(lab.folder / "class", "board").records if isinstance(r.answer, str) and r.item == "browser"]
+    assert "- To repair it" in (lab.folder / "class" / "board-browser.md").read_text(
+        encoding="utf-8"
+    )
+    said = [
+        r.answer
+        for r in pool(lab.folder / "class", "board").records
+        if isinstance(r.answer, str) and r.item == "browser"
+    ]
     assert len(said) == 3
 
 
@@ -128,7 +150,11 @@ def prediction_is_told_once(book, lab):
     book.wait_for(cell, "You chose (a); it is (b).")
     assert book.button(cell, "(b)").is_disabled()
     book.shot("tools-choice", cell)
-    assert [(r.item, r.answer) for r in pool(lab.folder / "class", "prediction").records if r.item == "browser"] == [("browser", 0)]
+    assert [
+        (r.item, r.answer)
+        for r in pool(lab.folder / "class", "prediction").records
+        if r.item == "browser"
+    ] == [("browser", 0)]
 
 
 def rating_by_keyboard(book, lab):
@@ -138,7 +164,7 @@ def rating_by_keyboard(book, lab):
     book.button(cell, "Start").click()
     for number in range(4):
         book.wait_for(cell, "firing number")
-        assert "LU" not in book.output(cell)                                           # blinded
+        assert "LU" not in book.output(cell)  # blinded
         book.wait_for(cell, f"{number} of 4 done")
         line = book.cell(cell).locator("input[placeholder='write, then Enter']")
         line.fill(f"rule {number}")
@@ -150,7 +176,7 @@ def rating_by_keyboard(book, lab):
             continue
         keys = book.cell(cell).locator("input[placeholder*='press digits']")
         keys.focus()
-        if number == 2:                                                                # a wrong key, and a step back by deleting
+        if number == 2:  # a wrong key, and a step back by deleting
             book.page.keyboard.press("9")
             book.wait_for(cell, "The answer is a number from 0 to 2, not 9.")
             book.page.keyboard.press("Backspace")
@@ -164,7 +190,12 @@ def rating_by_keyboard(book, lab):
     book.shot("tools-rating-done", cell)
     answers = {r.item: r.answer for r in pool(lab.folder / "class", "rating-browser").records}
     assert len(answers) == 4 and [answer["clear"] for answer in answers.values()] == [1, 2, 1, 1]
-    assert [answer["rule"] for answer in answers.values()] == ["rule 0", "rule 1", "another rule", "rule 3"]
+    assert [answer["rule"] for answer in answers.values()] == [
+        "rule 0",
+        "rule 1",
+        "another rule",
+        "rule 3",
+    ]
 
 
 def own_picture(book, tmp_path):

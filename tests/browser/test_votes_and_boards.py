@@ -4,30 +4,56 @@ from pathlib import Path
 
 import pytest
 
-from helpers.course.store import pool
+from helpers.lesson.answers import pool
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 # lesson: the cell of its imports, its votes with what the first choice is told, its cells of boards with their names
 ROOMS = {
-    "04": ("from helpers.attention import make", {"04.sandra": "You chose (a); it is (c).", "04.tau": "You chose (a); it is (c)."},
-           {"04.game": ["04.game", "04.importance", "04.adversary"]}),
-    "05": ("import ipywidgets as widgets", {"05.uniform": "You chose (a); it is (c).", "05.adversary": "You chose (a); it is (c)."},
-           {"05.may-explain": ["05.may-explain", "05.what-would", "05.one-of-many"]}),
-    "06": ("from helpers.recourse import (CASES", {"06.tent": "You chose (a); it is (c)."},
-           {"06.looking-for": ["06.looking-for", "06.requirements", "06.directions"]}),
+    "04": (
+        "from helpers.attention import make",
+        {"04.sandra": "You chose (a); it is (c).", "04.tau": "You chose (a); it is (c)."},
+        {"04.game": ["04.game", "04.importance", "04.adversary"]},
+    ),
+    "05": (
+        "import ipywidgets as widgets",
+        {"05.uniform": "You chose (a); it is (c).", "05.adversary": "You chose (a); it is (c)."},
+        {"05.may-explain": ["05.may-explain", "05.what-would", "05.one-of-many"]},
+    ),
+    "06": (
+        "import CASES",
+        {"06.tent": "You chose (a); it is (c)."},
+        {"06.looking-for": ["06.looking-for", "06.requirements", "06.directions"]},
+    ),
     "07": ("import ToySettings", {}, {"07.toy": ["07.toy"]}),
-    "08": ("from helpers.transformer import neurons", {"08.wide": "You chose (a); it is (c).", "08.denominator": "You chose (a); it is (b)."}, {}),
-    "10": ("import Board, speakers, tools", {}, {"10.missing": ["10.missing", "10.variance", "10.larger-models"]}),
-    "11": ("from helpers.course.atlas import Atlas", {}, {"11.which-width": ["11.which-width"]}),
+    "08": (
+        "from helpers.transformer import neurons",
+        {"08.wide": "You chose (a); it is (c).", "08.denominator": "You chose (a); it is (b)."},
+        {},
+    ),
+    "10": (
+        "import Board, speakers, tools",
+        {},
+        {"10.missing": ["10.missing", "10.variance", "10.larger-models"]},
+    ),
+    "11": (
+        "from notebooks.support.lesson11.feature_browser import Atlas",
+        {},
+        {"11.which-width": ["11.which-width"]},
+    ),
 }
 
 
 @pytest.mark.parametrize("number", ROOMS)
 def test_votes_and_boards_by_keyboard(open_notebook, lab, number):
     start, votes, boards = ROOMS[number]
-    path, = NOTEBOOKS.glob(f"{number}_*.ipynb")
+    (path,) = NOTEBOOKS.glob(f"{number}_*.ipynb")
     book = open_notebook(path)
-    book.run(start, *(f'choice_view("{key}"' for key in votes), *(f'Board("{key}"' for key in boards), seconds=600)
+    book.run(
+        start,
+        *(f'choice_view("{key}"' for key in votes),
+        *(f'Board("{key}"' for key in boards),
+        seconds=600,
+    )
     assert book.check_widgets() >= 1
     for key, told in votes.items():
         cell = f'choice_view("{key}"'
@@ -40,19 +66,27 @@ def test_votes_and_boards_by_keyboard(open_notebook, lab, number):
         for place, key in enumerate(keys):
             book.cell(cell).locator("textarea").nth(place).focus()
             book.page.keyboard.type(f"By keyboard, on {key}.")
-            book.page.keyboard.press("Tab")                        # on to the button
+            book.page.keyboard.press("Tab")  # on to the button
             book.page.keyboard.press("Enter")
             book.wait_for(cell, f"By keyboard, on {key}.")
         book.shot(f"lesson{number}-boards", cell)
-    kept = {r.item: r.answer for activity in ("board", "prediction") for r in pool(lab.folder / "class", activity).records}
+    kept = {
+        r.item: r.answer
+        for activity in ("board", "prediction")
+        for r in pool(lab.folder / "class", activity).records
+    }
     assert {key: kept.get(key) for key in votes} == dict.fromkeys(votes, 0)
     assert {key: kept.get(key) for keys in boards.values() for key in keys} == {
-        key: f"By keyboard, on {key}." for keys in boards.values() for key in keys}
+        key: f"By keyboard, on {key}." for keys in boards.values() for key in keys
+    }
     assert not book.errors()
 
 
 def test_the_slider_of_lesson_09(open_notebook):
-    book, cell = open_notebook(NOTEBOOKS / "09_monosemanticity.ipynb"), "tools.playground(lambda common"
+    book, cell = (
+        open_notebook(NOTEBOOKS / "09_monosemanticity.ipynb"),
+        "tools.playground(lambda common",
+    )
     book.run("from dataclasses import replace", "def loss_of_one_neuron(p", cell)
     first = book.picture(cell)
     book.press_slider(cell, times=3)
@@ -61,8 +95,17 @@ def test_the_slider_of_lesson_09(open_notebook):
 
 
 def test_a_sentence_of_ones_own_in_lesson_06(open_notebook):
-    book, cell = open_notebook(NOTEBOOKS / "06_provably_useful_xai.ipynb"), "playground(lambda text: one_review"
-    book.run("from helpers.recourse import (CASES", "from helpers.datasets import reviews", "class Reader(nn.Module)", cell, seconds=600)
+    book, cell = (
+        open_notebook(NOTEBOOKS / "06_provably_useful_xai.ipynb"),
+        "playground(lambda text: one_review",
+    )
+    book.run(
+        "import CASES",
+        "from helpers.datasets import reviews",
+        "class Reader(nn.Module)",
+        cell,
+        seconds=600,
+    )
     first = book.picture(cell)
     line = book.cell(cell).locator("input[type=text]").first
     line.fill("dull and endless, with one wonderful song")
@@ -78,11 +121,26 @@ def test_a_sentence_of_ones_own_in_lesson_06(open_notebook):
 
 
 def test_a_feature_pushed_too_far_in_lesson_10(open_notebook):
-    book, cell = open_notebook(NOTEBOOKS / "10_interpretable_features.ipynb"), "tools.playground(pinned_text"
-    book.run("import Board, speakers, tools", "model = transformer.load(", "KINDS =", "def pin(i, value)", "def write(edit=None", cell, seconds=600)
+    book, cell = (
+        open_notebook(NOTEBOOKS / "10_interpretable_features.ipynb"),
+        "tools.playground(pinned_text",
+    )
+    book.run(
+        "import Board, speakers, tools",
+        "model = transformer.load(",
+        "KINDS =",
+        "def pin(i, value)",
+        "def write(edit=None",
+        cell,
+        seconds=600,
+    )
     first = book.output(cell)
     book.press_slider(cell, times=2)
-    book.page.wait_for_function("""([number, before]) => [...document.querySelectorAll('.jp-Notebook .jp-Cell')[number]
-        .querySelectorAll('.jp-OutputArea-output')].map(output => output.innerText).join('\\n') != before""", arg=[book.find(cell), first], timeout=120_000)
+    book.page.wait_for_function(
+        """([number, before]) => [...document.querySelectorAll('.jp-Notebook .jp-Cell')[number]
+        .querySelectorAll('.jp-OutputArea-output')].map(output => output.innerText).join('\\n') != before""",
+        arg=[book.find(cell), first],
+        timeout=120_000,
+    )
     book.shot("lesson10-pinned", cell)
     assert not book.errors()

@@ -1,4 +1,5 @@
 """The course's CLIP: loss and maps against references, resuming, damage, and loading without anything of ours."""
+
 import json
 import os
 import shutil
@@ -10,42 +11,62 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from helpers.clip import make, maps
+from data.recipes import clip_emoji as make
+from helpers.clip import maps
 from helpers.clip import model as clip
-from helpers.course.runtime import ROOT, CourseError
+from helpers.ground.artifacts import ROOT
+from helpers.ground.errors import CourseError
 
 SHIPPED = ROOT / "data" / "clip_emoji"
-FILES = ["manifest.json", "open_clip_config.json", "open_clip_model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+FILES = [
+    "manifest.json",
+    "open_clip_config.json",
+    "open_clip_model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+]
 
 
 # ---- loss and schedule --------------------------------------------------------------------------------------------------
 def features(n=12, d=8, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return (F.normalize(torch.randn(n, d, generator=generator, dtype=torch.float64), dim=-1) for _ in range(2))
+    return (
+        F.normalize(torch.randn(n, d, generator=generator, dtype=torch.float64), dim=-1)
+        for _ in range(2)
+    )
 
 
 def test_loss_is_open_clips_where_all_contents_differ():
     from open_clip.loss import ClipLoss
+
     images, texts = features()
-    ours = clip.contrastive_loss(images, texts, torch.tensor(20.), torch.eye(12, dtype=torch.bool))
-    torch.testing.assert_close(ours, ClipLoss()(images, texts, torch.tensor(20., dtype=torch.float64)))
+    ours = clip.contrastive_loss(images, texts, torch.tensor(20.0), torch.eye(12, dtype=torch.bool))
+    torch.testing.assert_close(
+        ours, ClipLoss()(images, texts, torch.tensor(20.0, dtype=torch.float64))
+    )
 
 
 def test_loss_calls_neither_of_two_right_texts_wrong():
     """Pictures 0 and 1 show the same: giving half of the probability to each text is then the best, by the entropy ln 2 / n."""
     images = torch.eye(3, dtype=torch.float64)[[0, 0, 1]]
     same = torch.tensor([[1, 1, 0], [1, 1, 0], [0, 0, 1]], dtype=torch.bool)
-    shared = clip.contrastive_loss(images, images, torch.tensor(100.), same)
-    torch.testing.assert_close(shared, torch.tensor(2 / 3).log() * 0 + 2 / 3 * torch.tensor(2., dtype=torch.float64).log())
-    assert clip.contrastive_loss(images, images, torch.tensor(100.), torch.eye(3, dtype=torch.bool)) == pytest.approx(float(shared))
-    apart = torch.eye(3, dtype=torch.float64)                       # told apart in spite of the same content
-    assert clip.contrastive_loss(apart, apart, torch.tensor(100.), same) > 20
+    shared = clip.contrastive_loss(images, images, torch.tensor(100.0), same)
+    torch.testing.assert_close(
+        shared, torch.tensor(2 / 3).log() * 0 + 2 / 3 * torch.tensor(2.0, dtype=torch.float64).log()
+    )
+    assert clip.contrastive_loss(
+        images, images, torch.tensor(100.0), torch.eye(3, dtype=torch.bool)
+    ) == pytest.approx(float(shared))
+    apart = torch.eye(3, dtype=torch.float64)  # told apart in spite of the same content
+    assert clip.contrastive_loss(apart, apart, torch.tensor(100.0), same) > 20
 
 
 def test_schedule_depends_on_the_length_only_at_its_end():
     short, long = clip.Settings(steps=1000), clip.Settings(steps=4000)
     for step in range(0, 850, 50):
-        assert clip.rate(step, short) == clip.rate(step, long) and clip.dropped(step, short) == clip.dropped(step, long)
+        assert clip.rate(step, short) == clip.rate(step, long) and clip.dropped(
+            step, short
+        ) == clip.dropped(step, long)
     assert 0 < clip.rate(999, short) < short.lr / 100 and clip.dropped(999, short) == 0
 
 
@@ -79,7 +100,7 @@ import os, signal, sys, torch
 from pathlib import Path
 from open_clip.tokenizer import HFTokenizer
 from helpers.clip import model as clip
-from helpers.course.runtime import Checkpoint
+from helpers.ground.runtime import Checkpoint
 torch.set_num_threads(1)
 folder, die_at = Path(sys.argv[1]), int(sys.argv[2])
 def report(step, loss, model):
@@ -96,27 +117,38 @@ def run_training(folder: Path, tokenizer: Path, die_at: int) -> int:
     folder.mkdir(exist_ok=True)
     shutil.copytree(tokenizer, folder / "tokenizer", dirs_exist_ok=True)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([sys.executable, "-c", TRAINING, str(folder), str(die_at)], env=environment, timeout=300).returncode
+    return subprocess.run(
+        [sys.executable, "-c", TRAINING, str(folder), str(die_at)], env=environment, timeout=300
+    ).returncode
 
 
 def test_a_killed_run_resumes_with_the_same_bits(tmp_path):
     make.train_tokenizer(tmp_path / "tokenizer", 20)
     assert run_training(tmp_path / "straight", tmp_path / "tokenizer", -1) == 0
     assert run_training(tmp_path / "killed", tmp_path / "tokenizer", 4) != 0
-    assert not (tmp_path / "killed" / "done.pt").exists() and (tmp_path / "killed" / "tiny.pt").exists()
+    assert (
+        not (tmp_path / "killed" / "done.pt").exists()
+        and (tmp_path / "killed" / "tiny.pt").exists()
+    )
     assert run_training(tmp_path / "killed", tmp_path / "tokenizer", -1) == 0
     one, two = (torch.load(tmp_path / name / "done.pt") for name in ("straight", "killed"))
     assert one["losses"] == two["losses"] and len(one["losses"]) == 6
     assert all(torch.equal(one["model"][key], two["model"][key]) for key in one["model"])
-    fresh = clip.build(clip.Settings(width=32, layers=(1, 1)), one["model"]["token_embedding.weight"].shape[0])
-    assert not torch.equal(fresh.state_dict()["visual.proj"], one["model"]["visual.proj"])     # it did learn something
+    fresh = clip.build(
+        clip.Settings(width=32, layers=(1, 1)), one["model"]["token_embedding.weight"].shape[0]
+    )
+    assert not torch.equal(
+        fresh.state_dict()["visual.proj"], one["model"]["visual.proj"]
+    )  # it did learn something
 
 
 def test_smoke_run_writes_a_folder_that_loads_and_clears_its_checkpoint(tmp_path):
     make.make(smoke=True, out=tmp_path / "clip_emoji")
     assert sorted(path.name for path in (tmp_path / "clip_emoji").iterdir()) == FILES
     model, preprocess, tokenizer = clip.load(tmp_path / "clip_emoji")
-    assert tokenizer(["Who puts out fires?"]).shape == (1, 20) and not list((tmp_path / ".checkpoints").iterdir())
+    assert tokenizer(["Who puts out fires?"]).shape == (1, 20) and not list(
+        (tmp_path / ".checkpoints").iterdir()
+    )
 
 
 # ---- the shipped model --------------------------------------------------------------------------------------------------
@@ -134,12 +166,23 @@ print(float(texts[0] @ texts[1]), float(texts[0] @ texts[2]), preprocess(Image.n
 
 @pytest.mark.parametrize("where", ["its parent", "elsewhere"])
 def test_open_clip_loads_it_with_nothing_of_ours_from_any_folder(where, tmp_path):
-    here, place = (SHIPPED.parent, "./clip_emoji") if where == "its parent" else (tmp_path, str(SHIPPED))
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([sys.executable, "-c", ALONE, place], cwd=here, env=environment, capture_output=True, text=True, timeout=300)
+    here, place = (
+        (SHIPPED.parent, "./clip_emoji") if where == "its parent" else (tmp_path, str(SHIPPED))
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {
+        "HF_HUB_OFFLINE": "1"
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, place],
+        cwd=here,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     right, wrong, size = (float(x) for x in done.stdout.split()[-3:])
-    assert right > wrong + .3 and size == 64
+    assert right > wrong + 0.3 and size == 64
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -149,7 +192,7 @@ def test_a_damaged_file_names_the_command(file, harm, tmp_path):
     content = (folder / file).read_bytes()
     (folder / file).unlink()
     if harm == "cut":
-        (folder / file).write_bytes(content[:len(content) // 2])
+        (folder / file).write_bytes(content[: len(content) // 2])
     with pytest.raises(CourseError, match="make clip_emoji") as caught:
         clip.load(folder)
     assert "\n" not in str(caught.value) and file in str(caught.value)
@@ -157,15 +200,17 @@ def test_a_damaged_file_names_the_command(file, harm, tmp_path):
 
 def test_the_manifest_lists_every_file():
     listed = json.loads((SHIPPED / "manifest.json").read_text(encoding="utf-8"))["files"]
-    assert sorted([*listed, "manifest.json", "README.md"]) == sorted(path.name for path in SHIPPED.iterdir())
+    assert sorted([*listed, "manifest.json", "README.md"]) == sorted(
+        path.name for path in SHIPPED.iterdir()
+    )
 
 
 def test_it_knows_what_it_should():
     """A small repetition of `python -m helpers measure clip_emoji`, with room for chance."""
     model, preprocess, tokenizer = clip.load()
-    assert make.singles(model, preprocess, tokenizer, 150).mean() > .85
-    assert min(both.mean() for both in make.retrieval(model, preprocess, tokenizer, 1)) > .75
-    assert make.maps(model, tokenizer, 6, 2).mean() > .7
+    assert make.singles(model, preprocess, tokenizer, 150).mean() > 0.85
+    assert min(both.mean() for both in make.retrieval(model, preprocess, tokenizer, 1)) > 0.75
+    assert make.maps(model, tokenizer, 6, 2).mean() > 0.7
 
 
 def test_any_text_can_be_written_and_long_ones_end():

@@ -3,8 +3,8 @@ import hashlib
 import pytest
 import torch
 
-from helpers.course.runtime import CourseError
 from helpers.datasets import corpus
+from helpers.ground.errors import CourseError
 
 
 @pytest.fixture(scope="module")
@@ -13,7 +13,9 @@ def heldout():
 
 
 def test_the_stream_is_the_same_on_every_machine(heldout, tmp_path, monkeypatch):
-    digest = hashlib.sha256(heldout.tokens.numpy().tobytes() + heldout.domains.numpy().tobytes()).hexdigest()
+    digest = hashlib.sha256(
+        heldout.tokens.numpy().tobytes() + heldout.domains.numpy().tobytes()
+    ).hexdigest()
     assert digest[:16] == "c3d028000e291029"
     monkeypatch.setattr(corpus, "ROOT", tmp_path)  # no cache: made anew
     small = corpus.stream("heldout", size=20_000)
@@ -22,7 +24,12 @@ def test_the_stream_is_the_same_on_every_machine(heldout, tmp_path, monkeypatch)
 
 def test_the_training_stream_too():
     small = corpus.stream("train", size=20_000)
-    assert hashlib.sha256(small.tokens.numpy().tobytes() + small.domains.numpy().tobytes()).hexdigest()[:16] == "ffc6475271e38535"
+    assert (
+        hashlib.sha256(
+            small.tokens.numpy().tobytes() + small.domains.numpy().tobytes()
+        ).hexdigest()[:16]
+        == "ffc6475271e38535"
+    )
 
 
 def test_shares_are_exact(heldout):
@@ -37,20 +44,32 @@ def test_no_text_stands_in_both_streams(domain):
     assert train and heldout and not train & heldout
     if domain in ("reviews", "base64", "dna"):
         return
-    lines = [{line for text in part for line in text.splitlines() if len(line) > 60} for part in (train, heldout)]
-    assert len(lines[0] & lines[1]) < 0.05 * max(1, len(lines[1])), "long lines are shared: the split leaks"
+    lines = [
+        {line for text in part for line in text.splitlines() if len(line) > 60}
+        for part in (train, heldout)
+    ]
+    assert len(lines[0] & lines[1]) < 0.05 * max(1, len(lines[1])), (
+        "long lines are shared: the split leaks"
+    )
 
 
 def test_names_of_a_picture_are_held_out_in_all_languages():
-    words = {split: {name for text in corpus.documents("arabic", split) for name in text.split("\n")} for split in ("train", "heldout")}
-    assert not words["train"] & words["heldout"] or len(words["train"] & words["heldout"]) < 10  # two pictures may share a name
+    words = {
+        split: {name for text in corpus.documents("arabic", split) for name in text.split("\n")}
+        for split in ("train", "heldout")
+    }
+    assert (
+        not words["train"] & words["heldout"] or len(words["train"] & words["heldout"]) < 10
+    )  # two pictures may share a name
 
 
 def test_tokens_come_back_as_text():
     for text in ("It cost $\\frac{1}{2}$ of ☕, said Ana.\n\tdef f(x):", "قلب أحمر", "心 и 하트"):
         assert corpus.decode(corpus.encode(text)) == text
     strings = corpus.token_strings()
-    assert len(strings) == corpus.VOCABULARY and strings[corpus.END] == "<end>" and " the" in strings
+    assert (
+        len(strings) == corpus.VOCABULARY and strings[corpus.END] == "<end>" and " the" in strings
+    )
     assert any(s.startswith("⟨") for s in strings), "parts of characters are shown as bytes"
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers.course.runtime import CourseError
 from helpers.datasets import photos
+from helpers.ground.errors import CourseError
 
 
 def as_bytes(picture: Image.Image, form: str = "PNG", **options) -> bytes:
@@ -18,7 +18,9 @@ def as_bytes(picture: Image.Image, form: str = "PNG", **options) -> bytes:
 
 def gradient(height=60, width=90) -> np.ndarray:
     """Left to right from black to white."""
-    return np.broadcast_to(np.linspace(0, 255, width).round().astype(np.uint8), (height, width)).copy()
+    return np.broadcast_to(
+        np.linspace(0, 255, width).round().astype(np.uint8), (height, width)
+    ).copy()
 
 
 def test_seven_photographs_each_with_a_credit():
@@ -48,24 +50,37 @@ def test_preprocess_takes_the_middle_square_and_can_be_undone():
         photos.preprocess(image / 255)
 
 
-@pytest.mark.parametrize("turn", [Image.Transpose.ROTATE_270, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_LEFT_RIGHT])
+@pytest.mark.parametrize(
+    "turn",
+    [Image.Transpose.ROTATE_270, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_LEFT_RIGHT],
+)
 def test_exif_rotation_is_undone(turn):
     upright = Image.fromarray(np.stack([gradient()] * 3, -1))
-    tag = {Image.Transpose.ROTATE_270: 8, Image.Transpose.ROTATE_180: 3, Image.Transpose.FLIP_LEFT_RIGHT: 2}[turn]
+    tag = {
+        Image.Transpose.ROTATE_270: 8,
+        Image.Transpose.ROTATE_180: 3,
+        Image.Transpose.FLIP_LEFT_RIGHT: 2,
+    }[turn]
     exif = Image.Exif()
     exif[0x0112] = tag
     opened = photos.open_picture(as_bytes(upright.transpose(turn), "PNG", exif=exif))
     np.testing.assert_array_equal(opened, np.asarray(upright))
 
 
-@pytest.mark.parametrize("picture", [
-    Image.fromarray(gradient()),                                                        # grey
-    Image.fromarray(gradient().astype(np.uint16) * 257),                                # 16-bit
-    Image.fromarray(gradient().astype(np.int32) * 257),                                 # mode I
-    Image.fromarray(gradient()).convert("P"),                                           # palette
-    Image.merge("LA", [Image.fromarray(gradient()), Image.new("L", (90, 60), 255)]),    # grey with transparency
-    Image.fromarray(np.stack([gradient()] * 3, -1)).convert("RGBA"),
-], ids=["L", "16-bit", "I", "P", "LA", "RGBA"])
+@pytest.mark.parametrize(
+    "picture",
+    [
+        Image.fromarray(gradient()),  # grey
+        Image.fromarray(gradient().astype(np.uint16) * 257),  # 16-bit
+        Image.fromarray(gradient().astype(np.int32) * 257),  # mode I
+        Image.fromarray(gradient()).convert("P"),  # palette
+        Image.merge(
+            "LA", [Image.fromarray(gradient()), Image.new("L", (90, 60), 255)]
+        ),  # grey with transparency
+        Image.fromarray(np.stack([gradient()] * 3, -1)).convert("RGBA"),
+    ],
+    ids=["L", "16-bit", "I", "P", "LA", "RGBA"],
+)
 def test_every_mode_becomes_the_same_rgb(picture):
     opened = photos.open_picture(as_bytes(picture, "TIFF" if picture.mode == "I" else "PNG"))
     assert opened.dtype == np.uint8
@@ -75,12 +90,14 @@ def test_every_mode_becomes_the_same_rgb(picture):
 
 def test_other_modes():
     transparent = Image.new("RGBA", (40, 40), (255, 0, 0, 0))
-    assert (photos.open_picture(as_bytes(transparent)) == 255).all()                    # transparent is white
+    assert (photos.open_picture(as_bytes(transparent)) == 255).all()  # transparent is white
     cmyk = photos.open_picture(as_bytes(Image.new("CMYK", (40, 40), (0, 0, 0, 255)), "JPEG"))
     assert cmyk.shape == (40, 40, 3)
     assert cmyk.max() < 10
-    unit = photos.open_picture(as_bytes(Image.fromarray(gradient().astype(np.float32) / 255), "TIFF"))
-    assert np.abs(unit.astype(int) - gradient()[..., None]).max() <= 1                  # float between 0 and 1
+    unit = photos.open_picture(
+        as_bytes(Image.fromarray(gradient().astype(np.float32) / 255), "TIFF")
+    )
+    assert np.abs(unit.astype(int) - gradient()[..., None]).max() <= 1  # float between 0 and 1
 
 
 def test_huge_pictures_are_reduced(tmp_path):
@@ -92,11 +109,23 @@ def test_huge_pictures_are_reduced(tmp_path):
 
 
 def test_what_cannot_be_read_gets_one_sentence(tmp_path, monkeypatch):
-    whole = as_bytes(Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8)), "JPEG")
-    files = {"text.jpg": b"Dear reader,\nthis is no picture.\n", "empty.jpg": b"", "noise.png": bytes(range(256)) * 9,
-             "cut.jpg": whole[:len(whole) // 2], "small.png": as_bytes(Image.new("RGB", (8, 40)))}
-    expected = {"text.jpg": "text.jpg is not a picture.*holds text", "empty.jpg": "empty", "noise.png": "not a picture",
-                "cut.jpg": "cut.jpg is damaged or cut off", "small.png": "small.png has only 40 x 8 pixels"}
+    whole = as_bytes(
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8)), "JPEG"
+    )
+    files = {
+        "text.jpg": b"Dear reader,\nthis is no picture.\n",
+        "empty.jpg": b"",
+        "noise.png": bytes(range(256)) * 9,
+        "cut.jpg": whole[: len(whole) // 2],
+        "small.png": as_bytes(Image.new("RGB", (8, 40))),
+    }
+    expected = {
+        "text.jpg": "text.jpg is not a picture.*holds text",
+        "empty.jpg": "empty",
+        "noise.png": "not a picture",
+        "cut.jpg": "cut.jpg is damaged or cut off",
+        "small.png": "small.png has only 40 x 8 pixels",
+    }
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(CourseError, match=expected[name]) as caught:
@@ -104,12 +133,12 @@ def test_what_cannot_be_read_gets_one_sentence(tmp_path, monkeypatch):
         assert "\n" not in str(caught.value)
         assert str(tmp_path) not in str(caught.value)
         with pytest.raises(CourseError):
-            photos.open_picture(content)                                                # uploaded: bytes
+            photos.open_picture(content)  # uploaded: bytes
     with pytest.raises(CourseError, match="no file .*text.jpeg.*near it: text.jpg"):
         photos.open_picture(tmp_path / "text.jpeg")
     with pytest.raises(CourseError, match="nor a folder"):
         photos.open_picture(tmp_path / "nowhere" / "a.jpg")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)                                # as if it were gigantic
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # as if it were gigantic
     with pytest.raises(CourseError, match="too many pixels"):
         photos.open_picture(whole)
 
@@ -125,6 +154,7 @@ def site(tmp_path):
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_):
             pass
+
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"

@@ -1,41 +1,61 @@
 """The digits and their small network: what the sanity checks of lesson 03 take for granted."""
+
 import pytest
 import torch
 
-from helpers.course.runtime import CourseError
+from helpers.ground.errors import CourseError
 from helpers.nets import digits
 
 
 def test_digits_are_split_once_and_empty_pixels_are_zero():
     train, test = digits.digits(), digits.digits("test")
     assert train.images.shape == (1200, 1, 28, 28) and test.images.shape == (597, 1, 28, 28)
-    assert train.images.min() == 0 and train.images.max() <= 1 and (train.images == 0).float().mean() > .25
-    assert torch.equal(digits.digits(side=16).digit, train.digit) and digits.digits(side=16).images.shape[2:] == (16, 16)
+    assert (
+        train.images.min() == 0
+        and train.images.max() <= 1
+        and (train.images == 0).float().mean() > 0.25
+    )
+    assert torch.equal(digits.digits(side=16).digit, train.digit) and digits.digits(
+        side=16
+    ).images.shape[2:] == (16, 16)
     with pytest.raises(CourseError, match="the parts are"):
         digits.digits("all")
 
 
 def test_grain_follows_the_seed_and_leaves_no_pixel_empty():
-    one, same, other = (digits.digits("test", texture=.2, seed=s).images for s in (1, 1, 2))
+    one, same, other = (digits.digits("test", texture=0.2, seed=s).images for s in (1, 1, 2))
     clean = digits.digits("test").images
     assert torch.equal(one, same) and not torch.equal(one, other) and not (one == 0).any()
-    assert abs((one - clean).std() - .2) < .01
-    assert not torch.equal((one - clean)[:50], (digits.digits(texture=.2, seed=1).images - digits.digits().images)[:50])
+    assert abs((one - clean).std() - 0.2) < 0.01
+    assert not torch.equal(
+        (one - clean)[:50],
+        (digits.digits(texture=0.2, seed=1).images - digits.digits().images)[:50],
+    )
 
 
 def test_the_network_learns_and_a_seed_gives_the_same_again():
     train, test = digits.digits(), digits.digits("test")
     state = torch.random.get_rng_state()
     model = digits.train(*train, seed=3, epochs=4)
-    assert torch.equal(torch.random.get_rng_state(), state)                     # the global generator is left alone
-    assert digits.accuracy(model, *test) > .85
+    assert torch.equal(torch.random.get_rng_state(), state)  # the global generator is left alone
+    assert digits.accuracy(model, *test) > 0.85
     assert not model.training and not any(p.requires_grad for p in model.parameters())
-    one, two = (digits.train(train.images[:100], train.digit[:100], seed=5, epochs=1) for _ in range(2))
+    one, two = (
+        digits.train(train.images[:100], train.digit[:100], seed=5, epochs=1) for _ in range(2)
+    )
     assert all(torch.equal(p, q) for p, q in zip(one.parameters(), two.parameters(), strict=True))
-    assert model.get_submodule(digits.CAM_LAYER)(torch.zeros(1, 32, 14, 14)).shape == (1, 32, 14, 14)
+    assert model.get_submodule(digits.CAM_LAYER)(torch.zeros(1, 32, 14, 14)).shape == (
+        1,
+        32,
+        14,
+        14,
+    )
 
 
 def test_shuffled_labels_are_the_same_labels_elsewhere():
     labels = digits.digits().digit
     mixed = digits.shuffled(labels, seed=1)
-    assert torch.equal(mixed.sort().values, labels.sort().values) and (mixed == labels).float().mean() < .2
+    assert (
+        torch.equal(mixed.sort().values, labels.sort().values)
+        and (mixed == labels).float().mean() < 0.2
+    )

@@ -1,4 +1,5 @@
 """The scene classifier: plain, resumable, and good enough for maps."""
+
 import os
 import shutil
 import signal
@@ -10,15 +11,16 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.course.runtime import ROOT, CourseError
 from helpers.datasets import scenes
+from helpers.ground.artifacts import ROOT
+from helpers.ground.errors import CourseError
 from helpers.nets import scene_classifier
 
 SHIPPED = ROOT / "data" / "scene_classifier"
 TRAINING = """
 import os, signal, sys, torch
 from pathlib import Path
-from helpers.course.runtime import Checkpoint
+from helpers.ground.runtime import Checkpoint
 from helpers.nets import scene_classifier
 torch.set_num_threads(1)
 folder, die_at = Path(sys.argv[1]), sys.argv[2]
@@ -32,23 +34,38 @@ torch.save(model.state_dict(), folder / "done.pt")
 
 def test_it_is_plain_and_each_relu_is_its_own():
     kinds = {type(layer) for layer in scene_classifier.network().modules()}
-    assert kinds == {nn.Sequential, nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear}
+    assert kinds == {
+        nn.Sequential,
+        nn.Conv2d,
+        nn.ReLU,
+        nn.MaxPool2d,
+        nn.AdaptiveAvgPool2d,
+        nn.Flatten,
+        nn.Linear,
+    }
     model, x = scene_classifier.network(), torch.zeros(2, 3, 64, 64)
-    assert model.features(x).shape == (2, 128, 8, 8) and model(x).shape == (2, len(scenes.concepts()))
+    assert model.features(x).shape == (2, 128, 8, 8) and model(x).shape == (
+        2,
+        len(scenes.concepts()),
+    )
     assert len([m for m in model.modules() if isinstance(m, nn.ReLU)]) == 5
 
 
 def test_labels_say_what_is_there():
     drawn = scenes.sample(20, 0)
     table = scene_classifier.labels(drawn)
-    assert [set(row.nonzero().flatten().tolist()) for row in table] == [{t.concept for t in scene.things} for scene in drawn]
+    assert [set(row.nonzero().flatten().tolist()) for row in table] == [
+        {t.concept for t in scene.things} for scene in drawn
+    ]
 
 
 def test_a_killed_run_resumes_with_the_same_bits(tmp_path):
     def run(folder, die_at):
         folder.mkdir(exist_ok=True)
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        return subprocess.run([sys.executable, "-c", TRAINING, str(folder), die_at], env=environment, timeout=300).returncode
+        return subprocess.run(
+            [sys.executable, "-c", TRAINING, str(folder), die_at], env=environment, timeout=300
+        ).returncode
 
     assert run(tmp_path / "straight", "never") == 0
     assert run(tmp_path / "killed", "step 100") in (-signal.SIGTERM, signal.SIGTERM, 1)
@@ -60,8 +77,10 @@ def test_a_killed_run_resumes_with_the_same_bits(tmp_path):
 def test_the_shipped_network_sees_single_objects():
     model = scene_classifier.load()
     drawn = scenes.sample(200, 77, count=1, held_out=True)
-    right = model(scene_classifier.preprocess([s.image for s in drawn])).argmax(1) == scene_classifier.labels(drawn).argmax(1)
-    assert right.double().mean() > .75
+    right = model(scene_classifier.preprocess([s.image for s in drawn])).argmax(
+        1
+    ) == scene_classifier.labels(drawn).argmax(1)
+    assert right.double().mean() > 0.75
 
 
 @pytest.mark.parametrize("harm", ["cut", "removed"])
@@ -72,6 +91,6 @@ def test_a_damaged_file_names_the_command(file, harm, tmp_path):
     content = path.read_bytes()
     path.unlink()
     if harm == "cut":
-        path.write_bytes(content[:len(content) // 2])
+        path.write_bytes(content[: len(content) // 2])
     with pytest.raises(CourseError, match="make scene_classifier"):
         scene_classifier.load(folder)

@@ -3,18 +3,24 @@
 import pytest
 import torch
 
-from helpers.course.runtime import CourseError
+from helpers.ground.errors import CourseError
 from helpers.nets import shortcut
 
 
 @pytest.fixture(scope="module")
 def readers():
-    return tuple(shortcut.train(shortcut.scans("train", office=office)) for office in ("north", "south"))
+    return tuple(
+        shortcut.train(shortcut.scans("train", office=office)) for office in ("north", "south")
+    )
 
 
 def test_the_smudge_is_where_it_is_said_to_be():
-    data, half, clean = (shortcut.scans("test", office=office) for office in ("north", "south", "clean"))
-    assert torch.equal(data.marked, data.even.bool()) and torch.equal(data.even, (data.digit % 2 == 0).long())
+    data, half, clean = (
+        shortcut.scans("test", office=office) for office in ("north", "south", "clean")
+    )
+    assert torch.equal(data.marked, data.even.bool()) and torch.equal(
+        data.even, (data.digit % 2 == 0).long()
+    )
     assert 0.4 < half.marked.float().mean() < 0.6 and not clean.marked.any()
     corner = data.images[:, 0][(slice(None), *shortcut.CORNER)].mean((1, 2))
     assert ((corner > shortcut.STRENGTH / 2) == data.marked).float().mean() > 0.95
@@ -32,7 +38,9 @@ def test_train_and_test_scans_are_different_digits_and_always_the_same_ones():
 def test_both_do_well_and_one_collapses_without_the_smudge(readers):
     """Eight seeds: A 1.00 with the smudge, .54 to .57 without, .11 to .20 with it on the odd digits; B .92 to .97 always."""
     a, b = readers
-    with_it, without, swapped = (shortcut.scans("test", office=office) for office in ("north", "clean", "swapped"))
+    with_it, without, swapped = (
+        shortcut.scans("test", office=office) for office in ("north", "clean", "swapped")
+    )
     assert shortcut.accuracy(a, with_it) > 0.97 and shortcut.accuracy(b, with_it) > 0.9
     assert shortcut.accuracy(a, without) < 0.75 and shortcut.accuracy(a, swapped) < 0.45
     assert min(shortcut.accuracy(b, without), shortcut.accuracy(b, swapped)) > 0.9

@@ -8,6 +8,7 @@ TINY = Settings(neurons=12, features=30, l1=0.1)
 
 def tiny(**changes) -> SparseAutoencoder:
     from dataclasses import replace
+
     sae = SparseAutoencoder(replace(TINY, **changes)).double()
     sae.normalise()  # again, to float64's precision
     return sae
@@ -33,7 +34,9 @@ def test_encode_decode_and_loss_by_the_written_formula():
 def test_the_loss_does_not_grow_with_the_batch():
     sae, x = tiny(), inputs()
     twice = torch.cat([x, x])
-    torch.testing.assert_close(sae.loss(x, sae.encode(x)).total, sae.loss(twice, sae.encode(twice)).total)
+    torch.testing.assert_close(
+        sae.loss(x, sae.encode(x)).total, sae.loss(twice, sae.encode(twice)).total
+    )
 
 
 def test_columns_have_length_one_and_the_gradient_keeps_it():
@@ -42,7 +45,11 @@ def test_columns_have_length_one_and_the_gradient_keeps_it():
     sae.loss(x, sae.encode(x)).total.backward()
     before = sae.W_d.grad.clone()
     sae.project_gradient()
-    assert (sae.W_d.grad * sae.W_d).sum(dim=0).abs().max() < 1e-12 < (before * sae.W_d).sum(dim=0).abs().max()
+    assert (
+        (sae.W_d.grad * sae.W_d).sum(dim=0).abs().max()
+        < 1e-12
+        < (before * sae.W_d).sum(dim=0).abs().max()
+    )
     across = before - sae.W_d * (before * sae.W_d).sum(dim=0)
     torch.testing.assert_close(sae.W_d.grad, across)
 
@@ -73,10 +80,13 @@ def test_without_input_bias_nothing_moves_it():
 
 
 def test_geometric_median_of_a_square_with_an_outlier():
-    points = torch.tensor([[0., 0], [0, 2], [2, 0], [2, 2], [1, 1], [100, 1]], dtype=torch.float64)
+    points = torch.tensor([[0.0, 0], [0, 2], [2, 0], [2, 2], [1, 1], [100, 1]], dtype=torch.float64)
     found = geometric_median(points, steps=500)
     distance = lambda p: (points - p).norm(dim=-1).sum()
-    assert all(distance(found) <= distance(found + torch.tensor(step)) + 1e-6 for step in ([.1, 0.], [-.1, 0.], [0., .1], [0., -.1]))
+    assert all(
+        distance(found) <= distance(found + torch.tensor(step)) + 1e-6
+        for step in ([0.1, 0.0], [-0.1, 0.0], [0.0, 0.1], [0.0, -0.1])
+    )
     assert found[0] < 1.6, "an outlier hardly moves it; the mean is at 17.5"
 
 

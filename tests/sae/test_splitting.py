@@ -15,16 +15,28 @@ def test_edges_agree_with_the_written_formula():
     for i in range(4):
         for j in range(7):
             a, b = narrow[:, i], wide[:, j]
-            cosines = [a[m] @ b[m] / np.linalg.norm(a[m]) / np.linalg.norm(b[m]) for m in (a > 0, b > 0)]
+            cosines = [
+                a[m] @ b[m] / np.linalg.norm(a[m]) / np.linalg.norm(b[m]) for m in (a > 0, b > 0)
+            ]
             assert ((i, j) in listed) == (max(cosines) > 0.2)
             if (i, j) in listed:
-                np.testing.assert_allclose(listed[i, j], (max(cosines), a[b > 0].sum() / a.sum()), rtol=1e-5)
-    assert listed[1, 0][0] > 0.999, "a child that repeats its parent on a part of its tokens has masked similarity 1"
+                np.testing.assert_allclose(
+                    listed[i, j], (max(cosines), a[b > 0].sum() / a.sum()), rtol=1e-5
+                )
+    assert listed[1, 0][0] > 0.999, (
+        "a child that repeats its parent on a part of its tokens has masked similarity 1"
+    )
 
 
 def test_map_keeps_neighbours_together():
-    centres = torch.nn.functional.normalize(torch.randn(3, 40, generator=torch.Generator().manual_seed(0)), dim=-1)
-    points = torch.nn.functional.normalize(centres.repeat_interleave(30, 0) + 0.05 * torch.randn(90, 40, generator=torch.Generator().manual_seed(1)), dim=-1)
+    centres = torch.nn.functional.normalize(
+        torch.randn(3, 40, generator=torch.Generator().manual_seed(0)), dim=-1
+    )
+    points = torch.nn.functional.normalize(
+        centres.repeat_interleave(30, 0)
+        + 0.05 * torch.randn(90, 40, generator=torch.Generator().manual_seed(1)),
+        dim=-1,
+    )
     plane = direction_map(points)
     nearest = torch.cdist(plane, plane).fill_diagonal_(torch.inf).argmin(dim=1)
     assert (nearest // 30 == torch.arange(90) // 30).float().mean() > 0.95

@@ -4,11 +4,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from helpers.course.runtime import ROOT, CourseError, load_artifact, save_artifact
+from helpers.ground.artifacts import ROOT, load_artifact, save_artifact
+from helpers.ground.errors import CourseError
 from helpers.sae.model import Dictionary, Settings, SparseAutoencoder
 from helpers.sae.store import FOLDERS, export_saelens, load, load_examples, pack, unpack
 
-made = pytest.mark.skipif(not (ROOT / "data" / "sae_a").exists(), reason="data/sae_a is not made yet: python -m helpers make sae_a")
+made = pytest.mark.skipif(
+    not (ROOT / "data" / "sae_a").exists(),
+    reason="data/sae_a is not made yet: python -m helpers make sae_a",
+)
 
 
 @pytest.fixture
@@ -20,11 +24,18 @@ def dictionary():
 
 
 def test_int8_round_trip(dictionary, tmp_path):
-    save_artifact("d", pack(dictionary.sae, "x"), version=1, root=tmp_path,
-                  meta={"scale": 1.7, "dictionaries": {"x": {"settings": {"neurons": 32, "features": 80}}}})
+    save_artifact(
+        "d",
+        pack(dictionary.sae, "x"),
+        version=1,
+        root=tmp_path,
+        meta={"scale": 1.7, "dictionaries": {"x": {"settings": {"neurons": 32, "features": 80}}}},
+    )
     again = unpack(*load_artifact("d", version=1, root=tmp_path), "x")
     acts = torch.randn(100, 32)
-    assert (again.reconstruct(acts) - dictionary.reconstruct(acts)).norm() < 0.02 * dictionary.reconstruct(acts).norm()
+    assert (
+        again.reconstruct(acts) - dictionary.reconstruct(acts)
+    ).norm() < 0.02 * dictionary.reconstruct(acts).norm()
     torch.testing.assert_close(again.directions, dictionary.directions, atol=0.01, rtol=0)
     torch.testing.assert_close(again.sae.W_d.norm(dim=0), torch.ones(80))
 
@@ -33,16 +44,28 @@ def test_silent_features_are_left_out_and_never_fire_again(dictionary, tmp_path)
     silent = torch.arange(80) % 3 == 0
     tensors = pack(dictionary.sae, "x", silent)
     assert len(tensors["x.W_e"]) == int((~silent).sum())
-    again = unpack(tensors, {"scale": 1.7, "dictionaries": {"x": {"settings": {"neurons": 32, "features": 80}}}}, "x")
+    again = unpack(
+        tensors,
+        {"scale": 1.7, "dictionaries": {"x": {"settings": {"neurons": 32, "features": 80}}}},
+        "x",
+    )
     acts = torch.randn(100, 32, generator=torch.Generator().manual_seed(2))
     features = again.features(acts)
     assert not features[:, silent].any() and again.directions[silent].norm() == 0
-    torch.testing.assert_close(features[:, ~silent], dictionary.features(acts)[:, ~silent], atol=0.05, rtol=0.05)
+    torch.testing.assert_close(
+        features[:, ~silent], dictionary.features(acts)[:, ~silent], atol=0.05, rtol=0.05
+    )
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut off", "another byte", "another version"])
 def test_damage_is_noticed_and_names_the_command(dictionary, tmp_path, damage):
-    folder = save_artifact("sae_a", pack(dictionary.sae, "a1"), version=2 if damage == "another version" else 1, meta={}, root=tmp_path)
+    folder = save_artifact(
+        "sae_a",
+        pack(dictionary.sae, "a1"),
+        version=2 if damage == "another version" else 1,
+        meta={},
+        root=tmp_path,
+    )
     file = next(folder.glob("*.safetensors"))
     if damage == "missing":
         file.unlink()
@@ -61,18 +84,32 @@ def test_export_computes_the_same_by_saelens_own_formula(dictionary, tmp_path):
     folder = export_saelens(dictionary, tmp_path / "sae")
     config = json.loads((folder / "cfg.json").read_text(encoding="utf-8"))
     w = load_file(folder / "sae_weights.safetensors")
-    assert config["architecture"] == "standard" and config["apply_b_dec_to_input"] is True and config["normalize_activations"] == "none"
+    assert (
+        config["architecture"] == "standard"
+        and config["apply_b_dec_to_input"] is True
+        and config["normalize_activations"] == "none"
+    )
     assert {key: tuple(value.shape) for key, value in w.items()} == {
-        "W_enc": (config["d_in"], config["d_sae"]), "b_enc": (config["d_sae"],), "W_dec": (config["d_sae"], config["d_in"]), "b_dec": (config["d_in"],)}
+        "W_enc": (config["d_in"], config["d_sae"]),
+        "b_enc": (config["d_sae"],),
+        "W_dec": (config["d_sae"], config["d_in"]),
+        "b_dec": (config["d_in"],),
+    }
     acts = torch.randn(50, 32)
     f = torch.relu((acts - w["b_dec"]) @ w["W_enc"] + w["b_enc"])
-    torch.testing.assert_close(f @ w["W_dec"] + w["b_dec"], dictionary.reconstruct(acts), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(f * dictionary.scale, dictionary.features(acts), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        f @ w["W_dec"] + w["b_dec"], dictionary.reconstruct(acts), rtol=1e-4, atol=1e-5
+    )
+    torch.testing.assert_close(
+        f * dictionary.scale, dictionary.features(acts), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_export_loads_in_saelens_where_it_is_installed(dictionary, tmp_path):
     sae_lens = pytest.importorskip("sae_lens")
-    sae = sae_lens.SAE.load_from_disk(str(export_saelens(dictionary, tmp_path / "sae")), device="cpu")
+    sae = sae_lens.SAE.load_from_disk(
+        str(export_saelens(dictionary, tmp_path / "sae")), device="cpu"
+    )
     acts = torch.randn(50, 32)
     torch.testing.assert_close(sae(acts), dictionary.reconstruct(acts), rtol=1e-4, atol=1e-5)
 
@@ -85,11 +122,17 @@ def test_names_that_do_not_exist_speak():
 
 @made
 def test_shipped_a1_reaches_its_mark():
-    from helpers.sae.make import _few
+    from data.recipes.sae import _few
     from helpers.transformer.measure import loss_recovered
     from helpers.transformer.model import load as load_transformer
+
     model, a1, rows = load_transformer("lm_relu"), load("a1"), _few()[:100]
-    l0 = torch.cat([(a1.features(model.activations(part)) > 0).sum(-1).float().flatten() for part in rows.split(25)]).mean()
+    l0 = torch.cat(
+        [
+            (a1.features(model.activations(part)) > 0).sum(-1).float().flatten()
+            for part in rows.split(25)
+        ]
+    ).mean()
     assert l0 <= 30 and loss_recovered(model, rows, a1.reconstruct) >= 0.8
 
 
@@ -97,10 +140,11 @@ def test_shipped_a1_reaches_its_mark():
 def test_shipped_examples_point_at_tokens_that_really_fire():
     from helpers.datasets import corpus
     from helpers.transformer.model import load as load_transformer
+
     model, a1, found = load_transformer("lm_relu"), load("a1"), load_examples("a1")
     rows = corpus.stream("heldout").contexts()[0]
     for unit in found.density.argsort(descending=True)[100:110].tolist():
         place = int(found.top[unit, 0])
         row, position = divmod(place, corpus.CONTEXT)
-        value = a1.features(model.activations(rows[row:row + 1]))[0, position, unit].item()
+        value = a1.features(model.activations(rows[row : row + 1]))[0, position, unit].item()
         assert value == pytest.approx(found.top_values[unit, 0].item(), rel=0.02)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from helpers.course.runtime import Checkpoint
+from helpers.ground.artifacts import Checkpoint
 from helpers.sae.model import Settings, SparseAutoencoder
 from helpers.sae.train import Training, backward, resample, train
 
@@ -13,7 +13,9 @@ class Toy:
 
     def __init__(self, neurons=8, true=12, seed=0):
         generator = torch.Generator().manual_seed(seed)
-        self.directions = torch.nn.functional.normalize(torch.randn(true, neurons, generator=generator), dim=-1)
+        self.directions = torch.nn.functional.normalize(
+            torch.randn(true, neurons, generator=generator), dim=-1
+        )
 
     def batch(self, size, seed):
         generator = torch.Generator().manual_seed(seed)
@@ -34,8 +36,13 @@ TRAINING = Training(tokens=60 * 64, batch=64, learning_rate=3e-3)
 
 
 def test_training_together_equals_training_alone():
-    settings = [SETTINGS, replace(SETTINGS, features=16, seed=1), replace(SETTINGS, l1=0.05, seed=2, input_bias=False),
-                replace(SETTINGS, unit_norm=False), replace(SETTINGS, resample=False)]
+    settings = [
+        SETTINGS,
+        replace(SETTINGS, features=16, seed=1),
+        replace(SETTINGS, l1=0.05, seed=2, input_bias=False),
+        replace(SETTINGS, unit_norm=False),
+        replace(SETTINGS, resample=False),
+    ]
     together = [SparseAutoencoder(s) for s in settings]
     train(together, Toy(), TRAINING)
     for s, joint in zip(settings, together):
@@ -44,7 +51,15 @@ def test_training_together_equals_training_alone():
             torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("settings", [SETTINGS, replace(SETTINGS, input_bias=False), replace(SETTINGS, l1=0.0), replace(SETTINGS, unit_norm=False)])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SETTINGS,
+        replace(SETTINGS, input_bias=False),
+        replace(SETTINGS, l1=0.0),
+        replace(SETTINGS, unit_norm=False),
+    ],
+)
 def test_sparse_gradients_are_autograds(settings, monkeypatch):
     x, sae = Toy().batch(32, 0), SparseAutoencoder(settings)
     sae.b_d.data.normal_(generator=torch.Generator().manual_seed(1))
@@ -121,13 +136,22 @@ def test_resampling_revives_dead_features_only():
     dead[[3, 7]] = True
     resample(sae, optimiser, dead, x, seed=0)
     alive = ~dead
-    assert torch.equal(sae.W_d[:, alive], before["W_d"][:, alive]) and torch.equal(sae.W_e[alive], before["W_e"][alive])
+    assert torch.equal(sae.W_d[:, alive], before["W_d"][:, alive]) and torch.equal(
+        sae.W_e[alive], before["W_e"][alive]
+    )
     assert torch.equal(optimiser.state[sae.W_e]["exp_avg"][alive], moments[alive])
     torch.testing.assert_close(sae.W_d[:, dead].norm(dim=0), torch.ones(2))
-    torch.testing.assert_close(sae.W_e[dead].norm(dim=-1), (0.2 * before["W_e"][alive].norm(dim=-1).mean()).expand(2))
-    assert sae.b_e[dead].abs().max() == 0 and optimiser.state[sae.W_d]["exp_avg_sq"][:, dead].abs().max() == 0
+    torch.testing.assert_close(
+        sae.W_e[dead].norm(dim=-1), (0.2 * before["W_e"][alive].norm(dim=-1).mean()).expand(2)
+    )
+    assert (
+        sae.b_e[dead].abs().max() == 0
+        and optimiser.state[sae.W_d]["exp_avg_sq"][:, dead].abs().max() == 0
+    )
     directions = torch.nn.functional.normalize(x - sae.b_d, dim=-1)
-    assert ((directions @ sae.W_d[:, dead]).max(dim=0).values > 0.999).all(), "the new directions are inputs"
+    assert ((directions @ sae.W_d[:, dead]).max(dim=0).values > 0.999).all(), (
+        "the new directions are inputs"
+    )
     assert (sae.encode(x)[:, dead] > 0).any(dim=0).all()
 
 

@@ -28,8 +28,12 @@ class Net(nn.Module):
 
 
 KINDS = {
-    "plain": {}, "batch norm": {"norm": True}, "strided": {"stride": 2}, "residual": {"residual": True, "norm": True},
-    "in-place": {"inplace": True, "norm": True}, "in-place residual": {"inplace": True, "residual": True},
+    "plain": {},
+    "batch norm": {"norm": True},
+    "strided": {"stride": 2},
+    "residual": {"residual": True, "norm": True},
+    "in-place": {"inplace": True, "norm": True},
+    "in-place residual": {"inplace": True, "residual": True},
     "relu6": {"relu": nn.ReLU6, "norm": True},
 }
 
@@ -52,7 +56,9 @@ def net(request):
 @pytest.fixture(params=[(16, 16), (17, 13)], ids=["even", "odd"])
 def x(request):
     """Three pictures whose values span exactly 0 to 1."""
-    pictures = torch.rand(3, 3, *request.param, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    pictures = torch.rand(
+        3, 3, *request.param, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+    )
     pictures[:, 0, 0, 0], pictures[:, 0, 0, 1] = 0, 1
     return pictures
 
@@ -63,7 +69,11 @@ class Smooth(nn.Module):
     def __init__(self, seed: int):
         super().__init__()
         torch.manual_seed(seed)
-        self.a, self.b, self.head = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, stride=2), nn.Linear(8, 4)
+        self.a, self.b, self.head = (
+            nn.Conv2d(3, 8, 3),
+            nn.Conv2d(8, 8, 3, stride=2),
+            nn.Linear(8, 4),
+        )
 
     def forward(self, x):
         return self.head(F.softplus(self.b(F.softplus(self.a(x)))).mean(dim=(2, 3)))

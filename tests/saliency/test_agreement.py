@@ -31,11 +31,19 @@ def test_gradient_and_times_input(net, x):
 def test_integrated_gradients(net, x, baseline):
     base = x.flip(0) * 0.3 if baseline == "picture" else baseline
     ours = saliency.integrated_gradients(net, x, TARGET, steps=11, baseline=base)
-    theirs, delta = attr.IntegratedGradients(net).attribute(x, base, TARGET, n_steps=11, method="riemann_middle",
-                                                            return_convergence_delta=True)
-    close_32(ours, theirs)                                                  # captum's midpoints are float32
-    difference = saliency.scores(net, x, TARGET) - saliency.scores(net, torch.zeros_like(x) + base, TARGET)
-    close(saliency.completeness_error(net, x, TARGET, ours, baseline=base), (delta / difference).abs(), rtol=1e-4, atol=1e-6)
+    theirs, delta = attr.IntegratedGradients(net).attribute(
+        x, base, TARGET, n_steps=11, method="riemann_middle", return_convergence_delta=True
+    )
+    close_32(ours, theirs)  # captum's midpoints are float32
+    difference = saliency.scores(net, x, TARGET) - saliency.scores(
+        net, torch.zeros_like(x) + base, TARGET
+    )
+    close(
+        saliency.completeness_error(net, x, TARGET, ours, baseline=base),
+        (delta / difference).abs(),
+        rtol=1e-4,
+        atol=1e-6,
+    )
 
 
 @pytest.mark.parametrize("squared", [False, True])
@@ -47,11 +55,17 @@ def test_smoothgrad(net, x, squared, monkeypatch):
         return saliency.gradient(model, noisy, target)
 
     ours = saliency.smoothgrad(net, x, TARGET, samples=7, noise=0.2, squared=squared, of=of, seed=3)
-    noise = torch.cat(seen).view(7, *x.shape) - x                           # (samples, B, C, H, W)
-    assert 0.18 < noise.std() < 0.22                                        # the pictures' range is 1
+    noise = torch.cat(seen).view(7, *x.shape) - x  # (samples, B, C, H, W)
+    assert 0.18 < noise.std() < 0.22  # the pictures' range is 1
     monkeypatch.setattr(torch, "normal", lambda mean, std: noise.transpose(0, 1).flatten(0, 1))
     theirs = attr.NoiseTunnel(attr.Saliency(net)).attribute(
-        x, nt_type="smoothgrad_sq" if squared else "smoothgrad", nt_samples=7, stdevs=0.2, target=TARGET, abs=False)
+        x,
+        nt_type="smoothgrad_sq" if squared else "smoothgrad",
+        nt_samples=7,
+        stdevs=0.2,
+        target=TARGET,
+        abs=False,
+    )
     close(ours, theirs)
 
 
@@ -63,11 +77,16 @@ def test_smoothing_another_map_is_its_mean_over_the_same_copies(x):
         return saliency.integrated_gradients(model, noisy, target, steps=4)
 
     saliency.smoothgrad(net, x, 2, samples=5, of=of, seed=9)
-    each = [saliency.integrated_gradients(net, n, 2, steps=4) for n in torch.cat(copies).view(5, *x.shape)]
+    each = [
+        saliency.integrated_gradients(net, n, 2, steps=4)
+        for n in torch.cat(copies).view(5, *x.shape)
+    ]
     close(saliency.ig_smoothgrad(net, x, 2, samples=5, steps=4, seed=9), torch.stack(each).mean(0))
 
 
-@pytest.mark.parametrize("kind", ["plain", "batch norm", "strided"])        # captum allows no in-place and no shared ReLU
+@pytest.mark.parametrize(
+    "kind", ["plain", "batch norm", "strided"]
+)  # captum allows no in-place and no shared ReLU
 def test_guided_backprop(kind, x):
     net = make_net(kind)
     close(saliency.guided_backprop(net, x, TARGET), attr.GuidedBackprop(net).attribute(x, TARGET))
@@ -84,6 +103,7 @@ def test_grad_cam(net, x):
 def make_like(net):
     """The same network with ReLUs that do not work in place: captum keeps no copy of a layer's output."""
     from copy import deepcopy
+
     other = deepcopy(net)
     for module in other.modules():
         if hasattr(module, "inplace"):
@@ -94,11 +114,12 @@ def make_like(net):
 def test_grad_cam_beside_pytorch_grad_cam(x):
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
     net = make_net("batch norm").float()
     with GradCAM(net, [net.second]) as cam:
         theirs = torch.tensor(cam(x.float(), [ClassifierOutputTarget(int(t)) for t in TARGET]))
     ours = saliency.grad_cam(net, x.float(), TARGET, layer="second")[:, 0]
-    high = ours.amax((1, 2), keepdim=True)                                  # theirs is scaled to 0 … 1
+    high = ours.amax((1, 2), keepdim=True)  # theirs is scaled to 0 … 1
     low = ours.amin((1, 2), keepdim=True)
     torch.testing.assert_close((ours - low) / (high - low), theirs, rtol=1e-3, atol=1e-3)
 
@@ -114,10 +135,12 @@ def test_guided_grad_cam(kind, x):
 def test_occlusion(x, window, stride):
     net = make_net("batch norm")
     base = x.mean((2, 3), keepdim=True)
-    theirs = attr.Occlusion(net).attribute(x, (3, window, window), (3, stride, stride), base.expand_as(x), TARGET)
+    theirs = attr.Occlusion(net).attribute(
+        x, (3, window, window), (3, stride, stride), base.expand_as(x), TARGET
+    )
     ours = saliency.occlusion(net, x, TARGET, window=window, stride=stride, baseline=base)
-    close_32(ours.expand_as(x), theirs.double())                            # captum's sums are float32
-    assert windows(17, 5, 3).sum(0).min() >= 1                              # every pixel is covered
+    close_32(ours.expand_as(x), theirs.double())  # captum's sums are float32
+    assert windows(17, 5, 3).sum(0).min() >= 1  # every pixel is covered
 
 
 def test_rise_is_the_formula(x):
@@ -128,14 +151,16 @@ def test_rise_is_the_formula(x):
     grids = (torch.rand(n, 1, 4, 4, generator=generator) < 0.3).to(x)
     masks = soft_masks(grids, torch.rand(n, 2, generator=generator), x.shape[2:])
     for i, target in enumerate(TARGET):
-        total = sum(net(x[i:i + 1] * m).softmax(1)[0, target] * m for m in masks)
+        total = sum(net(x[i : i + 1] * m).softmax(1)[0, target] * m for m in masks)
         close(ours[i, 0], total.detach() / (n * 0.3))
 
 
 def test_soft_masks_are_shifted_cuts_of_the_enlarged_grid():
     grid = (torch.rand(1, 1, 3, 3, generator=torch.Generator().manual_seed(0)) < 0.5).double()
-    large = F.interpolate(grid, (16, 12), mode="bilinear", align_corners=False)[0, 0]   # (3 + 1) cells of 4 x 3 pixels
-    mask = soft_masks(grid, torch.tensor([[0.5, 0.99]]), (11, 9))[0]                    # shifts: 2 of 4, 2 of 3
+    large = F.interpolate(grid, (16, 12), mode="bilinear", align_corners=False)[
+        0, 0
+    ]  # (3 + 1) cells of 4 x 3 pixels
+    mask = soft_masks(grid, torch.tensor([[0.5, 0.99]]), (11, 9))[0]  # shifts: 2 of 4, 2 of 3
     close(mask, large[2:13, 2:11])
     many = soft_masks((torch.rand(4000, 1, 7, 7) < 0.5).float(), torch.rand(4000, 2), (28, 28))
     assert abs(many.mean() - 0.5) < 0.01
@@ -144,6 +169,7 @@ def test_soft_masks_are_shifted_cuts_of_the_enlarged_grid():
 
 
 # ---------------------------------------------------------------- Guided Backpropagation in all spellings
+
 
 class Spelled(nn.Module):
     """The same function each time: two convolutions with one ReLU(6) each, spelled in another way."""
@@ -159,10 +185,19 @@ class Spelled(nn.Module):
 
     def act(self, x):
         return {
-            "shared": self.shared, "in-place": self.in_place, "F.relu": F.relu, "F.relu_": lambda x: F.relu(x, inplace=True),
-            "torch.relu": torch.relu, "torch.relu_": torch.relu_, "tensor.relu": lambda x: x.relu(),
-            "tensor.relu_": lambda x: x.relu_(), "shared 6": self.shared6, "in-place 6": self.in_place6, "F.relu6": F.relu6,
-            "F.hardtanh": lambda x: F.hardtanh(x, 0.0, 6.0), "hardtanh, named": lambda x: F.hardtanh(x, max_val=6.0, min_val=0.0),
+            "shared": self.shared,
+            "in-place": self.in_place,
+            "F.relu": F.relu,
+            "F.relu_": lambda x: F.relu(x, inplace=True),
+            "torch.relu": torch.relu,
+            "torch.relu_": torch.relu_,
+            "tensor.relu": lambda x: x.relu(),
+            "tensor.relu_": lambda x: x.relu_(),
+            "shared 6": self.shared6,
+            "in-place 6": self.in_place6,
+            "F.relu6": F.relu6,
+            "F.hardtanh": lambda x: F.hardtanh(x, 0.0, 6.0),
+            "hardtanh, named": lambda x: F.hardtanh(x, max_val=6.0, min_val=0.0),
         }[self.spelling](x)
 
     def forward(self, x):
@@ -182,24 +217,42 @@ class Guided(torch.autograd.Function):
         return g * ctx.gate * (g > 0), None
 
 
-@pytest.mark.parametrize("spelling", ["shared", "in-place", "F.relu", "F.relu_", "torch.relu", "torch.relu_", "tensor.relu",
-                                      "tensor.relu_", "shared 6", "in-place 6", "F.relu6", "F.hardtanh", "hardtanh, named"])
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "shared",
+        "in-place",
+        "F.relu",
+        "F.relu_",
+        "torch.relu",
+        "torch.relu_",
+        "tensor.relu",
+        "tensor.relu_",
+        "shared 6",
+        "in-place 6",
+        "F.relu6",
+        "F.hardtanh",
+        "hardtanh, named",
+    ],
+)
 def test_every_spelling_of_relu(spelling):
     x = torch.randn(2, 3, 9, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2
     net = Spelled(spelling)
     ceiling = 6.0 if "6" in spelling or "hardtanh" in spelling else float("inf")
     leaf = x.clone().requires_grad_()
     hidden = Guided.apply(net.a(leaf) * 4, ceiling)
-    assert ceiling == float("inf") or (hidden == 6).any()                   # the upper gate is at work
+    assert ceiling == float("inf") or (hidden == 6).any()  # the upper gate is at work
     score = net.head(Guided.apply(net.b(hidden), ceiling).mean(dim=(2, 3)))[:, 1].sum()
     close(saliency.guided_backprop(net, x, 1), torch.autograd.grad(score, leaf)[0])
     plain = saliency.gradient(net, x, 1)
     assert not torch.allclose(saliency.guided_backprop(net, x, 1), plain)
-    close(saliency.gradient(net, x, 1), plain)                              # and the ReLUs are themselves again
+    close(saliency.gradient(net, x, 1), plain)  # and the ReLUs are themselves again
 
 
 def test_a_tanh_is_no_relu(x):
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Hardtanh(), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).double()
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.Hardtanh(), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    ).double()
     leaf = x.clone().requires_grad_()
     score = Guided.apply(net[1](net[0](leaf)), float("inf")).mean((2, 3))[:, 0].sum()
     close(saliency.guided_backprop(net, x, 0), torch.autograd.grad(score, leaf)[0])
@@ -207,10 +260,13 @@ def test_a_tanh_is_no_relu(x):
 
 # ---------------------------------------------------------------- properties
 
+
 @pytest.mark.parametrize("seed", range(5))
 def test_completeness_below_one_percent_at_64_steps_on_smooth_networks(seed):
     net = Smooth(seed).double()
-    x = torch.randn(4, 3, 12, 11, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    x = torch.randn(
+        4, 3, 12, 11, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    )
     errors = []
     for steps in (4, 64):
         ig = saliency.integrated_gradients(net, x, seed % 4, steps=steps, baseline=-1.0)
@@ -242,9 +298,11 @@ def test_saturation_gradient_0_integrated_gradients_1():
 
 def test_guided_backprop_depends_on_the_implementation():
     """The same function, x, as it stands and as ReLU(x) - ReLU(-x): the gradient is 1 for both, guided 1 and 0 at x < 0."""
+
     class Split(nn.Module):
         def forward(self, x):
             return torch.relu(x) - torch.relu(-x)
+
     x = torch.tensor([[-1.0]])
     assert saliency.gradient(Split(), x, 0).item() == 1
     assert saliency.guided_backprop(Split(), x, 0).item() == 0
@@ -252,11 +310,16 @@ def test_guided_backprop_depends_on_the_implementation():
 
 def test_transformer_tokens(x):
     """Grad-CAM over tokens is the formula over the patches, whatever stands before them."""
+
     class Tokens(nn.Module):
         def __init__(self, prefix):
             super().__init__()
             torch.manual_seed(0)
-            self.prefix, self.patch, self.mix = prefix, nn.Conv2d(3, 6, 4, stride=4), nn.Linear(6, 6)
+            self.prefix, self.patch, self.mix = (
+                prefix,
+                nn.Conv2d(3, 6, 4, stride=4),
+                nn.Linear(6, 6),
+            )
             self.attention = nn.MultiheadAttention(6, 2, batch_first=True)
             self.head = nn.Linear(6, 5)
 
@@ -279,17 +342,28 @@ def test_transformer_tokens(x):
         close(ours, F.interpolate(cam, x.shape[2:], mode="bilinear", align_corners=False).detach())
 
 
-@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "resnet18", "convnext_atto", "mobilenetv3_small_050"])
+@pytest.mark.parametrize(
+    "name", ["vit_tiny_patch16_224", "resnet18", "convnext_atto", "mobilenetv3_small_050"]
+)
 def test_stock_networks(name):
     """Every method runs on networks that were not written for it (random weights)."""
     import timm
+
     torch.manual_seed(0)
     net = timm.create_model(name, num_classes=7).eval()
     x = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    layer = {"vit_tiny_patch16_224": "blocks.11.norm1", "resnet18": "layer4", "convnext_atto": "stages.3",
-             "mobilenetv3_small_050": "blocks.5"}[name]
-    for m in (saliency.gradient(net, x, 3), saliency.grad_cam(net, x, 3, layer=layer),
-              saliency.occlusion(net, x, 3, window=112, stride=112), saliency.rise(net, x, 3, masks=8)):
+    layer = {
+        "vit_tiny_patch16_224": "blocks.11.norm1",
+        "resnet18": "layer4",
+        "convnext_atto": "stages.3",
+        "mobilenetv3_small_050": "blocks.5",
+    }[name]
+    for m in (
+        saliency.gradient(net, x, 3),
+        saliency.grad_cam(net, x, 3, layer=layer),
+        saliency.occlusion(net, x, 3, window=112, stride=112),
+        saliency.rise(net, x, 3, masks=8),
+    ):
         assert m.shape[0] == 2
         assert m.shape[2:] == (224, 224)
         assert m.isfinite().all()

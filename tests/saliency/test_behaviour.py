@@ -7,18 +7,23 @@ import torch
 from torch import nn
 
 from helpers import saliency
-from helpers.course.bench import peak_mb
-from helpers.course.runtime import CourseError
+from helpers.ground.errors import CourseError
 from helpers.saliency import core, metrics
+from tests.benchmarks.bench import peak_mb
 from tests.saliency.conftest import make_net
 
 METHODS = {
-    "gradient": saliency.gradient, "gradient_x_input": saliency.gradient_x_input,
-    "smoothgrad": partial(saliency.smoothgrad, samples=5), "squared": partial(saliency.smoothgrad, samples=5, squared=True),
+    "gradient": saliency.gradient,
+    "gradient_x_input": saliency.gradient_x_input,
+    "smoothgrad": partial(saliency.smoothgrad, samples=5),
+    "squared": partial(saliency.smoothgrad, samples=5, squared=True),
     "integrated_gradients": partial(saliency.integrated_gradients, steps=6),
-    "ig_smoothgrad": partial(saliency.ig_smoothgrad, samples=3, steps=4), "guided_backprop": saliency.guided_backprop,
-    "grad_cam": partial(saliency.grad_cam, layer="last"), "guided_grad_cam": partial(saliency.guided_grad_cam, layer="last"),
-    "occlusion": partial(saliency.occlusion, window=5, stride=4), "rise": partial(saliency.rise, masks=20, cells=4),
+    "ig_smoothgrad": partial(saliency.ig_smoothgrad, samples=3, steps=4),
+    "guided_backprop": saliency.guided_backprop,
+    "grad_cam": partial(saliency.grad_cam, layer="last"),
+    "guided_grad_cam": partial(saliency.guided_grad_cam, layer="last"),
+    "occlusion": partial(saliency.occlusion, window=5, stride=4),
+    "rise": partial(saliency.rise, masks=20, cells=4),
     "scores": saliency.scores,
 }
 MAPS = {name: method for name, method in METHODS.items() if name != "scores"}
@@ -26,7 +31,9 @@ MAPS = {name: method for name, method in METHODS.items() if name != "scores"}
 
 @pytest.fixture
 def x():
-    return torch.randn(3, 3, 17, 13, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    return torch.randn(
+        3, 3, 17, 13, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+    )
 
 
 def snapshot(model: nn.Module) -> dict:
@@ -35,7 +42,10 @@ def snapshot(model: nn.Module) -> dict:
         "asked": [p.requires_grad for p in model.parameters()],
         "grads": [None if p.grad is None else p.grad.clone() for p in model.parameters()],
         "state": {k: v.clone() for k, v in model.state_dict().items()},
-        "hooks": [(len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks)) for m in model.modules()],
+        "hooks": [
+            (len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks))
+            for m in model.modules()
+        ],
         "forwards": [m.forward.__func__ for m in model.modules()],
     }
 
@@ -62,9 +72,11 @@ def used_model():
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("mode", ["normal", "no_grad", "inference"])
 def test_the_model_is_left_as_it_was(name, mode, used_model, x):
-    used_model.norm.train()                                     # would move its statistics, were it not switched off
+    used_model.norm.train()  # would move its statistics, were it not switched off
     before, picture = snapshot(used_model), x.clone()
-    with {"normal": torch.enable_grad, "no_grad": torch.no_grad, "inference": torch.inference_mode}[mode]():
+    with {"normal": torch.enable_grad, "no_grad": torch.no_grad, "inference": torch.inference_mode}[
+        mode
+    ]():
         result = METHODS[name](used_model, x.clone() if mode == "inference" else x, 1)
     assert not result.requires_grad
     assert result.isfinite().all()
@@ -89,7 +101,9 @@ def test_also_after_an_error(name, error, used_model, x):
     with pytest.raises(RuntimeError if error == "in the model" else CourseError):
         METHODS[name](used_model, x, 1 if error == "in the model" else 17)
     assert_same(before, snapshot(used_model))
-    assert torch.relu(torch.tensor([1.0], requires_grad=True)).grad_fn is not None      # no mode is left behind
+    assert (
+        torch.relu(torch.tensor([1.0], requires_grad=True)).grad_fn is not None
+    )  # no mode is left behind
     assert torch.overrides._get_current_function_mode() is None
 
 
@@ -117,7 +131,7 @@ def test_a_batch_is_its_pictures_one_by_one(name, x):
     net, targets = make_net("residual"), [4, 0, 2]
     batch = METHODS[name](net, x, torch.tensor(targets))
     for i, target in enumerate(targets):
-        torch.testing.assert_close(METHODS[name](net, x[i:i + 1], target), batch[i:i + 1])
+        torch.testing.assert_close(METHODS[name](net, x[i : i + 1], target), batch[i : i + 1])
 
 
 def test_seeds(x):
@@ -135,7 +149,10 @@ def test_out_of_memory_halves_the_chunk_and_changes_nothing(x):
         if len(args[0]) > 4:
             raise torch.OutOfMemoryError("out of memory")
 
-    whole = {name: MAPS[name](net, x, 0) for name in ("smoothgrad", "integrated_gradients", "rise", "occlusion")}
+    whole = {
+        name: MAPS[name](net, x, 0)
+        for name in ("smoothgrad", "integrated_gradients", "rise", "occlusion")
+    }
     net.register_forward_pre_hook(short_of_memory)
     for name, expected in whole.items():
         calls.clear()
@@ -150,11 +167,14 @@ def test_gpu_agrees(name, x):
         pytest.skip("the two devices draw other noise")
     on_gpu = MAPS[name](make_net("batch norm").cuda(), x.cuda(), 1)
     assert on_gpu.is_cuda
-    torch.testing.assert_close(on_gpu.cpu(), MAPS[name](make_net("batch norm"), x, 1), rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(
+        on_gpu.cpu(), MAPS[name](make_net("batch norm"), x, 1), rtol=1e-6, atol=1e-9
+    )
 
 
 def test_rise_stops_early():
     """A model that sees one corner only: the map is soon clear, and the even and odd masks agree."""
+
     class Corner(nn.Module):
         def __init__(self):
             super().__init__()
@@ -175,24 +195,37 @@ def test_rise_stops_early():
 
 # ---------------------------------------------------------------- bad input: one clear sentence each
 
+
 @pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize(("change", "words"), [
-    (lambda x: x[:0], "batch is empty"),
-    (lambda x: x.index_fill(3, torch.tensor([2]), float("nan")), "153 of the inputs' 1989 values are NaN"),
-    (lambda x: (x * 255).byte(), "float tensor .* not torch.uint8"),
-    (lambda x: x.numpy(), "float tensor"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda x: x[:0], "batch is empty"),
+        (
+            lambda x: x.index_fill(3, torch.tensor([2]), float("nan")),
+            "153 of the inputs' 1989 values are NaN",
+        ),
+        (lambda x: (x * 255).byte(), "float tensor .* not torch.uint8"),
+        (lambda x: x.numpy(), "float tensor"),
+    ],
+)
 def test_bad_pictures(name, change, words, x):
     with pytest.raises(CourseError, match=words) as caught:
         METHODS[name](make_net("plain"), change(x), 0)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("target", "words"), [
-    (5, "Class 5 does not exist: this model has 5 classes, 0 to 4"), (-1, "Class -1 does not exist"),
-    ([0, 1], "3 pictures need one target for all or one each.*\\(2,\\)"), (1.0, "whole number of a class, not 1.0"),
-    (torch.zeros(3, 5), "whole number"), ([0, 9, 1], "Class 9"),
-])
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (5, "Class 5 does not exist: this model has 5 classes, 0 to 4"),
+        (-1, "Class -1 does not exist"),
+        ([0, 1], "3 pictures need one target for all or one each.*\\(2,\\)"),
+        (1.0, "whole number of a class, not 1.0"),
+        (torch.zeros(3, 5), "whole number"),
+        ([0, 9, 1], "Class 9"),
+    ],
+)
 def test_bad_targets(target, words, x):
     for method in (saliency.gradient, MAPS["grad_cam"], MAPS["occlusion"]):
         with pytest.raises(CourseError, match=words):
@@ -210,7 +243,9 @@ def test_bad_models(x):
 
     for after in (torch.detach, lambda s: s.argmax(1, keepdim=True).double()):
         for method in (saliency.gradient, partial(saliency.grad_cam, layer="net.last")):
-            with pytest.raises(CourseError, match="no gradient.*occlusion\\(\\) and rise\\(\\) need none"):
+            with pytest.raises(
+                CourseError, match="no gradient.*occlusion\\(\\) and rise\\(\\) need none"
+            ):
                 method(Wraps(after), x, 0)
     saliency.occlusion(Wraps(torch.detach), x, 0, window=5, stride=5)
     with pytest.raises(CourseError, match="gave a dict"):
@@ -218,7 +253,13 @@ def test_bad_models(x):
     with pytest.raises(CourseError, match="scores \\(B, classes\\), but gave the shape \\(3,\\)"):
         saliency.gradient(Wraps(lambda s: s[:, 0]), x, 0)
     with pytest.raises(CourseError, match="called none"):
-        saliency.guided_backprop(nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).double(), x, 0)
+        saliency.guided_backprop(
+            nn.Sequential(
+                nn.Conv2d(3, 4, 3), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+            ).double(),
+            x,
+            0,
+        )
 
 
 def test_bad_layers(x):
@@ -238,6 +279,7 @@ def test_bad_layers(x):
 
 def test_a_transformers_last_block_is_too_late():
     import timm
+
     net = timm.create_model("vit_tiny_patch16_224", num_classes=3).eval()
     with pytest.raises(CourseError, match="before the last attention"):
         saliency.grad_cam(net, torch.randn(1, 3, 224, 224), 0, layer="blocks.11")
@@ -257,24 +299,39 @@ def test_bad_options(x):
 
 # ---------------------------------------------------------------- measures
 
+
 def test_measures():
     flat, single = torch.ones(1, 3, 10, 10), torch.zeros(1, 3, 10, 10)
     single[0, 0, 5, 5] = -4
-    checker = (torch.arange(10)[:, None] + torch.arange(10)[None]).remainder(2).float().expand(1, 1, 10, 10)
+    checker = (
+        (torch.arange(10)[:, None] + torch.arange(10)[None])
+        .remainder(2)
+        .float()
+        .expand(1, 1, 10, 10)
+    )
     assert metrics.total_variation(flat).item() == metrics.concentration(flat).item() == 0
-    assert metrics.total_variation(checker).item() == pytest.approx(4)          # steps of 1 both ways, mean of .5
-    assert metrics.total_variation(checker, block=2).item() == 0                # black and white cancel in every block
-    assert metrics.concentration(single).item() == pytest.approx(0.99)          # 1 - 1/N
+    assert metrics.total_variation(checker).item() == pytest.approx(
+        4
+    )  # steps of 1 both ways, mean of .5
+    assert (
+        metrics.total_variation(checker, block=2).item() == 0
+    )  # black and white cancel in every block
+    assert metrics.concentration(single).item() == pytest.approx(0.99)  # 1 - 1/N
     assert metrics.concentration(checker).item() == pytest.approx(0.5)
     noise = torch.randn(2, 3, 10, 10, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(metrics.total_variation(noise * -7), metrics.total_variation(noise))     # scale and sign
+    torch.testing.assert_close(
+        metrics.total_variation(noise * -7), metrics.total_variation(noise)
+    )  # scale and sign
     m = metrics.magnitude(noise)[0].flatten()
-    gini = (m[:, None] - m[None]).abs().mean() / (2 * m.mean())                 # its definition
+    gini = (m[:, None] - m[None]).abs().mean() / (2 * m.mean())  # its definition
     torch.testing.assert_close(metrics.concentration(noise)[0], gini)
 
 
-LIGHT = {**METHODS, "occlusion": partial(saliency.occlusion, window=16, stride=16),
-         "rise": partial(saliency.rise, masks=3, cells=4)}
+LIGHT = {
+    **METHODS,
+    "occlusion": partial(saliency.occlusion, window=16, stride=16),
+    "rise": partial(saliency.rise, masks=3, cells=4),
+}
 
 
 @pytest.mark.parametrize("name", LIGHT)
@@ -285,4 +342,4 @@ def test_memory_grows_by_no_more_than_eight_times_the_input(name):
     target = torch.zeros(len(many), dtype=torch.long)
     few = peak_mb(lambda: LIGHT[name](model, many[:100], target[:100]))
     all_of_them = peak_mb(lambda: LIGHT[name](model, many, target))
-    assert all_of_them <= few + 8 * many.nbytes / 1e6 + 40           # 40: what the allocator rounds up
+    assert all_of_them <= few + 8 * many.nbytes / 1e6 + 40  # 40: what the allocator rounds up

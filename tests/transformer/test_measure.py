@@ -3,7 +3,15 @@ import math
 import pytest
 import torch
 
-from helpers.transformer.measure import Counts, Task, accuracy, by_domain, loss_recovered, tasks, token_losses
+from helpers.transformer.measure import (
+    Counts,
+    Task,
+    accuracy,
+    by_domain,
+    loss_recovered,
+    tasks,
+    token_losses,
+)
 from helpers.transformer.model import OneLayerTransformer, Settings, initialise
 
 
@@ -30,7 +38,9 @@ def test_loss_recovered_on_a_case_by_hand():
     assert half == pytest.approx((loss(0) - loss(1)) / (loss(0) - loss(2)), abs=1e-5)
     assert loss_recovered(model, rows, lambda acts: acts) == pytest.approx(1)
     assert loss_recovered(model, rows, torch.zeros_like) == pytest.approx(0)
-    assert loss_recovered(model, rows, lambda acts: -acts) < 0, "worse than no MLP at all is below 0"
+    assert loss_recovered(model, rows, lambda acts: -acts) < 0, (
+        "worse than no MLP at all is below 0"
+    )
 
 
 def test_by_domain_averages_each_kind():
@@ -51,7 +61,9 @@ def test_counting_models_are_distributions_and_bigram_wins_on_a_pattern():
 
 def test_tasks_are_balanced_and_have_one_token_answers():
     for task in tasks(60):
-        assert len(task.questions) >= 40 and all(0 <= answer < len(candidates) for _, candidates, answer in task.questions)
+        assert len(task.questions) >= 40 and all(
+            0 <= answer < len(candidates) for _, candidates, answer in task.questions
+        )
         assert task.chance == pytest.approx(1 / len(task.questions[0][1]), abs=1e-6)
 
 
@@ -62,4 +74,7 @@ def test_accuracy_counts_right_answers():
     prompt = torch.tensor([1, 2, 3])
     best = int(model(prompt[None])[0, -1].argmax())
     other = (best + 1) % 10
-    assert accuracy(model, Task("t", 0.5, [(prompt, [other, best], 1), (prompt, [other, best], 0)])) == 0.5
+    assert (
+        accuracy(model, Task("t", 0.5, [(prompt, [other, best], 1), (prompt, [other, best], 0)]))
+        == 0.5
+    )

@@ -2,8 +2,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from helpers.course.runtime import CourseError
-from helpers.transformer.model import OneLayerTransformer, Settings, initialise, load, quick_gelu, solu
+from helpers.ground.errors import CourseError
+from helpers.transformer.model import (
+    OneLayerTransformer,
+    Settings,
+    initialise,
+    load,
+    quick_gelu,
+    solu,
+)
 
 TINY = dict(d_model=16, d_mlp=24, heads=2, context=12, vocabulary=40)
 
@@ -15,9 +22,18 @@ def tiny(**changes) -> OneLayerTransformer:
 
 
 def test_the_slides_three_examples():
-    expected = {(4., 1., 4., 1.): (1.905148, .023713, 1.905148, .023713), (4., 0., 0., 0.): (3.791660, 0, 0, 0), (1., 1., 1., 1.): (.25,) * 4}
+    expected = {
+        (4.0, 1.0, 4.0, 1.0): (1.905148, 0.023713, 1.905148, 0.023713),
+        (4.0, 0.0, 0.0, 0.0): (3.791660, 0, 0, 0),
+        (1.0, 1.0, 1.0, 1.0): (0.25,) * 4,
+    }
     for given, wanted in expected.items():
-        torch.testing.assert_close(solu(torch.tensor(given, dtype=torch.float64)), torch.tensor(wanted, dtype=torch.float64), atol=1e-6, rtol=0)
+        torch.testing.assert_close(
+            solu(torch.tensor(given, dtype=torch.float64)),
+            torch.tensor(wanted, dtype=torch.float64),
+            atol=1e-6,
+            rtol=0,
+        )
 
 
 def test_quick_gelu_is_off_by_at_most_0_0205():
@@ -34,10 +50,17 @@ def test_solu_with_layer_norm_is_transformerlens_solu_ln():
     pre, mid, post = model.neurons(x)
     by_hand = pre * torch.exp(pre) / torch.exp(pre).sum(-1, keepdim=True)
     centred = by_hand - by_hand.mean(-1, keepdim=True)
-    normed = centred / (centred.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt() * model.norm_neurons.weight + model.norm_neurons.bias
+    normed = (
+        centred / (centred.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt() * model.norm_neurons.weight
+        + model.norm_neurons.bias
+    )
     torch.testing.assert_close(mid, by_hand)
     torch.testing.assert_close(post, normed)
-    torch.testing.assert_close(pre, F.layer_norm(x, (16,), model.norm_2.weight, model.norm_2.bias) @ model.W_in.weight.T + model.W_in.bias)
+    torch.testing.assert_close(
+        pre,
+        F.layer_norm(x, (16,), model.norm_2.weight, model.norm_2.bias) @ model.W_in.weight.T
+        + model.W_in.bias,
+    )
 
 
 def test_layer_norm_makes_the_softmax_denominator_irrelevant():
@@ -92,8 +115,9 @@ def test_too_long_a_text_speaks():
 
 
 def test_shipped_model_loads_and_has_learned():
+    from data.recipes.lm import heldout
     from helpers.transformer.measure import ablate, token_losses
-    from helpers.transformer.make import heldout
+
     model, rows = load("lm_relu"), heldout()[0][:40]
     loss, ablated = token_losses(model, rows).mean(), token_losses(model, rows, ablate).mean()
     assert loss < 3.7 and ablated > loss + 0.7

@@ -1,14 +1,16 @@
 import torch
 
-from helpers.course.runtime import Checkpoint
 from helpers.datasets import corpus
+from helpers.ground.artifacts import Checkpoint
 from helpers.transformer.activations import Activations
 from helpers.transformer.model import OneLayerTransformer, Settings
 from helpers.transformer.train import Training, batch, train
 
 SETTINGS = Settings(d_model=16, d_mlp=32, heads=2, vocabulary=30)
 TRAINING = Training(tokens=12 * 4 * corpus.CONTEXT, batch=4, micro=2, warmup=3)
-STREAM = torch.randint(0, 30, (40 * corpus.CONTEXT + 1,), generator=torch.Generator().manual_seed(0)).to(torch.int16)
+STREAM = torch.randint(
+    0, 30, (40 * corpus.CONTEXT + 1,), generator=torch.Generator().manual_seed(0)
+).to(torch.int16)
 
 
 class Killed(Exception):
@@ -40,13 +42,18 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path, monkeypatch):
 
 def test_training_learns():
     pattern = (torch.arange(40 * corpus.CONTEXT + 1) % 7).to(torch.int16)
-    model = train(SETTINGS, Training(tokens=80 * 4 * corpus.CONTEXT, batch=4, micro=4, warmup=5, learning_rate=1e-2), pattern).model
+    model = train(
+        SETTINGS,
+        Training(tokens=80 * 4 * corpus.CONTEXT, batch=4, micro=4, warmup=5, learning_rate=1e-2),
+        pattern,
+    ).model
     guess = model(pattern[None, :100].long()).argmax(-1)[0, 5:]
     assert (guess == pattern[6:101].long()).float().mean() > 0.95
 
 
 def test_micro_batches_give_the_same_gradient():
     from helpers.transformer.train import _step
+
     rows = batch(STREAM, 0, TRAINING)
     gradients = []
     for micro in (1, 2, 4):
@@ -61,7 +68,9 @@ def test_micro_batches_give_the_same_gradient():
 
 
 def test_every_row_comes_once_a_turn():
-    starts = torch.cat([batch(torch.arange(40 * corpus.CONTEXT + 1), step, TRAINING)[:, 0] for step in range(10)])
+    starts = torch.cat(
+        [batch(torch.arange(40 * corpus.CONTEXT + 1), step, TRAINING)[:, 0] for step in range(10)]
+    )
     assert sorted((starts // corpus.CONTEXT).tolist()) == list(range(40))
 
 
@@ -74,4 +83,6 @@ def test_activations_are_rescaled_shuffled_and_can_go_on_in_the_middle(monkeypat
     later = inputs.batches(256, start=7)
     for i in range(7, 11):
         assert torch.equal(batches[i], next(later))
-    assert len({tuple(row.tolist()) for row in torch.cat(batches[:4])}) > 900, "a chunk's batches do not repeat positions"
+    assert len({tuple(row.tolist()) for row in torch.cat(batches[:4])}) > 900, (
+        "a chunk's batches do not repeat positions"
+    )

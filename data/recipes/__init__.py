@@ -1,0 +1,1 @@
+"""How each folder of data/ was made: one module a family, run by `python -m helpers make NAME`."""

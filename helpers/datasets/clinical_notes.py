@@ -1,0 +1,229 @@
+"""Notes like a clinic's, generated: findings that are affirmed, denied, or not mentioned (D1-02, lessons 00, 04, 05, 07).
+
+Nobody may ship real patient notes, so the course writes its own. They keep what makes real ones hard:
+the word *fever* in a note does not mean that the patient has one. "Denies fever" is the commoner case.
+The texts, the rates and the findings are invented; nothing here is medicine.
+"""
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from helpers.ground.errors import CourseError
+
+FINDINGS: dict[str, tuple[str, str]] = {  # a finding and the two words that a note may use for it
+    "fever": ("fever", "pyrexia"),
+    "cough": ("cough", "coughing"),
+    "rash": ("rash", "hives"),
+    "nausea": ("nausea", "queasiness"),
+    "headache": ("headache", "migraine"),
+    "dizziness": ("dizziness", "vertigo"),
+}
+NEGATIONS = ("no", "denies", "without")
+AFFIRMATIONS = ("has", "reports", "with")
+PADDING = "<pad>"
+
+# The cues above also stand before words that are no findings, so that counting them tells little.
+_HISTORY = (
+    "smoking",
+    "travel",
+    "surgery",
+    "allergies",
+    "alcohol",
+    "pets",
+    "exercise",
+    "medication",
+)
+_QUALIFIERS = ("recent", "frequent", "occasional")
+_WHEN = (
+    ("since", "monday"),
+    ("since", "friday"),
+    ("for", "two", "weeks"),
+    ("for", "three", "days"),
+    ("at", "night"),
+    (),
+)
+_WHO = ("man", "woman", "teacher", "driver", "student", "nurse")
+_FILLERS = (
+    "sleeping well .",
+    "appetite is normal .",
+    "blood pressure was stable .",
+    "plans to return in two weeks .",
+    "works from home .",
+    "lives near the river .",
+    "weight is unchanged .",
+    "asked about the garden .",
+    "came by bus today .",
+    "lungs were clear .",
+    "was seen last week .",
+    "drinks enough water .",
+)
+
+
+class Mention(NamedTuple):
+    """One finding word in a note."""
+
+    finding: str  # a key of FINDINGS
+    word: str  # the word that the note uses for it
+    position: int  # its place among the note's words, from 0
+    affirmed: bool  # False where a negation stands before it
+
+
+@dataclass(frozen=True)
+class Note:
+    """A generated note, 30 to 60 words as `load` writes them by default, full stops counted."""
+
+    words: tuple[str, ...]
+    mentions: tuple[Mention, ...]  # in reading order, each finding at most once
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+    @property
+    def label(self) -> int:
+        """1 where at least one finding is affirmed: the task of lessons 04 and 05."""
+        return int(any(mention.affirmed for mention in self.mentions))
+
+    def has(self, finding: str) -> bool:
+        """Whether this finding is affirmed. Mentioned and denied, or not mentioned, is False."""
+        if finding not in FINDINGS:
+            raise CourseError(f"{finding!r} is not a finding; choose one of {', '.join(FINDINGS)}")
+        return any(mention.finding == finding and mention.affirmed for mention in self.mentions)
+
+
+def load(
+    count: int = 3000,
+    *,
+    seed: int = 0,
+    mentions: tuple[int, int] = (1, 2),
+    history: tuple[int, int] = (1, 3),
+    negated: float = 0.55,
+    words: tuple[int, int] = (34, 56),
+    fillers: Sequence[str] = _FILLERS,
+) -> list[Note]:
+    """`count` notes, the same for the same arguments on every machine. Use another seed for the test notes.
+
+    mentions: fewest and most findings in a note (of 6). history: the same for words such as smoking, which carry the same
+    cues: the more of them, the less is won by counting cues. negated: share of the mentions that are denied.
+    words: about how long a note is, fewest and most. fillers: the sentences between, each at most once a note; yours may
+    be any texts without a finding word (`talk()` gives real ones), but `encode` knows the words of the usual ones alone.
+    Raises CourseError where a note could not be written. Design: RECIPES, the negated-finding task.
+    """
+    if not (0 <= mentions[0] <= mentions[1] <= 5):
+        raise CourseError(
+            f"mentions={mentions} is not possible: give the fewest and the most findings a note, within 0 .. 5"
+        )
+    if not (0 <= history[0] <= history[1] <= 3):
+        raise CourseError(
+            f"history={history} is not possible: give the fewest and the most such words a note, within 0 .. 3"
+        )
+    if not 0.0 <= negated <= 1.0:
+        raise CourseError(f"negated={negated} is not a share: give a number from 0 to 1")
+    rng = random.Random(f"findings {seed}")  # a text seed: the same stream on every platform
+    return [
+        _write(rng, rng.randint(*mentions), rng.randint(*history), negated, words, fillers)
+        for _ in range(count)
+    ]
+
+
+def talk() -> list[str]:
+    """About 6,700 sentences of film reviews without a finding word, to give as `fillers`: words by the thousand, as people use them."""
+    from helpers.datasets import reviews
+
+    banned = {word for pair in FINDINGS.values() for word in pair}
+    tidy = (
+        " ".join(re.findall(r"[a-z']+|[.,!?]", text.lower()))
+        for text in reviews.load("rotten").train.texts
+    )
+    return [text for text in tidy if not banned & set(text.split()) and len(text.split()) > 3]
+
+
+def vocabulary() -> list[str]:
+    """Every word a note can contain, in alphabetical order; number 0 is the padding."""
+    cues = (
+        *NEGATIONS,
+        *AFFIRMATIONS,
+        *_QUALIFIERS,
+        *_HISTORY,
+        *_WHO,
+        *(f"{tens}s" for tens in range(20, 90, 10)),
+    )
+    phrases = (*(" ".join(when) for when in _WHEN), *_FILLERS, "in the seen today by .")
+    words = (
+        {word for pair in FINDINGS.values() for word in pair}
+        | set(cues)
+        | set(" ".join(phrases).split())
+    )
+    return [PADDING, *sorted(words)]
+
+
+def encode(notes: list[Note] | list[str], length: int = 60) -> Tensor:
+    """Word numbers, (B, length), padded with 0 on the right. Notes, or your own sentences.
+
+    Raises CourseError for a word that no note contains, and for a text longer than `length`.
+    """
+    number = {word: index for index, word in enumerate(vocabulary())}
+    rows = torch.zeros(len(notes), length, dtype=torch.long)
+    for row, note in zip(rows, notes):
+        words = note.words if isinstance(note, Note) else note.lower().replace(".", " . ").split()
+        unknown = [word for word in words if word not in number]
+        if unknown:
+            raise CourseError(
+                f"no note contains {unknown[0]!r}; `findings.vocabulary()` lists the words that you can use"
+            )
+        if len(words) > length:
+            raise CourseError(
+                f"this text has {len(words)} words, at most {length} fit: shorten it, or pass length={len(words)}"
+            )
+        row[: len(words)] = torch.tensor([number[word] for word in words], dtype=torch.long)
+    return rows
+
+
+def _write(
+    rng: random.Random,
+    found: int,
+    others: int,
+    negated: float,
+    length: tuple[int, int],
+    fillers: Sequence[str],
+) -> Note:
+    """One note: an opening, then clauses with findings, history and filler in random order."""
+    clauses = [
+        _clause(rng, finding, rng.choice(FINDINGS[finding]), negated)
+        for finding in rng.sample(list(FINDINGS), found)
+    ]
+    clauses += [_clause(rng, None, word, negated) for word in rng.sample(_HISTORY, others)]
+    opening = [rng.choice(_WHO), "in", "the", f"{rng.randrange(20, 90, 10)}s", "."]
+    wanted = rng.randint(*length)
+    left = rng.sample(fillers, min(len(fillers), 60))
+    while len(opening) + sum(len(words) for words, _ in clauses) < wanted - 4:
+        if not left:
+            raise CourseError(
+                f"a note of {wanted} words needs more filler than these {len(fillers)} sentences: give more, or ask for fewer words"
+            )
+        clauses.append((left.pop().split(), None))
+    rng.shuffle(clauses)
+    words, mentions = opening, []
+    for clause, mention in clauses:
+        if mention is not None:
+            mentions.append(mention._replace(position=len(words) + mention.position))
+        words = words + clause
+    return Note(tuple(words), tuple(mentions))
+
+
+def _clause(
+    rng: random.Random, finding: str | None, word: str, negated: float
+) -> tuple[list[str], Mention | None]:
+    """For instance 'denies recent fever since monday .'; the mention's position counts within the clause."""
+    affirmed = rng.random() >= negated
+    words = [rng.choice(AFFIRMATIONS if affirmed else NEGATIONS)]
+    if rng.random() < 0.3:
+        words.append(rng.choice(_QUALIFIERS))
+    mention = None if finding is None else Mention(finding, word, len(words), affirmed)
+    return [*words, word, *rng.choice(_WHEN), "."], mention

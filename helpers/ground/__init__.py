@@ -1,0 +1,1 @@
+"""What everything stands on: set-up, stored files, errors, Colab, statistics. Imports nothing above itself."""

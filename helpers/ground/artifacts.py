@@ -1,0 +1,183 @@
+"""The files that `make` stores under data/, each with its SHA-256, and the checkpoints of long trainings.
+
+Whatever is written here is written whole: a run killed anywhere leaves the old file or the new one under its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from helpers.ground.errors import CourseError
+
+ROOT = Path(__file__).resolve().parents[2]  # the folder that holds notebooks/, helpers/ and data/
+SHARD_BYTES = 14 * 2**20 - 2**16  # no file in data/ is larger than 14 MiB, header included
+
+
+def save_artifact(
+    name: str, tensors: dict[str, Tensor], *, version: int, meta: dict, root: Path | None = None
+) -> Path:
+    """Store tensors under data/NAME: safetensors shards below 14 MiB and a manifest that knows their SHA-256.
+
+    A shard's file name holds its hash and the manifest is replaced last, so a run killed anywhere leaves the old
+    artifact or the new one, never a mixture. meta: anything JSON can hold. Returns the folder.
+    """
+    from safetensors.torch import save
+
+    folder = (root or ROOT / "data") / name
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = {"version": version, "meta": meta, "files": {}, "tensors": {}}
+    for shard in _shards(tensors):
+        content = save({f"{key}#{part}": rows.contiguous().cpu() for key, part, rows in shard})
+        digest = hashlib.sha256(content).hexdigest()
+        manifest["files"][file := f"tensors-{digest[:12]}.safetensors"] = digest
+        write_atomically(folder / file, content)
+        for key, _, _ in shard:
+            entry = manifest["tensors"].setdefault(
+                key, {"shape": list(tensors[key].shape), "files": []}
+            )
+            entry["files"].append(file)
+    write_atomically(
+        folder / "manifest.json",
+        (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode(),
+    )
+    for old in folder.glob("tensors-*.safetensors"):
+        if old.name not in manifest["files"]:
+            old.unlink()
+    return folder
+
+
+def load_artifact(
+    name: str, *, version: int | None = None, root: Path | None = None
+) -> tuple[dict[str, Tensor], dict]:
+    """The tensors (on the CPU) and the meta that `save_artifact` stored, every file checked against its SHA-256.
+
+    At scale full, data/NAME-full is taken where `make` has written one. A file that is missing, damaged or of another
+    version raises a CourseError that names the command which makes it.
+    """
+    from safetensors.torch import load
+
+    from helpers.ground import runtime
+
+    folder = (root or ROOT / "data") / name
+    if (
+        root is None
+        and runtime.decided_scale() == "full"
+        and (ROOT / "data" / f"{name}-full" / "manifest.json").exists()
+    ):
+        folder = ROOT / "data" / f"{name}-full"
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        files, wanted = manifest["files"], manifest["tensors"]
+    except (OSError, ValueError, KeyError) as error:
+        raise _make_again(
+            folder, f"its manifest.json cannot be read ({type(error).__name__})"
+        ) from error
+    if version not in (None, manifest["version"]):
+        raise _make_again(
+            folder, f"it has version {manifest['version']}, but {version} is expected"
+        )
+    rows: dict[str, Tensor] = {}
+    for file, digest in files.items():
+        rows |= {
+            f"{file}/{key}": value
+            for key, value in load(verify_file(folder / file, digest).read_bytes()).items()
+        }
+    tensors = {
+        key: torch.cat(
+            [rows[f"{file}/{key}#{i}"] for i, file in enumerate(entry["files"])]
+        ).reshape(entry["shape"])
+        for key, entry in wanted.items()
+    }
+    return tensors, manifest["meta"]
+
+
+def verify_file(path: Path, sha256: str) -> Path:
+    """Return the path when its content has this SHA-256; else raise a CourseError that names the command to run."""
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise _make_again(path.parent, f"{path.name} is missing or cannot be read") from error
+    if found != sha256:
+        raise _make_again(
+            path.parent,
+            f"{path.name} is damaged (its SHA-256 begins {found[:8]}, expected {sha256[:8]})",
+        )
+    return path
+
+
+def _make_again(folder: Path, why: str) -> CourseError:
+    command = f"python -m helpers make {folder.name.removesuffix('-full')}"
+    return CourseError(
+        f"data/{folder.name} cannot be used: {why}. Run `{command}`, or restore it with "
+        f"`git checkout -- data/{folder.name}`."
+    )
+
+
+def _shards(tensors: dict[str, Tensor]) -> list[list[tuple[str, int, Tensor]]]:
+    """Pack (key, part, rows) into shards; a tensor larger than a shard is cut along its first dimension."""
+    shards, room = [[]], SHARD_BYTES
+    for key, tensor in tensors.items():
+        table = tensor.detach() if tensor.ndim else tensor.detach().reshape(1)
+        rows = max(1, SHARD_BYTES // max(1, table[:1].nbytes))
+        for part, piece in enumerate(table.split(rows)):
+            if piece.nbytes > room and shards[-1]:
+                shards, room = [*shards, []], SHARD_BYTES
+            shards[-1].append((key, part, piece))
+            room -= piece.nbytes
+    return shards
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write under another name, flush to the disk, then rename: a killed run leaves no half file under `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_card(name: str, text: str, root: Path | None = None) -> Path:
+    """Write data/NAME/README.md: what it is, made by which command, on what, how long, licences, metrics."""
+    path = (root or ROOT / "data") / name / "README.md"
+    write_atomically(path, (text.strip() + "\n").encode())
+    return path
+
+
+class Checkpoint:
+    """Where a long training left off, in ROOT/.checkpoints (git-ignored); replaced atomically, so a kill is harmless."""
+
+    def __init__(self, name: str, root: Path | None = None):
+        self.path = (root or ROOT / ".checkpoints") / f"{name}.pt"
+
+    def load(self) -> dict | None:
+        """The last saved state on the CPU, or None. Raises CourseError for a file that cannot be read."""
+        if not self.path.exists():
+            return None
+        try:
+            return torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a cut-off zip, a foreign pickle: torch has many names for it
+            raise CourseError(
+                f"The checkpoint {self.path.name} cannot be read ({type(error).__name__}). Delete "
+                f".checkpoints/{self.path.name} to begin this training again."
+            ) from error
+
+    def save(self, state: dict) -> None:
+        """Store tensors, numbers, strings and containers of these (such as state dicts and generator states)."""
+        torch.save(state, buffer := io.BytesIO())
+        write_atomically(self.path, buffer.getvalue())
+
+    def clear(self) -> None:
+        """Forget it: the training is done."""
+        self.path.unlink(missing_ok=True)

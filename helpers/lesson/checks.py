@@ -1,0 +1,105 @@
+"""The manners of every exercise check: one line, no stack trace, and "not answered yet" for an empty stub."""
+
+from __future__ import annotations
+
+import functools
+import linecache
+import textwrap
+import traceback
+import types
+from collections.abc import Callable
+
+import torch
+
+UNANSWERED = "not answered yet"
+RIGHT = "✓"
+
+
+class Unanswered(Exception):
+    """The stub still holds `...`, returns None, or raises NotImplementedError."""
+
+
+class AnswerFailed(Exception):
+    """The learner's function raised; the message is the one line that says where and what."""
+
+
+def exercise(check: Callable[..., str | None]) -> Callable[..., None]:
+    """Turn `check(answer, ...) -> the named mistake, or None` into what a learner calls, which prints one line.
+
+    The check may call the learner's functions as often as it likes: an empty stub ends it with "not answered yet", an
+    exception with its type and the line of the learner's code. It compares with a value computed another way or by
+    hand, never with the answer itself. `check.verdict(answer)` returns the line instead of printing it, for tests.
+    """
+
+    @functools.wraps(check)
+    def verdict(*answers) -> str:
+        try:
+            if any(is_empty(answer) for answer in answers):
+                return UNANSWERED
+            mistake = check(
+                *(_guard(a) if isinstance(a, types.FunctionType) else a for a in answers)
+            )
+        except (Unanswered, NotImplementedError):
+            return UNANSWERED
+        except AnswerFailed as failed:
+            return str(failed)
+        except Exception as error:  # the check could not use what came back
+            return f"this answer cannot be used: {type(error).__name__}: {_first_line(error)}"
+        return RIGHT if mistake is None else mistake
+
+    @functools.wraps(check)
+    def ask(*answers) -> None:
+        print(textwrap.fill(verdict(*answers), 96))  # a notebook would break the line within a word
+
+    ask.verdict = verdict
+    return ask
+
+
+def is_empty(answer) -> bool:
+    """Whether a value is a stub's: `...`, None, or blank text."""
+    return answer is ... or answer is None or (isinstance(answer, str) and not answer.strip())
+
+
+def close(yours, expected, *, rtol: float = 1e-3, atol: float = 1e-5) -> bool:
+    """Whether two numbers or tensors agree in shape and value; nan agrees with nan."""
+    yours, expected = torch.as_tensor(yours), torch.as_tensor(expected)
+    return yours.shape == expected.shape and torch.allclose(
+        yours.double().cpu(), expected.double().cpu(), rtol=rtol, atol=atol, equal_nan=True
+    )
+
+
+def _guard(function: types.FunctionType) -> Callable:
+    """The learner's function, except that it raises Unanswered or AnswerFailed."""
+
+    @functools.wraps(function)
+    def guarded(*args, **kwargs):
+        try:
+            result = function(*args, **kwargs)
+        except NotImplementedError:
+            raise Unanswered from None
+        except Exception as error:
+            raise AnswerFailed(_where(function, error)) from None
+        if is_empty(result):
+            raise Unanswered
+        return result
+
+    return guarded
+
+
+def _where(function: types.FunctionType, error: Exception) -> str:
+    """One line: what was raised, and at which line of the learner's own code (the deepest frame in the same cell)."""
+    home, frames = function.__code__.co_filename, traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename == home]
+    what = f"{type(error).__name__}: {_first_line(error)}"
+    if not own:  # it could not even be called: too many or too few arguments
+        return f"your function cannot be called as the exercise says: {what}"
+    code = linecache.getline(home, own[-1].lineno).strip()
+    return (
+        f"your code raises {what}, in its line `{code}`"
+        if code
+        else f"your code raises {what}, in line {own[-1].lineno}"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no message"])[0][:200]

@@ -1,0 +1,1 @@
+"""Real networks that arrive as packages: loaders, their classes, and their preprocessing."""

@@ -1,0 +1,1 @@
+"""One folder a lesson: its exercise checks, its own figures, its activity."""

@@ -1,0 +1,1 @@
+"""What belongs to lesson 00 alone."""

@@ -1,0 +1,425 @@
+"""With and without an explanation: people answer a question about a network's behaviour under three conditions.
+
+`Round` is where one person stands, `round_view` shows it, `judge` pools a class. `simulated_class` stands in for a class
+where there is none; its records carry another activity's name, so they can never be pooled with people's.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import permutations
+from typing import NamedTuple
+
+import ipywidgets as widgets
+import torch
+from IPython.display import Markdown
+
+from helpers.ground.errors import CourseError
+from helpers.lesson.rating import counterbalanced
+from helpers.lesson.answers import Pooled, Record, Store
+from helpers.lesson.widgets.view import View
+
+ACTIVITY, SIMULATED = "with-and-without", "with-and-without-simulated"
+CONDITIONS = ("prediction", "attribution", "queries")
+HELPFUL = "helpful"  # the item under which a condition's rating is stored
+REACH, TRIES = 1.0, 3  # the largest step; how many steps a person may try
+DIALS = ("A", "B", "C")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One random network at one point. A person sees the dials, the output and what the condition adds."""
+
+    key: str
+    dials: tuple[float, ...]  # the point
+    output: float  # f there
+    attribution: tuple[float, ...]  # Integrated Gradients of each dial, baseline 0
+    rises: bool  # the truth: the mean change of f over all steps of A up to REACH
+    change: Callable[[float], float] = field(
+        repr=False
+    )  # f after moving A by a step, less f before
+
+
+@cache
+def items(count: int = 12, roughness: float = 2.0, seed: int = 0) -> tuple[Item, ...]:
+    """The networks of the activity: the first `count` / 2 that rise and as many that fall, by threes in turn.
+
+    Nothing else selects them; whether an attribution points the right way is left to chance.
+    """
+    from helpers.saliency.shapley import integrated_gradients
+    from notebooks.support.lesson06.simulation import average_change, trial
+
+    generator, queues = torch.Generator().manual_seed(seed), {True: [], False: []}
+    while min(map(len, queues.values())) < count / 2:
+        f, x = trial(1, roughness=roughness, generator=generator, features=len(DIALS))
+        queues[bool(average_change(f, x, 0, reach=REACH) > 0)].append((f, x))
+    turns = [(up, *queues[up].pop(0)) for up in (place // 3 % 2 == 0 for place in range(count))]
+    return tuple(
+        Item(
+            f"network-{place:02}",
+            tuple(x[0].tolist()),
+            f(x).item(),
+            tuple(integrated_gradients(f, x, torch.zeros_like(x))[0].tolist()),
+            up,
+            _change(f, x),
+        )
+        for place, (up, f, x) in enumerate(turns, 1)
+    )
+
+
+def _change(f, x: torch.Tensor) -> Callable[[float], float]:
+    def change(step: float) -> float:
+        return (f(x + torch.tensor([step, 0.0, 0.0])) - f(x)).item()
+
+    return change
+
+
+def plan(person: str) -> list[tuple[str, str]]:
+    """A person's steps, (item or HELPFUL, condition): a block a condition, rated at its end.
+
+    Which condition meets which item, and the order of the blocks, are counterbalanced over people.
+    """
+    pairs = counterbalanced([item.key for item in items()], CONDITIONS, person)
+    random.Random(person).shuffle(pairs)
+    orders = list(permutations(CONDITIONS))
+    order = orders[int(person, 16) // len(CONDITIONS) % len(orders)]
+    return [
+        step
+        for condition in order
+        for step in [p for p in pairs if p[1] == condition] + [(HELPFUL, condition)]
+    ]
+
+
+class Round:
+    """One person's way through the plan. Every answer is stored at once; a round broken off goes on where it stopped."""
+
+    def __init__(self, folder=None, *, clock: Callable[[], float] = time.monotonic):
+        self.store, self._clock = Store(ACTIVITY, folder), clock
+        self.plan = plan(self.store.person)
+        self.given = {(record.item, record.condition) for record in self.store.records()}
+        self.tried: list[tuple[float, float]] = []  # this item's queries: (step, change)
+        self.start()
+
+    def start(self) -> None:
+        """The step is on the screen: its time begins."""
+        self._started = self._clock()
+
+    @property
+    def step(self) -> tuple[str, str] | None:
+        """(item or HELPFUL, condition); None when the round is done."""
+        return next((step for step in self.plan if step not in self.given), None)
+
+    @property
+    def item(self) -> Item | None:
+        """The network being asked about; None during a rating and at the end."""
+        return next((item for item in items() if self.step and item.key == self.step[0]), None)
+
+    def query(self, step: float) -> float:
+        """Try one step of dial A and return the change of the output. Raises CourseError where that is not offered."""
+        if self.item is None or self.step[1] != "queries":
+            raise CourseError("Nothing can be tried here: answer with what you see.")
+        if len(self.tried) == TRIES:
+            raise CourseError(f"You have tried {TRIES} steps, which is all there are. Now answer.")
+        if not 0 < step <= REACH:
+            raise CourseError(f"A step is more than 0 and at most {REACH:g}, not {step:g}.")
+        self.tried.append((step, self.item.change(step)))
+        return self.tried[-1][1]
+
+    def answer(self, rises: bool) -> None:
+        """Answer the question about this network."""
+        if self.item is None:
+            raise CourseError("This is not a network to judge: rate, or look at what came out.")
+        self._keep({"rises": bool(rises), "tried": [step for step, _ in self.tried]})
+
+    def rate(self, number: int) -> None:
+        """How helpful was what this condition showed, 1 (not at all) to 5 (very)."""
+        if self.step is None or self.step[0] != HELPFUL:
+            raise CourseError("Answer the networks of this part first, then rate it.")
+        if number not in range(1, 6):
+            raise CourseError(f"The rating is a number from 1 to 5, not {number!r}.")
+        self._keep(number)
+
+    def _keep(self, answer) -> None:
+        item, condition = self.step
+        self.store.add(item, condition, answer, self._clock() - self._started)
+        self.given.add((item, condition))
+        self.tried = []
+        self.start()
+
+
+# ---------------------------------------------------------------- on the screen
+
+INTRO = f"""**A round: 12 small networks, three ways to look at them, about five minutes.** Each network has three dials, A, B and
+C. You may turn **A** up, by any step up to {REACH:g}. Averaged over all these steps, does the output **rise or fall**?
+
+- *prediction*: you see the dials and the output, nothing more
+- *attribution*: you also see how much each dial contributed, by Integrated Gradients with baseline 0
+- *queries*: you may try {TRIES} steps of A yourself
+
+Four networks each; then you say how helpful what you saw was. Which part comes first is drawn for you. Nobody is told who
+answered what: your answers lie in this course's class folder under a random number."""
+
+
+class RoundView(View):
+    """The round as buttons: `begin`, `up`, `down`, `size` and `try_it`, `ratings`; `round` is where the person stands."""
+
+    def __init__(self, round: Round):
+        from notebooks.support.lesson06.figures import question
+
+        self.round, self.draw = round, question
+        self.begin = self._button("Start", self.start)
+        self.size = widgets.FloatSlider(
+            value=0.5,
+            min=0.05,
+            max=REACH,
+            step=0.05,
+            description="step of A",
+            continuous_update=False,
+        )
+        self.try_it = self._button("Try this step", lambda: self._act(round.query, self.size.value))
+        self.up, self.down = (
+            self._button(text, lambda rises=rises: self._act(round.answer, rises))
+            for text, rises in (("It rises", True), ("It falls", False))
+        )
+        self.ratings = [
+            self._button(text, lambda n=n: self._act(round.rate, n))
+            for n, text in enumerate(("1 · not at all", "2", "3", "4", "5 · very"), 1)
+        ]
+        self.trial, self.answers, self.rating = (
+            widgets.HBox(part, layout=widgets.Layout(flex_flow="row wrap"))
+            for part in ([self.size, self.try_it], [self.up, self.down], self.ratings)
+        )
+        self.progress = widgets.HTML()
+        super().__init__(
+            "a round with and without explanations",
+            self.begin,
+            self.trial,
+            self.answers,
+            self.rating,
+            self.progress,
+        )
+        for part in (self.trial, self.answers, self.rating):
+            part.layout.display = "none"
+        self.show(lambda: Markdown(INTRO))
+
+    @staticmethod
+    def _button(text: str, on_click: Callable[[], None]) -> widgets.Button:
+        button = widgets.Button(description=text, tooltip=text, layout=widgets.Layout(width="auto"))
+        button.on_click(lambda _: on_click())
+        return button
+
+    @property
+    def value(self) -> int:
+        """How many steps are answered."""
+        return sum(step in self.round.given for step in self.round.plan)
+
+    def start(self) -> None:
+        """Show the first step that has no answer yet."""
+        self.begin.layout.display = "none"
+        self._refresh()
+        self.round.start()
+
+    def _act(self, action: Callable, *args) -> None:
+        if self.attempt(action, *args):
+            self._refresh()
+
+    def _refresh(self) -> None:
+        item, step = self.round.item, self.round.step
+        for part, wanted in (
+            (self.answers, item),
+            (self.trial, item and step[1] == "queries"),
+            (self.rating, step and not item),
+        ):
+            part.layout.display = "" if wanted else "none"
+        if item:
+            self.show(self.draw, item, step[1], self.round.tried)
+        elif step:
+            self.show(
+                lambda: Markdown(
+                    f"**How helpful was what you saw in this part (*{step[1]}*) for answering?**"
+                )
+            )
+        else:
+            self.show(
+                lambda: Markdown(
+                    "**The round is done. Thank you.** Run the next cell to see what came out."
+                )
+            )
+        left = (
+            f" · {TRIES - len(self.round.tried)} tries left"
+            if item and step[1] == "queries"
+            else ""
+        )
+        ask = (
+            f"<b>Turn A up by up to {REACH:g}: on average, does the output rise or fall?</b><br>"
+            if item
+            else ""
+        )
+        self.progress.value = f"{ask}{self.value} of {len(self.round.plan)} answered{left}"
+        self.say(self.sentence or self.round.store.trouble)
+
+
+def round_view(round: Round) -> RoundView:
+    """Let somebody do a round. The screen stored in the notebook is the introduction."""
+    return RoundView(round)
+
+
+# ---------------------------------------------------------------- what a class says
+
+
+class Row(NamedTuple):
+    """One person under one condition."""
+
+    person: str
+    condition: str
+    hits: tuple[bool, ...]  # for each network, whether the answer was right
+    seconds: float  # the median over the networks
+    helpful: int  # their rating, 1 to 5
+
+
+class Results(NamedTuple):
+    """A class, judged."""
+
+    rows: list[Row]
+    people: int
+    left_out: list[str]  # files and people that do not count, a sentence each
+    simulated: bool
+
+
+def judge(pooled: Pooled | Sequence[Record]) -> Results:
+    """Judge everybody who finished a round; who did not is left out and named. A second answer to a step does not count.
+
+    Raises ValueError where people's and simulated answers are mixed.
+    """
+    records, left_out = (
+        (pooled.records, list(pooled.skipped)) if isinstance(pooled, Pooled) else (pooled, [])
+    )
+    if len({record.activity for record in records}) > 1:
+        raise ValueError(
+            "people's answers and simulated ones are never pooled together: judge them one after the other"
+        )
+    truth, by_person = {item.key: item.rises for item in items()}, {}
+    for record in sorted(records, key=lambda record: record.time):
+        by_person.setdefault(record.person, {}).setdefault((record.item, record.condition), record)
+    rows, people = [], 0
+    for person, given in sorted(by_person.items()):
+        steps = plan(person) if _is_person(person) else []
+        good = [step for step in steps if step in given and _is_answer(given[step])]
+        if not steps or len(good) < len(steps):
+            left_out.append(f"person {person}: {len(good)} of {len(plan('0'))} steps answered")
+            continue
+        people += 1
+        for condition in CONDITIONS:
+            mine = [given[step] for step in steps if step[1] == condition and step[0] != HELPFUL]
+            hits = tuple(record.answer["rises"] == truth[record.item] for record in mine)
+            seconds = sorted(record.seconds or 0.0 for record in mine)
+            rows.append(
+                Row(
+                    person, condition, hits, sum(seconds[1:3]) / 2, given[HELPFUL, condition].answer
+                )
+            )
+    return Results(rows, people, left_out, any(record.activity == SIMULATED for record in records))
+
+
+def _is_person(person: str) -> bool:
+    return all(letter in "0123456789abcdef" for letter in person)
+
+
+def _is_answer(record: Record) -> bool:
+    if record.item == HELPFUL:
+        return type(record.answer) is int and 1 <= record.answer <= 5
+    return isinstance(record.answer, dict) and type(record.answer.get("rises")) is bool
+
+
+def summary(results: Results) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """{condition: {"accuracy" | "seconds" | "helpful": (mean, low, high)}}, 95 % intervals over people.
+
+    Seconds are the mean over people of each one's median. Raises CourseError with fewer than two people.
+    """
+    from helpers.ground.stats import clustered_mean
+
+    if results.people < 2:
+        raise CourseError(
+            f"{results.people} finished round{'s' * (results.people != 1)}: an interval needs at least two people."
+        )
+    table = {}
+    for condition in CONDITIONS:
+        rows = [row for row in results.rows if row.condition == condition]
+        hits = [(hit, row.person) for row in rows for hit in row.hits]
+        table[condition] = {"accuracy": clustered_mean(*zip(*hits, strict=True))} | {
+            what: clustered_mean([getattr(row, what) for row in rows], [row.person for row in rows])
+            for what in ("seconds", "helpful")
+        }
+    return table
+
+
+# ---------------------------------------------------------------- a class that is not there
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """How a simulated person answers. All numbers are assumptions; none was measured on people."""
+
+    trust: float = (
+        0.85  # the share of attributions whose sign is followed; otherwise a coin decides
+    )
+    lapse: float = 0.05  # the share of queries' outcomes that are misread
+    seconds: tuple[float, ...] = (5.0, 9.0, 20.0)  # typical time under each condition
+    helpful: tuple[float, ...] = (
+        2.0,
+        4.0,
+        3.5,
+    )  # typical rating of each condition, whatever the accuracy
+
+    def decide(self, item: Item, condition: str, rng: random.Random) -> dict:
+        """The answer to one network, from what the condition shows and nothing else."""
+        coin, tried = rng.random() < 0.5, []
+        if condition == "attribution" and rng.random() < self.trust:
+            return {"rises": item.attribution[0] > 0, "tried": []}
+        if condition == "queries":
+            tried = [rng.uniform(0.05, REACH) for _ in range(TRIES)]
+            coin = (sum(map(item.change, tried)) > 0) != (rng.random() < self.lapse)
+        return {"rises": coin, "tried": tried}
+
+
+def simulated_class(
+    people: int = 24, seed: int = 0, answerer: Answerer | None = None
+) -> list[Record]:
+    """Records of a made-up class, in memory only, under the activity SIMULATED."""
+    answerer, rng, known, records = (
+        answerer or Answerer(),
+        random.Random(seed),
+        {item.key: item for item in items()},
+        [],
+    )
+    for number in range(people):
+        person = f"{number:08x}"
+        for item, condition in plan(person):
+            typical = CONDITIONS.index(condition)
+            if item == HELPFUL:
+                answer, seconds = (
+                    min(5, max(1, round(rng.gauss(answerer.helpful[typical], 0.8)))),
+                    3.0,
+                )
+            else:
+                answer, seconds = (
+                    answerer.decide(known[item], condition, rng),
+                    answerer.seconds[typical] * rng.lognormvariate(0, 0.4),
+                )
+            records.append(
+                Record(
+                    SIMULATED,
+                    item,
+                    condition,
+                    answer,
+                    seconds,
+                    "",
+                    person,
+                    f"{person}-{item}-{condition}",
+                )
+            )
+    return records

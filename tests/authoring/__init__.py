@@ -1,0 +1,1 @@
+"""What only authors use: recording, stamping, and the generated tables."""

@@ -1,0 +1,217 @@
+"""`python -m helpers record [NN ...]`: run lessons and store them with their outputs, byte for byte the same each time."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import io
+import os
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import ipykernel.kernelspec
+import nbformat
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from PIL import Image
+
+from helpers.ground.artifacts import ROOT, write_atomically
+from helpers.ground.errors import CourseError
+from tests.authoring import claims_table
+from tests.authoring.stamp import stamp, write_readme
+
+NOTEBOOKS = ROOT / "notebooks"
+SETTINGS = {
+    "COURSE_SCALE": "small",
+    "COURSE_SOURCE": "packaged",
+    "COURSE_TEST": "1",
+    "PYTHONHASHSEED": "0",
+    "PYTHONWARNINGS": "ignore",
+    "HF_HUB_OFFLINE": "1",
+}
+WIDGET = "application/vnd.jupyter.widget-view+json"
+LARGE_PNG = (
+    60_000  # bytes; a larger picture is stored with 256 colours, which takes a third of the room
+)
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "pygments_lexer": "ipython3",
+    },
+}
+
+
+def main(args: list[str]) -> int:
+    """The command `record`: numbers of lessons (all without any); `--full` measures claims on a GPU and stores only those."""
+    parser = argparse.ArgumentParser(prog="python -m helpers record", description=main.__doc__)
+    parser.add_argument(
+        "lessons", nargs="*", metavar="NN", help="such as 00 03; all when none is given"
+    )
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="run at scale full; keep the claims' numbers, not the outputs",
+    )
+    options = parser.parse_args(args)
+    paths = [
+        path
+        for path in sorted(NOTEBOOKS.glob("*.ipynb"))
+        if not options.lessons
+        or path.name.split("_")[0] in {number.zfill(2) for number in options.lessons}
+    ]
+    if not paths:
+        print("No such lesson in notebooks/: " + " ".join(options.lessons))
+        return 1
+    try:
+        for path in paths:
+            start = time.perf_counter()
+            if options.full:
+                claims_table.store_full(
+                    path.stem, run(path, {"COURSE_SCALE": "full", "COURSE_TEST": "0"})
+                )
+            else:
+                record(path)
+            print(
+                f"{path.name}: {time.perf_counter() - start:.0f} s, {path.stat().st_size / 1000:.0f} kB",
+                flush=True,
+            )
+    except CourseError as error:
+        print(error)
+        return 1
+    claims_table.write()
+    write_readme()  # a lesson that is recorded is linked there
+    return 0
+
+
+def record(path: Path) -> None:
+    """Run one notebook and store it; where a cell fails the stored one stays as it was. Raises CourseError."""
+    notebook = run(path, {})
+    write_atomically(path, (nbformat.writes(tidy(notebook)).rstrip("\n") + "\n").encode())
+
+
+def run(path: Path, settings: dict[str, str]) -> nbformat.NotebookNode:
+    """The stamped notebook with fresh outputs, run by this Python in its own folder; CourseError names the cell that failed."""
+    notebook = stamp(nbformat.read(path, as_version=4), path.stem)
+    with (
+        tempfile.TemporaryDirectory() as profile
+    ):  # a user's start-up files would change what is recorded
+        env = {
+            key: value
+            for key, value in os.environ.items()
+            if key != "MPLBACKEND" and not key.startswith("COURSE_")
+        }
+        env |= SETTINGS | settings | {"IPYTHONDIR": profile}
+        client = Recorder(
+            notebook,
+            timeout=900,
+            kernel_name="python3",
+            record_timing=False,
+            coalesce_streams=True,
+            extra_arguments=["--log-level=ERROR"],
+            resources={"metadata": {"path": str(path.parent)}},
+        )
+        try:
+            client.execute(env=env)
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+            cell = sum(
+                c.cell_type == "code" and c.execution_count is not None for c in notebook.cells
+            )
+            raise CourseError(
+                f"{path.name} was not stored: its code cell {cell} failed.\n{error}"
+            ) from error
+    return notebook
+
+
+class Recorder(NotebookClient):
+    """A client without widgets: what a cell prints and draws is stored, whatever widget shows it in a live notebook."""
+
+    def create_kernel_manager(self):
+        self.km = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython())
+        return self.km
+
+    def handle_comm_msg(self, outs, msg, cell_index) -> None:
+        """Widgets' traffic; nothing of it is stored."""
+
+    def clear_output(self, outs, msg, cell_index) -> None:
+        """A widget redraws itself; the first drawing is what a reader without a kernel sees. A cell that clears its own
+        output, to draw a moving picture, keeps the last one."""
+        if re.search(r"(?<!\.)\bclear_output\(", self.nb.cells[cell_index].source):
+            super().clear_output(outs, msg, cell_index)
+
+
+class ThisPython(KernelSpecManager):
+    """The running interpreter as the kernel, whatever kernels a user has installed."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        spec = ipykernel.kernelspec.get_kernel_dict()
+        return KernelSpec(resource_dir="", **spec | {"argv": [sys.executable, *spec["argv"][1:]]})
+
+
+# ---------------------------------------------------------------- the same bytes each time
+
+
+def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Keep what readers see: no timings, no widget ids, tags as the only cell metadata, ids made from the text."""
+    notebook.metadata = nbformat.from_dict(METADATA)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    seen: set[str] = set()
+    for cell in notebook.cells:
+        cell.source = "\n".join(line.rstrip() for line in cell.source.strip("\n").splitlines())
+        cell.metadata = nbformat.from_dict(
+            {"tags": tags} if (tags := cell.metadata.get("tags")) else {}
+        )
+        cell.id = _new_id(f"{cell.cell_type}\n{cell.source}", seen)
+        for output in cell.get("outputs", []):
+            _tidy_output(output)
+    return notebook
+
+
+def _new_id(text: str, seen: set[str]) -> str:
+    """Eight letters of the text's hash: a cell keeps its id until its text changes, and diffs stay small."""
+    identity = base = hashlib.sha256(text.encode()).hexdigest()[:8]
+    while identity in seen:
+        identity = f"{base}-{len(seen)}"
+    seen.add(identity)
+    return identity
+
+
+def _tidy_output(output: nbformat.NotebookNode) -> None:
+    if "text" in output:
+        output.text = _without_trailing_blanks(output.text)
+    data = output.get("data", {})
+    data.pop(WIDGET, None)  # GitHub refuses notebooks that name widgets it does not have
+    if "text/plain" in data:
+        data["text/plain"] = _without_trailing_blanks(data["text/plain"])
+    if "image/png" in data:
+        data["image/png"] = _smaller(data["image/png"])
+    kept = {
+        key: value
+        for key, value in output.get("metadata", {}).items()
+        if key in ("claim", "image/png")
+    }
+    if "metadata" in output:
+        output.metadata = nbformat.from_dict(kept)
+
+
+def _without_trailing_blanks(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.split("\n"))
+
+
+def _smaller(encoded: str) -> str:
+    """A PNG, losslessly packed, or with 256 colours where it is large."""
+    image = Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB")
+    image.save(buffer := io.BytesIO(), format="png", optimize=True)
+    if buffer.tell() > LARGE_PNG:
+        image.quantize(
+            256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG
+        ).save(buffer := io.BytesIO(), format="png", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()

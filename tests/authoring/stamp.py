@@ -1,0 +1,217 @@
+"""What all notebooks share: the set-up cell, the Colab line, and the one place that knows the course's public address.
+
+`python -m helpers home OWNER/REPO` writes the address into home.txt beside this file, and from there into every notebook
+and the README. Standard library only: in Colab this runs before anything is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+from helpers.environment import ROOT, write
+from helpers.ground.errors import CourseError
+from tests.authoring import glossary, teaching_tables
+from tests.authoring.lessons import LESSONS
+
+HOME_FILE = (
+    Path(__file__).parent / "home.txt"
+)  # OWNER/REPO on GitHub; empty until `home` was called
+COLAB_MARK = "<!-- colab -->"  # ends the line that `stamp` writes; at its start, no Markdown in it would be rendered
+README_MARKS = (
+    "<!-- {0}: written by `python -m helpers home` -->\n",
+    "<!-- /{0} -->",
+)  # round what `stamp_all` writes
+
+SETUP_CELL = """\
+# Finds the course (in Colab, fetches it first) and prints one line. The same cell opens every lesson.
+import pathlib, subprocess, sys
+home, here = "{home}", pathlib.Path.cwd()
+root = next((p for p in (here, *here.parents, here / "course") if (p / "helpers" / "ground").is_dir()), None)
+if root is None:
+    if not home:
+        sys.exit("The course has no public address yet: open this notebook inside the course's folder; its README says more.")
+    root = here / "course"
+    if subprocess.run(["git", "clone", "--quiet", "--depth=1", home, str(root)]).returncode:
+        sys.exit(f"The course could not be fetched: check the connection, delete {root} if it is there, run this cell again.")
+sys.path.insert(0, str(root))
+from helpers.ground.colab import complete
+complete()                                         # in Colab: installs what is missing, and changes nothing else
+from helpers.ground.runtime import setup
+from helpers.lesson.claims import claim
+course = setup()"""
+
+
+# ---- the public address ----
+def home() -> str:
+    """OWNER/REPO, or an empty string while the course has no public address."""
+    return HOME_FILE.read_text(encoding="utf-8").strip() if HOME_FILE.exists() else ""
+
+
+def setup_cell() -> str:
+    """The text of the first code cell of every lesson."""
+    return SETUP_CELL.replace("{home}", f"https://github.com/{home()}" if home() else "")
+
+
+def colab_line(name: str) -> str:
+    """The line under a lesson's title that opens it in Colab. `name`: the notebook's file name without .ipynb."""
+    if not home():
+        return f"*Colab: this copy has no public address yet (`python -m helpers home OWNER/REPO` writes it).* {COLAB_MARK}"
+    return f"[Open in Colab](https://colab.research.google.com/github/{home()}/blob/main/notebooks/{name}.ipynb) {COLAB_MARK}"
+
+
+def stamp(notebook: dict, name: str) -> dict:
+    """Writes the set-up cell (tag `setup`), the Colab line (first cell) and the glossary's links into a notebook, in place; returns it.
+
+    Works on what nbformat reads and on plain JSON; a text stays one string or a list of lines, as it was.
+    Raises CourseError where the notebook has no place for them.
+    """
+    cells = notebook["cells"]
+    tagged = [
+        cell
+        for cell in cells
+        if cell["cell_type"] == "code" and "setup" in cell["metadata"].get("tags", [])
+    ]
+    if len(tagged) != 1 or tagged[0] is not next(
+        cell for cell in cells if cell["cell_type"] == "code"
+    ):
+        raise CourseError(
+            f"{name}: its first code cell, and only this one, has to carry the tag `setup`."
+        )
+    set_text(tagged[0], setup_cell())
+    title = text_of(cells[0])
+    if cells[0]["cell_type"] != "markdown" or not title.startswith("# "):
+        raise CourseError(
+            f"{name}: its first cell has to be markdown and begin with the title, `# ...`."
+        )
+    if COLAB_MARK not in title:
+        first, _, rest = title.partition("\n")
+        title = f"{first}\n\n{COLAB_MARK}\n" + (f"\n{rest.lstrip()}" if rest.strip() else "")
+    set_text(
+        cells[0],
+        re.sub(f"^.*{COLAB_MARK}.*$", lambda _: colab_line(name), title, flags=re.M).rstrip("\n"),
+    )
+    prose = [cell for cell in cells if cell["cell_type"] == "markdown"]
+    for cell, text in zip(
+        prose, glossary.link_terms([text_of(cell) for cell in prose], name[:2]), strict=True
+    ):
+        set_text(cell, text)
+    return notebook
+
+
+def text_of(cell: dict) -> str:
+    return cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
+
+
+def set_text(cell: dict, text: str) -> None:
+    cell["source"] = text if isinstance(cell["source"], str) else text.splitlines(keepends=True)
+
+
+# ---- python -m helpers home ----
+def main(argv: list[str]) -> int:
+    """The command `home OWNER/REPO`; without an argument it prints the address and writes it out once more."""
+    parser = argparse.ArgumentParser(prog="python -m helpers home", description=main.__doc__)
+    parser.add_argument("address", nargs="?", help="OWNER/REPO on GitHub, or its whole address")
+    given = parser.parse_args(argv).address
+    if given is None:
+        print(
+            home()
+            or "The course has no public address yet: `python -m helpers home OWNER/REPO` writes it."
+        )
+        stamp_all()
+        return 0
+    address = re.sub(r"^(https://)?(www\.)?github\.com/|(\.git)?/?$", "", given.strip())
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", address):
+        raise CourseError(
+            f"`{given}` is no address of a repository: it looks like OWNER/REPO, such as ada/interpretability."
+        )
+    write(HOME_FILE, address + "\n")
+    stamped = stamp_all()
+    print(
+        f"The address is https://github.com/{address}; written into {', '.join(stamped)}. Commit and push these files."
+    )
+    return 0
+
+
+def stamp_all(root: Path = ROOT) -> list[str]:
+    """Writes the address into every notebook and the README; returns the names of these files."""
+    paths = sorted((root / "notebooks").glob("*.ipynb"))
+    for path in paths:
+        notebook = stamp(json.loads(path.read_text(encoding="utf-8")), path.stem)
+        write(
+            path, json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+        )  # as nbformat writes it
+    write_readme(root)
+    return [*(path.name for path in paths), "README.md", "TEACHING.md", HOME_FILE.name]
+
+
+def write_readme(root: Path = ROOT) -> None:
+    """Brings the README's generated parts up to date, and the links in lesson 00's map of the slides."""
+    readme, start = root / "README.md", root / "notebooks" / LESSONS[0].path.name
+    write(readme, stamped_readme(readme.read_text(encoding="utf-8")))
+    if start.exists():
+        notebook = json.loads(start.read_text(encoding="utf-8"))
+        for cell in notebook["cells"]:
+            if (text := text_of(cell)) != (linked := link_lessons(text)):
+                set_text(cell, linked)
+        write(start, json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
+    teaching_tables.write_teaching(root / "notebooks")
+
+
+def link_lessons(text: str) -> str:
+    """A table of slides whose last column names lessons by number: those that exist become links."""
+
+    def linked(row: re.Match) -> str:
+        numbers = re.findall(r"\b\d\d\b(?=\]|,|$)", row[2])  # not the ones in a file's name
+        there = {lesson.number: lesson for lesson in LESSONS if lesson.path.exists()}
+        return (
+            row[1]
+            + ", ".join(f"[{n}]({there[n].name}.ipynb)" if n in there else n for n in numbers)
+            + " |"
+        )
+
+    return re.sub(
+        r"^(\| D\d-\d\d.*\| )((?:\[?\d\d(?:\]\(\w+\.ipynb\))?(?:, )?)+) \|$",
+        linked,
+        text,
+        flags=re.M,
+    )
+
+
+def stamped_readme(text: str) -> str:
+    """The README with its two generated parts, the Colab links and the table of lessons, as they have to be now."""
+    for name, part in (("colab", colab_paragraph()), ("lessons", lesson_table())):
+        begin, end = (mark.format(name) for mark in README_MARKS)
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}{part}\n{end}{rest.partition(end)[2]}"
+    return text
+
+
+def lesson_table() -> str:
+    """A line a lesson; those that exist are linked."""
+    rows = ["| | lesson | slides | minutes |", "|---|---|---|---|"]
+    for lesson in LESSONS:
+        title = (
+            f"[{lesson.title}](notebooks/{lesson.name}.ipynb)"
+            if lesson.path.exists()
+            else f"{lesson.title} *(coming)*"
+        )
+        rows.append(f"| {lesson.number} | {title} | {lesson.slides} | {lesson.minutes} |")
+    return "\n".join(rows)
+
+
+def colab_paragraph() -> str:
+    """What the README says about Colab."""
+    if not home():
+        return (
+            "This copy has no public address yet, so Colab cannot fetch it. Put it on GitHub, then call "
+            "`python -m helpers home OWNER/REPO` and push: that writes the links into this page and into every lesson."
+        )
+    links = [
+        f"[{lesson.number}](https://colab.research.google.com/github/{home()}/blob/main/notebooks/{lesson.name}.ipynb)"
+        for lesson in LESSONS
+        if lesson.path.exists()
+    ]
+    return f"Open a lesson in Colab: {' · '.join(links)}. Run its first cell; the first time it takes about a minute."

@@ -1,0 +1,129 @@
+"""The map of both decks in `notebooks/TEACHING.md`, slide to section and lesson to slides, read from the notebooks themselves.
+
+`python -m helpers home` and `record` write it. Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from helpers.environment import write
+from tests.authoring.lessons import LESSONS, NOTEBOOKS, Lesson
+
+MARKS = (
+    "<!-- {0}: written by `python -m helpers home` -->\n",
+    "<!-- /{0} -->",
+)  # round what `stamped` writes
+SLIDE = re.compile(r"\bD\d-\d\d\b")
+
+
+def write_teaching(folder: Path = NOTEBOOKS) -> None:
+    """Bring the generated parts of TEACHING.md up to date, if it is there."""
+    path = folder / "TEACHING.md"
+    if path.exists():
+        write(path, stamped(path.read_text(encoding="utf-8")))
+
+
+def stamped(text: str) -> str:
+    """TEACHING.md with its two generated tables as they have to be now."""
+    for name, part in (("slides", slide_table()), ("lessons", section_table())):
+        begin, end = (mark.format(name) for mark in MARKS)
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}{part}\n{end}{rest.partition(end)[2]}"
+    return text
+
+
+def prose(lesson: Lesson) -> list[tuple[str, str]]:
+    """(cell id, text) of a lesson's markdown cells; none where there is no notebook yet."""
+    if not lesson.path.exists():
+        return []
+    cells = json.loads(lesson.path.read_text(encoding="utf-8"))["cells"]
+    return [
+        (cell.get("id", ""), "".join(cell["source"]))
+        for cell in cells
+        if cell["cell_type"] == "markdown"
+    ]
+
+
+def headings(text: str) -> list[str]:
+    """The headings of a text in order, as a reader sees them; what stands in fenced code is none."""
+    outside = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    return [
+        re.sub(r"[*`]", "", found).strip()
+        for found in re.findall(r"^#+ (.*)$", outside, flags=re.M)
+    ]
+
+
+def titles() -> dict[str, tuple[str, list[str]]]:
+    """{slide: (what it says, numbers of its lessons)}, in the decks' order, from lesson 00's map."""
+    found = {}
+    rows = [
+        row
+        for _, text in prose(LESSONS[0])
+        for row in re.findall(
+            r"^\| (D\d-\d\d(?:, D\d-\d\d)*) \| (.*) \| (.*) \|$", text, flags=re.M
+        )
+    ]
+    for slides, says, lessons in rows:
+        found |= dict.fromkeys(
+            SLIDE.findall(slides),
+            (says, re.findall(r"\b(\d\d)\b(?!_)", re.sub(r"\([^)]*\)", "", lessons))),
+        )
+    return found
+
+
+class Section(NamedTuple):
+    """A heading of a lesson."""
+
+    heading: str
+    slides: list[str]  # that it names
+    address: str  # by its cell's id: JupyterLab finds no heading with a letter outside ASCII, such as the dot before a slide
+
+
+def sections(lesson: Lesson) -> list[Section]:
+    """The headings of a lesson; its title is the first, and stands for slides that no section names."""
+    return [
+        Section(heading, SLIDE.findall(heading), f"{lesson.name}.ipynb#cell-id={cell}")
+        for cell, text in prose(lesson)
+        for heading in headings(text)
+    ]
+
+
+def slide_table() -> str:
+    """A line a slide: what it says, and the sections that run it."""
+    rows, parts = (
+        ["| slide | what it says | where in the course |", "|---|---|---|"],
+        {one.number: sections(one) for one in LESSONS},
+    )
+    for slide, (says, numbers) in titles().items():
+        links = []
+        for number in numbers:
+            here = [part for part in parts[number] if slide in part.slides] or parts[number][:1]
+            links += [f"[{number}: {_short(part.heading)}]({part.address})" for part in here] or [
+                f"{number} *(coming)*"
+            ]
+        rows.append(f"| {slide} | {says} | {' · '.join(links)} |")
+    return "\n".join(rows)
+
+
+def section_table() -> str:
+    """A line a lesson: its minutes, and its sections with the slides they run."""
+    rows = ["| lesson | minutes | sections and their slides |", "|---|---|---|"]
+    for lesson in LESSONS:
+        links = [
+            f"[{_short(part.heading)}]({part.address}) {', '.join(part.slides)}"
+            for part in sections(lesson)
+            if part.slides
+        ]
+        title = f"[{lesson.number}]({lesson.name}.ipynb)" if lesson.path.exists() else lesson.number
+        rows.append(f"| {title} | {lesson.minutes} | {' · '.join(links) or lesson.slides} |")
+    return "\n".join(rows)
+
+
+def _short(heading: str) -> str:
+    """A heading without its number and its slides, and without what would break a table's cell or a link."""
+    plain = re.sub(r"^\d+ · ", "", re.sub(r"( ·)?( *D\d-\d\d,?)+$", "", heading))
+    return re.sub(r"[|\[\]]", "", plain)

@@ -1,0 +1,190 @@
+"""The recorder on a small notebook: the same bytes twice, nothing readers do not need, and nbval accepts and refuses it rightly."""
+
+import base64
+import io
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as xml
+
+import nbformat
+import pytest
+from PIL import Image
+
+from helpers.ground.artifacts import ROOT
+from helpers.ground.errors import CourseError
+from tests.authoring import execute
+
+NBVAL = [
+    "--nbval",
+    "--nbval-current-env",
+    f"--nbval-sanitize-with={ROOT / 'tests' / 'nbval_sanitize.cfg'}",
+    "--nbval-cell-timeout=300",
+]
+CELLS = {
+    "setup": "from helpers.ground.runtime import setup\nfrom helpers.lesson import plots\nfrom helpers.lesson.claims import claim\ncourse = setup()",
+    "figure": 'import torch\nplots.curves(range(5), {"a": torch.rand(3, 5)}, xlabel="x", ylabel="y", caption="A line.")',
+    "pyplot": 'from matplotlib import pyplot as plt\nfig, ax = plt.subplots()\nax.imshow(torch.rand(300, 300))\nplots.caption(fig, "Noise.")',
+    "timing": 'import time\nfrom tqdm.auto import tqdm\nfor _ in tqdm(range(2)):\n    pass\nstart = time.time()\nprint("three words  ")\n'
+    'print(f"{torch.rand(()):.3f} in {0.2:.1f} s")',
+    "claim": 'claim("a half", 0.5, "> 0.4", slide="D1-02", paper=0.7, source="nobody")',
+    "moving": 'from IPython.display import clear_output\nfor i in range(3):\n    clear_output(wait=True)\n    print("frame", i)',
+    "widget": 'import ipywidgets\nout = ipywidgets.Output()\nwith out:\n    print("inside")\nout.clear_output()\nout',
+}
+
+
+def write(path, **changes):
+    notebook = nbformat.v4.new_notebook(
+        metadata={"widgets": {"x": 1}, "kernelspec": {"name": "gone", "display_name": "Gone"}}
+    )
+    notebook.cells = [nbformat.v4.new_markdown_cell("# 90 · Small")]
+    for name, code in (CELLS | changes).items():
+        notebook.cells.append(
+            nbformat.v4.new_code_cell(
+                code,
+                metadata={
+                    "tags": [name, "nbval-ignore-output"][: 1 + (name == "moving")],
+                    "collapsed": True,
+                    "execution": {"iopub.status.idle": "2026"},
+                },
+            )
+        )
+    nbformat.write(notebook, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """The notebook's path and what two recordings of it stored. Its set-up cell is tested elsewhere: no stamp here."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(execute, "stamp", lambda notebook, name: notebook)
+    patch.setenv("PYTHONPATH", str(ROOT))
+    path, contents = write(tmp_path_factory.mktemp("nb") / "90_small.ipynb"), []
+    for _ in range(2):
+        execute.record(path)
+        contents.append(path.read_bytes())
+    yield path, contents
+    patch.undo()
+
+
+def outputs(notebook, tag):
+    return next(cell.outputs for cell in notebook.cells if tag in cell.metadata.get("tags", []))
+
+
+def test_a_moving_picture_keeps_its_last_frame(recorded):
+    notebook = nbformat.reads(recorded[1][0].decode(), as_version=4)
+    assert [output["text"] for output in outputs(notebook, "moving")] == ["frame 2\n"]
+
+
+def test_two_recordings_are_the_same_bytes(recorded):
+    first, second = recorded[1]
+    assert first == second
+
+
+def test_only_what_readers_need_is_stored(recorded):
+    notebook = nbformat.reads(recorded[1][0].decode(), as_version=4)
+    nbformat.validate(notebook)
+    assert notebook.metadata == execute.METADATA
+    assert all(set(cell.metadata) <= {"tags"} for cell in notebook.cells)
+    assert [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"] == list(
+        range(1, len(CELLS) + 1)
+    )
+    assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
+    text = recorded[1][0].decode()
+    assert execute.WIDGET not in text
+    assert str(ROOT) not in text
+    assert str(recorded[0].parent) not in text
+    assert (
+        outputs(notebook, "setup")[0].text
+        == "small scale · packaged data · CPU, 2 threads · seed 0\n"
+    )
+    assert outputs(notebook, "timing")[0].text.startswith(
+        "three words\n"
+    )  # no bar, no trailing blanks
+    assert [output.get("text") for output in outputs(notebook, "widget")][:1] == [
+        "inside\n"
+    ]  # kept, though it was cleared
+
+
+def test_figures_have_their_caption_as_alternative_text_and_below_and_are_small(recorded):
+    notebook = nbformat.reads(recorded[1][0].decode(), as_version=4)
+    for tag, sentence in (("figure", "A line."), ("pyplot", "Noise.")):
+        picture, caption = outputs(notebook, tag)  # each is stored once
+        assert picture.metadata == {"image/png": {"alt": sentence}}
+        assert caption.data["text/markdown"] == f"*{sentence}*"
+        assert Image.open(io.BytesIO(base64.b64decode(picture.data["image/png"]))).width > 200
+    assert len(recorded[1][0]) < 300_000
+
+
+def test_claims_reach_the_ledger(recorded):
+    from tests.authoring import claims_table
+
+    (claim,) = claims_table.claims(nbformat.reads(recorded[1][0].decode(), as_version=4))
+    assert claim == {
+        "text": "a half",
+        "measured": "0.5",
+        "bound": "> 0.4",
+        "mark": "✓",
+        "slide": "D1-02",
+        "paper": "0.7",
+        "source": "nobody",
+        "scale": "small",
+    }
+
+
+def test_a_notebook_that_fails_is_not_stored(recorded, tmp_path):
+    path = write(
+        tmp_path / "91_fails.ipynb", claim='claim("a half", 0.5, "> 0.6", slide="D1-02")', widget=""
+    )
+    before = path.read_bytes()
+    with pytest.raises(
+        CourseError, match=r"91_fails.ipynb was not stored: its code cell 5 failed"
+    ) as caught:
+        execute.record(path)
+    assert "this claim does not hold: ✗ a half: 0.5 (> 0.6) · D1-02" in str(caught.value)
+    assert path.read_bytes() == before
+
+
+def test_nbval_accepts_it_and_refuses_a_broken_claim_and_another_text(recorded, tmp_path):
+    text = recorded[1][0].decode()
+    changed = {
+        "digits": text.replace("a half: 0.5", "a half: 0.517"),  # another processor's: accepted
+        "words": text.replace(r"three words\n", r"four words\n").replace("✓ a half", "≠ a half"),
+        "claim": text.replace(r"0.5, \"> 0.4\"", r"0.5, \"> 0.6\"").replace("(> 0.4)", "(> 0.6)"),
+    }
+    assert len({text, *changed.values()}) == 4
+    for name, content in changed.items():
+        (tmp_path / f"{name}.ipynb").write_text(content, encoding="utf-8")
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            str(tmp_path),
+            "-c",
+            os.devnull,
+            f"--junitxml={tmp_path / 'report.xml'}",
+            *NBVAL,
+        ],
+        cwd=tmp_path,
+        timeout=600,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COURSE_TEST": "1"},
+    )
+    cases = xml.parse(tmp_path / "report.xml").getroot().iter("testcase")
+    failed = {
+        (
+            case.get("classname").split(".")[-2]
+            if case.get("classname").endswith(".ipynb")
+            else case.get("classname"),
+            case.get("name"),
+        )
+        for case in cases
+        if case.find("failure") is not None
+    }
+    assert failed == {("words", "Cell 3"), ("words", "Cell 4"), ("claim", "Cell 4")}
+
+
+def test_an_unknown_lesson_is_said(capsys):
+    assert execute.main(["99"]) == 1
+    assert "No such lesson" in capsys.readouterr().out

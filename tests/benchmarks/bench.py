@@ -1,0 +1,374 @@
+"""Speed beside the peers: ours and another library's function take turns in one run, after their outputs were compared.
+
+A file tests/benchmarks/bench_NAME.py has a function `contests()` that returns a list of `Contest`, and ends with
+`sys.exit(bench.run(contests, sys.argv[1:]))`. `python -m helpers bench [NAME ...]` runs them all, each in a Python of its
+own. Peers that do not fit beside the course's packages are named in the file as PEERS: it then gets an environment too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import difflib
+import gc
+import json
+import math
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
+import time
+import venv
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+import psutil
+import torch
+
+from helpers.ground.artifacts import ROOT
+from helpers.ground.errors import CourseError
+
+FOLDER = ROOT / "tests" / "benchmarks"
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One task for two functions without arguments."""
+
+    name: str
+    ours: Callable  # does the work once and returns its result: a tensor, a number, or a list of these
+    peer: Callable  # the same with the other library
+    peer_name: str  # such as "captum 0.9.0"
+    tolerance: float  # largest difference of the results, as a share of the largest value; inf: see `apart`
+    items: int = 1  # how many things a call handles
+    unit: str = "call"  # what these things are, such as "image"
+    apart: str = ""  # why the results may differ; has to be given with tolerance inf
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a contest measured; milliseconds are medians of one call."""
+
+    name: str
+    peer: str
+    ours_ms: float
+    peer_ms: float
+    ratio: float  # peer's time over ours, median over rounds: above 1, ours is faster
+    ratio_low: float  # the ratio's quartiles
+    ratio_high: float
+    ours_per_second: float  # items a second
+    unit: str
+    ours_mb: float  # memory that one call takes beside what was held before; on a CPU sampled
+    peer_mb: float
+    difference: float  # of the results, as a share of the largest value
+    tolerance: float
+    apart: str
+    rounds: int
+
+
+def race(contest: Contest, *, seconds: float = 5.0, least: int = 5) -> Result:
+    """Compares the outputs once, then lets both run in turns (each goes first every other round) for about `seconds`.
+
+    Raises CourseError where the outputs differ: a fast wrong answer has no speed.
+    """
+    difference = compare(contest)
+    times: dict[Callable, list[float]] = {contest.ours: [], contest.peer: []}
+    pair, end = [contest.ours, contest.peer], time.perf_counter() + seconds
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        while len(times[contest.ours]) < least or time.perf_counter() < end:
+            for function in pair:
+                times[function].append(clock(function))
+            pair.reverse()
+    finally:
+        if collecting:
+            gc.enable()
+    ours, peer = times[contest.ours], times[contest.peer]
+    low, middle, high = statistics.quantiles([p / o for o, p in zip(ours, peer, strict=True)], n=4)
+    median = statistics.median(ours)
+    return Result(
+        contest.name,
+        contest.peer_name,
+        1e3 * median,
+        1e3 * statistics.median(peer),
+        middle,
+        low,
+        high,
+        contest.items / median,
+        contest.unit,
+        peak_mb(contest.ours),
+        peak_mb(contest.peer),
+        difference,
+        contest.tolerance,
+        contest.apart,
+        len(ours),
+    )
+
+
+def clock(function: Callable) -> float:
+    """Seconds of one call, to the end of its work on a GPU."""
+    start = time.perf_counter()
+    function()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def peak_mb(function: Callable) -> float:
+    """Megabytes that one call takes beside what is held before it; on a CPU by looking at the process every millisecond."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        function()
+        return (torch.cuda.max_memory_allocated() - before) / 1e6
+    process, done, seen = psutil.Process(), threading.Event(), []
+
+    def watch():
+        while not done.is_set():
+            seen.append(process.memory_info().rss)
+            time.sleep(0.001)
+
+    watcher = threading.Thread(target=watch)
+    before = process.memory_info().rss
+    watcher.start()
+    try:
+        function()
+    finally:
+        done.set()
+        watcher.join()
+    return max(0, *seen, process.memory_info().rss) / 1e6 - before / 1e6
+
+
+def compare(contest: Contest) -> float:
+    """The largest difference of the two results as a share of the peer's largest value; also the first warm-up."""
+    if math.isinf(contest.tolerance) and not contest.apart:
+        raise CourseError(
+            f"{contest.name}: give a tolerance, or say in `apart` why the results may differ."
+        )
+    ours, peer = flat(contest.ours()), flat(contest.peer())
+    if math.isinf(contest.tolerance):
+        return math.nan
+    if ours.shape != peer.shape:
+        raise CourseError(
+            f"{contest.name}: ours has {ours.numel()} numbers, {contest.peer_name}'s has {peer.numel()}."
+        )
+    difference = float((ours - peer).abs().max() / peer.abs().max().clamp(min=1e-30))
+    if not difference <= contest.tolerance:  # also when it is nan
+        raise CourseError(
+            f"{contest.name}: ours and {contest.peer_name} differ by {difference:.2g} of the largest value, "
+            f"and {contest.tolerance:.2g} is allowed."
+        )
+    return difference
+
+
+def flat(result) -> torch.Tensor:
+    """All numbers of a result in one row, in double precision."""
+    if isinstance(result, (list, tuple)):
+        return torch.cat([flat(part) for part in result])
+    return torch.as_tensor(result).detach().double().cpu().reshape(-1)
+
+
+# ---- table and JSON ----
+def table(results: Iterable[Result]) -> str:
+    """A Markdown table, a line a contest."""
+    rows = [
+        "| task | ours, ms | peer, ms | peer ÷ ours (quartiles) | ours a second | MB: ours, peer | outputs differ by | peer |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for r in results:
+        differ = (
+            f"not compared: {r.apart}"
+            if math.isnan(r.difference)
+            else f"{r.difference:.1g} (≤ {r.tolerance:.1g})"
+        )
+        rows.append(
+            f"| {r.name} | {r.ours_ms:.3g} | {r.peer_ms:.3g} | {r.ratio:.2f} ({r.ratio_low:.2f} to {r.ratio_high:.2f}) "
+            f"| {r.ours_per_second:.3g} {r.unit}s | {r.ours_mb:.0f}, {r.peer_mb:.0f} | {differ} | {r.peer} |"
+        )
+    return "\n".join(rows)
+
+
+def options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Times the course's code beside another library's, in turns."
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="store the numbers there")
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each contest (default: 5)")
+    return parser
+
+
+def run(contests: Callable[[], Iterable[Contest]], argv: list[str]) -> int:
+    """What a benchmark file does when it is run by itself: `python tests/benchmarks/bench_NAME.py --json FILE`."""
+    choice, path = options().parse_args(argv), Path(sys.argv[0])
+    if (peers := getattr(sys.modules["__main__"], "PEERS", ())) and not in_own_environment(path):
+        try:
+            return subprocess.run([own_environment(path, peers), path, *argv]).returncode
+        except CourseError as error:
+            print(error, file=sys.stderr)
+            return 1
+    torch.set_num_threads(2)
+    return carry_out(contests(), choice)
+
+
+def carry_out(contests: Iterable[Contest], choice: argparse.Namespace) -> int:
+    """Runs contests one after the other and prints the table; the JSON is stored after each, so that a failure costs one."""
+    results, failed = [], False
+    for contest in contests:
+        print(f"{contest.name} beside {contest.peer_name} ...", file=sys.stderr, flush=True)
+        try:
+            results.append(race(contest, seconds=choice.seconds))
+        except CourseError as error:
+            print(f"not timed: {error}", file=sys.stderr, flush=True)
+            failed = True
+        if choice.json:
+            store({"results": [asdict(result) for result in results]}, choice.json)
+    print(table(results))
+    return int(failed)
+
+
+# ---- peers with packages that conflict with the course's ----
+def in_own_environment(path: Path) -> bool:
+    """Whether this Python is the one that `own_environment` made for a benchmark file."""
+    return Path(sys.prefix).resolve() == (ROOT / ".cache" / path.stem).resolve()
+
+
+def own_environment(path: Path, peers: Sequence[str]) -> Path:
+    """The Python of .cache/NAME, which is made at the first run; it sees the course's packages too, so that both use the same torch."""
+    home = ROOT / ".cache" / path.stem
+    python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if (home / "ready").exists():
+        return python
+    print(
+        f"Installing {', '.join(peers)} into .cache/{path.stem}, once; this needs a network ...",
+        file=sys.stderr,
+        flush=True,
+    )
+    venv.create(home, with_pip=True, clear=True)
+    packages = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (Path(packages.stdout.strip()) / "course.pth").write_text(
+        sysconfig.get_path("purelib") + "\n", encoding="utf-8"
+    )
+    if subprocess.run([python, "-m", "pip", "install", "--quiet", *peers]).returncode:
+        raise CourseError(
+            f"{', '.join(peers)} could not be installed, so that {path.name} has nothing to run beside. Is there a network?"
+        )
+    (home / "ready").touch()
+    return python
+
+
+# ---- storing, and the command ----
+def store(numbers: dict, file: Path) -> None:
+    """Numbers and what they were measured on, as JSON; a number that does not exist (nan, inf) is null."""
+
+    def plain(value):
+        if isinstance(value, dict):
+            return {key: plain(part) for key, part in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(part) for part in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    machine = {
+        "date": f"{date.today()}",
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "gpu": gpu,
+    }
+    file.write_text(
+        json.dumps({"machine": machine} | plain(numbers), indent=1, ensure_ascii=False) + "\n",
+        encoding="utf-8",
+    )
+
+
+def main(argv: list[str]) -> int:
+    """The command `bench [NAME ...]`: all files of tests/benchmarks, or those named."""
+    parser = options()
+    parser.add_argument(
+        "--results",
+        type=Path,
+        metavar="FILE",
+        help="renew the sections of this Markdown file, such as tests/benchmarks/RESULTS.md",
+    )
+    parser.add_argument(
+        "name", nargs="*", help="such as saliency for tests/benchmarks/bench_saliency.py"
+    )
+    choice = parser.parse_args(argv)
+    there = {path.stem.removeprefix("bench_"): path for path in sorted(FOLDER.glob("bench_*.py"))}
+    for name in choice.name:
+        if name not in there:
+            near = difflib.get_close_matches(name, there, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(there)}."
+            raise CourseError(f"There is no benchmark {name!r}: {hint}")
+    numbers, failed = {}, False
+    for name in choice.name or there:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "numbers.json"
+            done = subprocess.run(
+                [sys.executable, there[name], "--json", file, "--seconds", str(choice.seconds)],
+                stdout=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+                env=os.environ | {"PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(ROOT)},
+            )
+            print(done.stdout, flush=True)
+            failed |= done.returncode != 0
+            if not file.exists():
+                continue
+            numbers[name] = json.loads(file.read_text(encoding="utf-8"))
+        if choice.results:
+            renew(
+                choice.results,
+                name,
+                f"{section(there[name], numbers[name]['machine'])}\n\n{done.stdout.strip()}",
+            )
+    if choice.json:
+        choice.json.write_text(
+            json.dumps(numbers, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+    return int(failed)
+
+
+def section(path: Path, machine: dict) -> str:
+    """What a file says that it compares, and the machine."""
+    gpu = machine["gpu"] or "no GPU (not measured there)"
+    return (
+        f"{ast.get_docstring(ast.parse(path.read_text(encoding='utf-8')))}\n\n*{machine['date']} · {machine['system']} {machine['processor']}, "
+        f"{machine['cores']} cores, {machine['threads']} threads, {gpu} · Python {machine['python']}, torch {machine['torch']}*"
+    )
+
+
+def renew(file: Path, name: str, text: str) -> None:
+    """Put a section into a Markdown file, in place of the one that bears this name."""
+    intro, *parts = (
+        re.split(r"^## ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        if file.exists()
+        else ["# Benchmarks\n\n"]
+    )
+    sections = {
+        part.split("\n", 1)[0].strip(): part.split("\n", 1)[1].strip() for part in parts
+    } | {name: text}
+    file.write_text(
+        intro.rstrip()
+        + "\n\n"
+        + "\n\n".join(f"## {key}\n{sections[key]}" for key in sorted(sections))
+        + "\n",
+        encoding="utf-8",
+    )

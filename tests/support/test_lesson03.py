@@ -1,0 +1,132 @@
+"""Lesson 03's checks: every solution passes, every known mistake gets its own sentence. And what its figures draw.
+
+Ranges of what the lesson claims about live trainings, over five seeds (0 to 4); the bounds leave a margin around them. They were
+measured by a script with one thread.
+Planted rule (the lesson trains the first pair): accuracy on swapped smudges .13 to .20 with the rule (claimed < .4), .96 to .97 without (> .85);
+the best method tells the two apart on 1.00 of the scans in each seed (> .9), as do all methods but Grad-CAM (.01, .53, .58, .84, .94);
+the best map of the network that reads the smudge puts .67 to .70 of itself elsewhere (> .2).
+Digits, 20 of them, |Spearman|: Guided Backprop .76 to .86 (softmax random; claimed > .65), .30 to .43 (all random, 0 to .6); Gradient .44 to .54
+(softmax, < .65); Integrated Gradients .84 to .85 (all random, > .7), with signs -.02 to .03 (within .2). SSIM: Guided Backprop less Gradient .53 to .62
+(fc1, > .3), Guided Backprop .14 to .24 (all random, < .45). Random labels learned by heart .96 to 1.00 (> .85), SSIM Guided Backprop .39 to .45, Gradient .05 to .12.
+Two verdicts (the lesson trains the first three): SSIM of Gradient × Input, trained and all random: one .59 to .63, left .34 to .37, larger .46 to .49;
+one less left .24 to .26 (> .15), larger less left .10 to .15 (> .04). Two trained networks: Gradient × Input .80 to .87, .68 to .76, .67 to .75; Guided
+Backprop .68 to .77, .65 to .79, .57 to .74, and with a random one .28 to .34, .22 to .31, .25 to .36; Gradient .54 to .66, .45 to .56, .39 to .50, and
+with a random one under .07. So the control's smallest difference is .17 (> .08).
+Remove and retrain (stored, three seeds): half of the pixels by the Gradient cost .075 to .092 less than a random half (> .02).
+"""
+
+import pytest
+import torch
+from scipy.stats import spearmanr
+
+from helpers.lesson.checks import RIGHT
+from notebooks.support.lesson03 import checks as check
+
+
+def spearman(a, b):
+    return spearmanr(a.flatten(), b.flatten()).statistic
+
+
+def pearson(a, b):
+    return torch.corrcoef(torch.stack((a.flatten(), b.flatten())))[0, 1]
+
+
+@pytest.mark.parametrize(
+    ("correlate", "said"),
+    [
+        (lambda a, b: spearman(a.abs(), b.abs()), RIGHT),
+        (spearman, "x and −x should give 1"),
+        (lambda a, b: pearson(a.abs(), b.abs()), "this is Pearson's"),
+        (pearson, "this is Pearson's"),
+        (
+            lambda a, b: pearson(*(m.abs().flatten().argsort().argsort().float() for m in (a, b))),
+            "share their mean rank",
+        ),
+        (
+            lambda a, b: pearson(*(m.abs().flatten().argsort().float() for m in (a, b))),
+            "sort twice",
+        ),
+        (lambda a, b: 0.123, "yours gives 0.123"),
+    ],
+)
+def test_rank_correlation(correlate, said):
+    assert said in check.rank_correlation.verdict(correlate)
+
+
+@pytest.mark.parametrize(
+    ("correlate", "said"),
+    [
+        (lambda a, b, x: spearman(a[x != 0].abs(), b[x != 0].abs()), RIGHT),
+        (lambda a, b, x: spearman(a.abs(), b.abs()), "the ties of the empty ones"),
+        (lambda a, b, x: spearman(a[x > 0].abs(), b[x > 0].abs()), "a negative pixel is not empty"),
+        (lambda a, b, x: spearman(a[x != 0], b[x != 0]), "signs count"),
+        (
+            lambda a, b, x: spearman((a / x)[x != 0].abs(), (b / x)[x != 0].abs()),
+            "divided the picture out",
+        ),
+        (lambda a, b, x: 0.123, "yours gives 0.123"),
+    ],
+)
+def test_on_ink(correlate, said):
+    assert said in check.on_ink.verdict(correlate)
+
+
+@pytest.mark.parametrize(
+    ("area", "said"),
+    [
+        (lambda c: (c.sum() - c[0] / 2 - c[-1] / 2) / (len(c) - 1), RIGHT),
+        (lambda c: c.mean(), "this is the mean"),
+        (torch.trapezoid, "the width of the whole curve is 1"),
+        (lambda c: torch.trapezoid(c) / len(c), "5 values make 4 intervals"),
+        (lambda c: c[:-1].mean(), "left value"),
+        (lambda c: c[1:].mean(), "right value"),
+        (lambda c: 1 - torch.trapezoid(c) / (len(c) - 1), "above the curve"),
+        (lambda c: 0.123, "yours is 0.123"),
+    ],
+)
+def test_area_under(area, said):
+    assert said in check.area_under.verdict(area)
+
+
+# ---- figures: what they draw, not how it looks ----
+def test_figures_draw_what_they_are_given():
+    from notebooks.support.lesson03 import figures as draw
+
+    picture, maps = torch.rand(1, 8, 8), torch.rand(3, 1, 8, 8)
+    fig = draw.rows_of_maps(
+        picture, {"a": maps, "b": maps}, ["trained", "one", "two"], caption="Rows."
+    )
+    assert [ax.get_title() for ax in fig.axes[:4]] == [
+        "picture",
+        "trained",
+        "one",
+        "two",
+    ] and fig.caption_text == "Rows."
+    fig = draw.boxed(picture, {"a": maps[0]}, (1, 2, 4, 7), caption="Box.")
+    assert all(
+        (p.get_xy(), p.get_width(), p.get_height()) == ((0.5, 1.5), 3, 5)
+        for ax in fig.axes
+        for p in ax.patches
+    )
+    lines = {"paper": {"a": [0.5, 0.1]}, "here": {"a": [[0.2, 0.4], [0.4, 0.6]], "b": [1, 0]}}
+    fig = draw.falling(lines, ["top", "all"], ylabel="ρ", caption="Falls.")
+    paper, here = fig.axes
+    assert list(paper.lines[0].get_ydata()) == [0.5, 0.1] and list(
+        here.lines[0].get_ydata()
+    ) == pytest.approx([0.3, 0.5])
+    assert paper.lines[0].get_color() == here.lines[0].get_color() != here.lines[1].get_color()
+    fig = draw.rankings(
+        ["a", "b"],
+        ["m"],
+        torch.tensor([[1.0], [2.0]]),
+        torch.tensor([[0.25], [0.5]]),
+        caption="Places.",
+    )
+    assert [t.get_text() for t in fig.axes[0].texts] == ["1.  (0.25)", "2.  (0.5)"]
+    fig = draw.drawing(
+        {"noise": maps[0], "drawing": maps[1]},
+        {"m": -2 * maps[2]},
+        (0, 0, 2, 2),
+        caption="Drawing.",
+    )
+    assert float(fig.axes[2].images[0].get_array().min()) == -1 and not fig.axes[3].images
