@@ -10,235 +10,171 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.ground.artifacts import ROOT, verify_file
+from data.recipes.base import Run
+from helpers.ground import ROOT
+from helpers.ground.artifacts import verify_file
 from helpers.ground.errors import CourseError
 from helpers.ground.runtime import current, keep_freed_memory, setup
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One entry of data/."""
+    """One entry of data/. `code` names its module here and its function: "lm:tables" means that
+    `data.recipes.lm.tables(run)` makes it and `measure_tables(run)` returns its numbers."""
 
     name: str  # its folder: data/NAME
-    what: str  # one line for `--list`
-    make: str  # "module:function", called as make(scale=..., smoke=..., out=folder)
-    measure: str  # "module:function", called as measure(out=folder) -> {what: number}
+    code: str
     minutes: float  # at scale small, on two quiet cores
     megabytes: float  # in data/
-    lessons: tuple[str, ...] = ()  # who needs it
+    lessons: str  # who needs it, such as "04 05"
+    what: str  # one line for `--list`
+
+    def make(self, run: Run) -> None:
+        """Write the folder `run.out`; resumable, and a smoke run takes seconds."""
+        self._function("")(run)
+
+    def measure(self, run: Run) -> dict:
+        """The numbers of what lies in `run.out`."""
+        return self._function("measure_")(run)
+
+    def _function(self, prefix: str):
+        module, name = self.code.split(":")
+        name = "measure" if prefix and name == "make" else prefix + name
+        return getattr(importlib.import_module(f"data.recipes.{module}"), name)
 
 
-# make(*, scale, smoke=False, out=None): writes the folder `out` (data/NAME where None), which `save_artifact(out.name, ...,
-# root=out.parent)` does; keeps a Checkpoint so that a killed run goes on; smoke: seconds, to show that it runs.
-# measure(*, out=None): reads that folder and returns numbers.
-RECIPES: tuple[Recipe, ...] = (
-    Recipe(
-        "clip_emoji",
-        "an image-text model in open_clip's format, trained on scenes of emoji",
-        "data.recipes.clip_emoji:make",
-        "data.recipes.clip_emoji:measure",
-        30,
-        3.2,
-        ("02", "03"),
-    ),
-    Recipe(
-        "clip_maps",
-        "how well maps of clip_emoji point at what was asked, on held-out scenes",
-        "helpers.clip.score:make",
-        "helpers.clip.score:measure",
-        8,
-        0.1,
-        ("02",),
-    ),
-    Recipe(
-        "scene_classifier",
-        "a small ReLU network with one score a concept of the scenes",
-        "helpers.nets.scene_classifier:make",
-        "helpers.nets.scene_classifier:measure",
-        5,
-        0.7,
-        ("03",),
-    ),
-    Recipe(
-        "attention_imdb",
-        "attention models on IMDb's reviews, additive and scaled dot",
-        "helpers.attention.data:make",
-        "helpers.attention.data:measure",
-        5,
-        1.0,
-        ("04", "05"),
-    ),
-    Recipe(
-        "attention_tables",
-        "seeds, uniform weights, adversaries and the MLP diagnostic on two data sets, as numbers",
-        "helpers.attention.tables:make",
-        "helpers.attention.tables:measure",
-        4,
-        1.9,
-        ("05",),
-    ),
-    Recipe(
-        "attention_imdb_tables",
-        "the same on IMDb's reviews, as numbers",
-        "helpers.attention.tables:make",
-        "helpers.attention.tables:measure",
-        16,
-        1.1,
-        ("04", "05"),
-    ),
-    Recipe(
-        "diffusion",
-        "a small diffusion model that draws digits of 16 pixels",
-        "notebooks.support.lesson03.diffusion:make",
-        "notebooks.support.lesson03.diffusion:measure",
-        4,
-        0.6,
-        ("03",),
-    ),
-    Recipe(
-        "roar",
-        "remove and retrain: what digits networks still learn without each method's top pixels",
-        "notebooks.support.lesson03.roar:make",
-        "notebooks.support.lesson03.roar:measure",
-        3,
-        0.1,
-        ("03",),
-    ),
-    Recipe(
-        "tokenizer",
-        "byte-level BPE with 2,048 tokens for the language models",
-        "data.recipes.lm:tokenizer",
-        "data.recipes.lm:measure_tokenizer",
-        0.5,
-        0.1,
-        ("07", "08", "09", "10", "11"),
-    ),
-    Recipe(
-        "lm_relu",
-        "one-layer transformer with ReLU neurons: the model the dictionaries explain",
-        "data.recipes.lm:language_model",
-        "data.recipes.lm:measure_model",
-        5,
-        1.5,
-        ("08", "09", "10", "11"),
-    ),
-    Recipe(
-        "lm_relu_b",
-        "the same with a second seed",
-        "data.recipes.lm:language_model",
-        "data.recipes.lm:measure_model",
-        5,
-        1.5,
-        ("10",),
-    ),
-    Recipe(
-        "lm_gelu",
-        "the same with GELU neurons",
-        "data.recipes.lm:language_model",
-        "data.recipes.lm:measure_model",
-        3,
-        1.5,
-        ("07", "08"),
-    ),
-    Recipe(
-        "lm_solu_ln",
-        "the same with SoLU neurons and LayerNorm",
-        "data.recipes.lm:language_model",
-        "data.recipes.lm:measure_model",
-        3,
-        1.5,
-        ("07", "08"),
-    ),
-    Recipe(
-        "lm_solu",
-        "the same with SoLU neurons, no LayerNorm",
-        "data.recipes.lm:language_model",
-        "data.recipes.lm:measure_model",
-        3,
-        1.5,
-        ("08",),
-    ),
-    Recipe(
-        "lm_gelu_ln",
-        "the same with GELU neurons and LayerNorm",
-        "data.recipes.lm:language_model",
-        "data.recipes.lm:measure_model",
-        3,
-        1.5,
-        ("08",),
-    ),
-    Recipe(
-        "lm_sizes",
-        "small SoLU+LN and GELU transformers in pairs",
-        "data.recipes.lm:sizes",
-        "data.recipes.lm:measure_sizes",
-        10,
-        2,
-        ("08",),
-    ),
-    Recipe(
-        "lm_tables",
-        "losses beside counting, small tasks over sizes",
-        "data.recipes.lm:tables",
-        "data.recipes.lm:measure_tables",
-        3,
-        0.1,
-        ("08",),
-    ),
-    Recipe(
-        "sae_a",
-        "dictionaries A/0 (512), A/1 (4,096) and a second seed of A/1 on lm_relu",
-        "data.recipes.sae:dictionaries",
-        "data.recipes.sae:measure_dictionaries",
-        30,
-        9,
-        ("09", "10", "11"),
-    ),
-    Recipe(
-        "sae_b",
-        "dictionary B/1 (4,096) on lm_relu_b",
-        "data.recipes.sae:dictionaries",
-        "data.recipes.sae:measure_dictionaries",
-        11,
-        4.3,
-        ("10",),
-    ),
-    Recipe(
-        "sae_a2",
-        "dictionary A/2 (16,384) on lm_relu",
-        "data.recipes.sae:dictionaries",
-        "data.recipes.sae:measure_dictionaries",
-        21,
-        3.6,
-        ("11",),
-    ),
-    Recipe(
-        "sae_trials",
-        "the λ sweep, and each ingredient taken away",
-        "data.recipes.sae:trials",
-        "data.recipes.sae:measure_trials",
-        10,
-        0.1,
-        ("09",),
-    ),
-    Recipe(
-        "sae_index",
-        "top and uniform examples and kinds of text, for features and neurons",
-        "data.recipes.sae:index",
-        "data.recipes.sae:measure_index",
-        5,
-        3.9,
-        ("09", "10", "11"),
-    ),
-    Recipe(
-        "sae_tables",
-        "universality, splitting graph, map of directions",
-        "data.recipes.sae:tables",
-        "data.recipes.sae:measure_tables",
-        3,
-        1.4,
-        ("10", "11"),
-    ),
+RECIPES = tuple(
+    Recipe(*row)
+    for row in (
+        (
+            "clip_emoji",
+            "clip_emoji:make",
+            30,
+            3.2,
+            "02 03",
+            "an image-text model in open_clip's format, trained on scenes of emoji",
+        ),
+        (
+            "clip_maps",
+            "clip_maps:make",
+            8,
+            0.1,
+            "02",
+            "how well maps of clip_emoji point at what was asked, on held-out scenes",
+        ),
+        (
+            "scene_classifier",
+            "scene_classifier:make",
+            5,
+            0.7,
+            "03",
+            "a small ReLU network with one score a concept of the scenes",
+        ),
+        (
+            "attention_imdb",
+            "attention_imdb:make",
+            5,
+            1,
+            "04 05",
+            "attention models on IMDb's reviews, additive and scaled dot",
+        ),
+        (
+            "attention_tables",
+            "attention_tables:make",
+            4,
+            1.9,
+            "05",
+            "seeds, uniform weights, adversaries and the MLP diagnostic on two data sets, as numbers",
+        ),
+        (
+            "attention_imdb_tables",
+            "attention_tables:make",
+            16,
+            1.1,
+            "04 05",
+            "the same on IMDb's reviews, as numbers",
+        ),
+        (
+            "diffusion",
+            "diffusion:make",
+            4,
+            0.6,
+            "03",
+            "a small diffusion model that draws digits of 16 pixels",
+        ),
+        (
+            "roar",
+            "roar:make",
+            3,
+            0.1,
+            "03",
+            "remove and retrain: what digits networks still learn without each method's top pixels",
+        ),
+        (
+            "tokenizer",
+            "lm:tokenizer",
+            0.5,
+            0.1,
+            "07 08 09 10 11",
+            "byte-level BPE with 2,048 tokens for the language models",
+        ),
+        (
+            "lm_relu",
+            "lm:language_model",
+            5,
+            1.5,
+            "08 09 10 11",
+            "one-layer transformer with ReLU neurons: the model the dictionaries explain",
+        ),
+        ("lm_relu_b", "lm:language_model", 5, 1.5, "10", "the same with a second seed"),
+        ("lm_gelu", "lm:language_model", 3, 1.5, "07 08", "the same with GELU neurons"),
+        (
+            "lm_solu_ln",
+            "lm:language_model",
+            3,
+            1.5,
+            "07 08",
+            "the same with SoLU neurons and LayerNorm",
+        ),
+        ("lm_solu", "lm:language_model", 3, 1.5, "08", "the same with SoLU neurons, no LayerNorm"),
+        (
+            "lm_gelu_ln",
+            "lm:language_model",
+            3,
+            1.5,
+            "08",
+            "the same with GELU neurons and LayerNorm",
+        ),
+        ("lm_sizes", "lm:sizes", 10, 2, "08", "small SoLU+LN and GELU transformers in pairs"),
+        ("lm_tables", "lm:tables", 3, 0.1, "08", "losses beside counting, small tasks over sizes"),
+        (
+            "sae_a",
+            "sae:dictionaries",
+            30,
+            9,
+            "09 10 11",
+            "dictionaries A/0 (512), A/1 (4,096) and a second seed of A/1 on lm_relu",
+        ),
+        ("sae_b", "sae:dictionaries", 11, 4.3, "10", "dictionary B/1 (4,096) on lm_relu_b"),
+        ("sae_a2", "sae:dictionaries", 21, 3.6, "11", "dictionary A/2 (16,384) on lm_relu"),
+        ("sae_trials", "sae:trials", 10, 0.1, "09", "the λ sweep, and each ingredient taken away"),
+        (
+            "sae_index",
+            "sae:index",
+            5,
+            3.9,
+            "09 10 11",
+            "top and uniform examples and kinds of text, for features and neurons",
+        ),
+        (
+            "sae_tables",
+            "sae:tables",
+            3,
+            1.4,
+            "10 11",
+            "universality, splitting graph, map of directions",
+        ),
+    )
 )
 
 
@@ -282,10 +218,10 @@ def make(name: str, *, smoke: bool = False, full: bool = False) -> Path:
         f"{'a minute' if smoke else f'{recipe.minutes:g} minutes at scale small on two quiet cores'}"
     )
     start = time.perf_counter()
-    _function(recipe.make)(scale=course.scale, smoke=smoke, out=out)
+    recipe.make(Run(out, course.scale, smoke))
     if not out.is_dir() or not any(out.iterdir()):
         raise CourseError(
-            f"{name} ended without writing {out.name}; its recipe {recipe.make} ignores `out`."
+            f"{name} ended without writing {out.name}; its recipe {recipe.code} ignores `run.out`."
         )
     print(
         f"{name}: done in {(time.perf_counter() - start) / 60:.1f} minutes; "
@@ -301,9 +237,8 @@ def measure(args: list[str]) -> int:
         return 1
     try:
         for name in args:
-            numbers = _function(find(name).measure)(
-                out=folder_of(find(name), scale=current().scale, measuring=True)
-            )
+            recipe, scale = find(name), current().scale
+            numbers = recipe.measure(Run(folder_of(recipe, scale=scale, measuring=True), scale))
             print(json.dumps({name: numbers}, indent=1, ensure_ascii=False))
     except CourseError as error:
         print(error)
@@ -358,8 +293,7 @@ def table() -> str:
     """What `--list` prints: a line a recipe, in the order of RECIPES."""
     rows = [("name", "minutes", "MB", "state", "lessons", "what")]
     rows += [
-        (r.name, f"{r.minutes:g}", f"{r.megabytes:g}", state(r), " ".join(r.lessons), r.what)
-        for r in RECIPES
+        (r.name, f"{r.minutes:g}", f"{r.megabytes:g}", state(r), r.lessons, r.what) for r in RECIPES
     ]
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     return "\n".join(
@@ -368,8 +302,3 @@ def table() -> str:
         ).rstrip()
         for row in rows
     )
-
-
-def _function(address: str):
-    module, name = address.split(":")
-    return getattr(importlib.import_module(module), name)

@@ -14,23 +14,30 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from helpers.ground import ROOT
 from helpers.ground.errors import CourseError
+from helpers.ground.runtime import decided_scale
 
-ROOT = Path(__file__).resolve().parents[2]  # the folder that holds notebooks/, helpers/ and data/
 SHARD_BYTES = 14 * 2**20 - 2**16  # no file in data/ is larger than 14 MiB, header included
 
 
 def save_artifact(
-    name: str, tensors: dict[str, Tensor], *, version: int, meta: dict, root: Path | None = None
+    where: str | Path,
+    tensors: dict[str, Tensor],
+    *,
+    version: int,
+    meta: dict,
+    root: Path | None = None,
 ) -> Path:
-    """Store tensors under data/NAME: safetensors shards below 14 MiB and a manifest that knows their SHA-256.
+    """Store tensors in data/NAME, or in a folder: safetensors shards and a manifest with their SHA-256.
 
-    A shard's file name holds its hash and the manifest is replaced last, so a run killed anywhere leaves the old
-    artifact or the new one, never a mixture. meta: anything JSON can hold. Returns the folder.
+    A shard's file name holds its hash and the manifest is replaced last, so a run killed anywhere
+    leaves the old artifact or the new one, never a mixture. meta: anything JSON can hold.
+    Returns the folder.
     """
     from safetensors.torch import save
 
-    folder = (root or ROOT / "data") / name
+    folder = (root or ROOT / "data") / where
     folder.mkdir(parents=True, exist_ok=True)
     manifest = {"version": version, "meta": meta, "files": {}, "tensors": {}}
     for shard in _shards(tensors):
@@ -54,24 +61,25 @@ def save_artifact(
 
 
 def load_artifact(
-    name: str, *, version: int | None = None, root: Path | None = None
+    where: str | Path,
+    *,
+    version: int | None = None,
+    root: Path | None = None,
+    device: torch.device | str = "cpu",
 ) -> tuple[dict[str, Tensor], dict]:
-    """The tensors (on the CPU) and the meta that `save_artifact` stored, every file checked against its SHA-256.
+    """The tensors, on `device`, and the meta that `save_artifact` stored, checked by SHA-256.
 
-    At scale full, data/NAME-full is taken where `make` has written one. A file that is missing, damaged or of another
-    version raises a CourseError that names the command which makes it.
+    where: NAME for data/NAME, or a folder. At scale full, data/NAME-full is taken where `make`
+    has written one. A file that is missing, damaged or of another version raises a CourseError
+    that names the command which makes it.
     """
     from safetensors.torch import load
 
-    from helpers.ground import runtime
-
-    folder = (root or ROOT / "data") / name
-    if (
-        root is None
-        and runtime.decided_scale() == "full"
-        and (ROOT / "data" / f"{name}-full" / "manifest.json").exists()
-    ):
-        folder = ROOT / "data" / f"{name}-full"
+    folder = (root or ROOT / "data") / where
+    full = ROOT / "data" / f"{where}-full"
+    named = root is None and not isinstance(where, Path)
+    if named and decided_scale() == "full" and (full / "manifest.json").exists():
+        folder = full
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         files, wanted = manifest["files"], manifest["tensors"]
@@ -90,9 +98,9 @@ def load_artifact(
             for key, value in load(verify_file(folder / file, digest).read_bytes()).items()
         }
     tensors = {
-        key: torch.cat(
-            [rows[f"{file}/{key}#{i}"] for i, file in enumerate(entry["files"])]
-        ).reshape(entry["shape"])
+        key: torch.cat([rows[f"{file}/{key}#{i}"] for i, file in enumerate(entry["files"])])
+        .reshape(entry["shape"])
+        .to(device)
         for key, entry in wanted.items()
     }
     return tensors, manifest["meta"]
@@ -148,9 +156,9 @@ def write_atomically(path: Path, content: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
-def write_card(name: str, text: str, root: Path | None = None) -> Path:
-    """Write data/NAME/README.md: what it is, made by which command, on what, how long, licences, metrics."""
-    path = (root or ROOT / "data") / name / "README.md"
+def write_card(where: str | Path, text: str, root: Path | None = None) -> Path:
+    """Write README.md in data/NAME, or in a folder: what it is, made how, on what, licences, metrics."""
+    path = (root or ROOT / "data") / where / "README.md"
     write_atomically(path, (text.strip() + "\n").encode())
     return path
 

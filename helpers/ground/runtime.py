@@ -17,9 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from helpers.ground.artifacts import (
-    ROOT,
-)  # noqa: F401
+from helpers.ground import ROOT
 from helpers.ground.colab import in_colab
 from helpers.ground.errors import CourseError
 
