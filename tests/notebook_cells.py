@@ -1,11 +1,13 @@
-"""What stands in a lesson's notebook: the sources of its cells, and the folded solutions of its exercises."""
+"""What stands in a lesson's notebook: its cells' sources, and the folded solutions of its exercises."""
 
 import json
 import re
 
 from helpers.ground import ROOT
 
-SOLUTION = re.compile(r"<summary>Solution.*?```python\n(.*?)```", re.S)
+EXERCISE_OR_SOLUTION = re.compile(
+    r"\*\*Exercise (\d+\.\d+)|<summary>Solution.*?```python\n(.*?)```", re.S
+)
 
 
 def sources(notebook: str) -> list[str]:
@@ -18,10 +20,10 @@ def sources(notebook: str) -> list[str]:
 def solutions(notebook: str) -> dict[str, str]:
     """{exercise, such as "4.1": the code of its folded solution}, in reading order."""
     codes, exercise = {}, None
-    for source in sources(notebook):
-        for number in re.findall(r"\*\*Exercise (\d+\.\d+)", source):
+    for number, code in EXERCISE_OR_SOLUTION.findall("\n\n".join(sources(notebook))):
+        if number:
             exercise = number
-        for code in SOLUTION.findall(source):
+        else:
             codes[exercise] = code
     return codes
 
