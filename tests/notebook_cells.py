@@ -1,4 +1,4 @@
-"""What stands in a lesson's notebook: its cells' sources, and the folded solutions of its exercises."""
+"""What stands in a lesson's notebook: its cells, and the folded solutions of its exercises."""
 
 import json
 import re
