@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from helpers.saliency.shapley import gradient, integrated_gradients, shapley
+from helpers.saliency.shapley import shapley
+from notebooks.support.lesson06.attributions import gradient, integrated_gradients
 from notebooks.support.lesson06.counterexamples import CASES, tent, vee
 from notebooks.support.lesson06.simulation import Trial, average_change, evidence, trial, twins
 

@@ -7,7 +7,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from helpers.saliency.shapley import gradient, integrated_gradients, shapley
+from helpers.saliency.shapley import shapley
+from notebooks.support.lesson06.attributions import gradient, integrated_gradients
 
 
 class Trial(NamedTuple):

@@ -50,7 +50,7 @@ def items(count: int = 12, roughness: float = 2.0, seed: int = 0) -> tuple[Item,
 
     Nothing else selects them; whether an attribution points the right way is left to chance.
     """
-    from helpers.saliency.shapley import integrated_gradients
+    from notebooks.support.lesson06.attributions import integrated_gradients
     from notebooks.support.lesson06.simulation import average_change, trial
 
     generator, queues = torch.Generator().manual_seed(seed), {True: [], False: []}
