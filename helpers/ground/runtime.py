@@ -72,9 +72,6 @@ def setup(
     if testing:
         _no_progress_bars()
     if not quiet:
-        from helpers.lesson import plots
-
-        plots.style()
         print(_course)
     return _course
 
