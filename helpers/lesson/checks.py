@@ -7,7 +7,7 @@ import linecache
 import textwrap
 import traceback
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 
@@ -66,6 +66,34 @@ def close(yours, expected, *, rtol: float = 1e-3, atol: float = 1e-5) -> bool:
     return yours.shape == expected.shape and torch.allclose(
         yours.double().cpu(), expected.double().cpu(), rtol=rtol, atol=atol, equal_nan=True
     )
+
+
+def compare(
+    yours, right, mistakes: Mapping | None = None, *, otherwise: str = "", rtol=1e-3, atol=1e-5
+) -> str | None:
+    """None where `yours` is `right`, else one line: a wrong shape, a named mistake, or both values.
+
+    mistakes: {hint: the wrong value that it explains}, or {hint: [several such values]}; the first
+    that agrees with `yours` is taken. otherwise: the line where none does.
+    """
+    yours, right = torch.as_tensor(yours), torch.as_tensor(right)
+    if yours.shape != right.shape:
+        expected = f"the shape {tuple(right.shape)}" if right.ndim else "one number"
+        return f"{expected} is expected; yours has the shape {tuple(yours.shape)}"
+    if close(yours, right, rtol=rtol, atol=atol):
+        return None
+    for hint, wrong in (mistakes or {}).items():
+        values = wrong if isinstance(wrong, list) else [wrong]
+        if any(close(yours, value, rtol=rtol, atol=atol) for value in values):
+            return hint
+    return otherwise or f"{_written(right)} is expected; yours gives {_written(yours)}"
+
+
+def _written(values: torch.Tensor) -> str:
+    """A number or a few of them, for a line of print."""
+    flat = [f"{value:.4g}" for value in values.double().flatten().tolist()[:8]]
+    more = ", …" if values.numel() > 8 else ""
+    return f"[{', '.join(flat)}{more}]" if values.ndim else flat[0]
 
 
 def _guard(function: types.FunctionType) -> Callable:
