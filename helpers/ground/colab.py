@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
-from helpers.environment import ROOT, is_met, unmet
+from helpers.ground import ROOT
 from helpers.ground.errors import CourseError
 
 
@@ -45,6 +46,24 @@ def complete(root: Path = ROOT) -> None:
 def installed_now(requirement: str) -> bool:
     importlib.invalidate_caches()
     return is_met(requirement)
+
+
+def unmet(file: str = "requirements.txt", root: Path = ROOT) -> list[str]:
+    """The lines of a requirements file that the running Python does not meet."""
+    lines = (Path(root) / file).read_text(encoding="utf-8").splitlines()
+    asked = (line.partition("#")[0].strip() for line in lines)
+    return [line for line in asked if line and not is_met(line)]
+
+
+def is_met(requirement: str) -> bool:
+    """Whether such a line as `numpy>=2.0` holds for what is installed."""
+    try:
+        from packaging.requirements import Requirement
+
+        wanted = Requirement(requirement)
+        return wanted.specifier.contains(importlib.metadata.version(wanted.name), prereleases=True)
+    except ImportError:  # the package is not there, or nothing is yet
+        return False
 
 
 def in_colab() -> bool:
