@@ -1,4 +1,4 @@
-"""Photographs that arrive with scikit-image and scikit-learn, each with its credit, and the learner's own pictures."""
+"""Photographs that arrive with scikit-image and scikit-learn, and pictures that learners bring."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import difflib
 import http.client
 import urllib.request
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import torch
@@ -20,6 +22,8 @@ from helpers.ground.errors import CourseError
 
 SIZE = 224  # pixels: the side of what the ImageNet networks see
 LARGEST, SMALLEST = 1024, 16  # an own picture is reduced to the first and must reach the second
+FULL = (1, 255, 1023, 4095, 16383, 65535)  # a white pixel in 1, 8, 10, 12, 14 and 16 bits
+HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1", b"avif")  # brands
 PICTURES = {  # name: (title, credit); only these lie inside the wheels
     "cat": ("Chelsea the cat", "Stefan van der Walt, CC0, scikit-image"),
     "coffee": (
@@ -48,9 +52,8 @@ def load(*names: str) -> list[Photo]:
     """The named photographs, or all seven; raises CourseError for a name that is not among them."""
     for name in names:
         if name not in PICTURES:
-            raise CourseError(
-                f"There is no photograph {name!r} here; choose from {', '.join(PICTURES)}."
-            )
+            choice = ", ".join(PICTURES)
+            raise CourseError(f"There is no photograph {name!r} here; choose from {choice}.")
     return [
         Photo(name, PICTURES[name][0], _from_package(name), PICTURES[name][1])
         for name in names or PICTURES
@@ -63,29 +66,25 @@ def _from_package(name: str) -> np.ndarray:
 
     if name in ("palace", "flower"):
         return np.array(load_sample_image("china.jpg" if name == "palace" else "flower.jpg"))
-    image = getattr(data, "chelsea" if name == "cat" else name)()
-    return (
-        image if image.ndim == 3 else np.stack([image] * 3, axis=-1)
-    )  # the man with a camera is grey
+    return as_rgb(getattr(data, "chelsea" if name == "cat" else name)())  # "camera" is grey
 
 
-def square(image: np.ndarray, size: int = SIZE) -> np.ndarray:
-    """The middle of a picture as the network sees it: (H, W, 3) uint8 to (size, size, 3) uint8."""
-    _check(image)
-    side, (height, width) = min(image.shape[:2]), image.shape[:2]
+# ---- what the networks see --------------------------------------------------------------------
+def square(image, size: int = SIZE) -> np.ndarray:
+    """The middle of a picture as the network sees it: any picture to (size, size, 3) uint8."""
+    image = as_rgb(image)
+    height, width = image.shape[:2]
+    side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    pixels = (
-        torch.tensor(image[top : top + side, left : left + side]).permute(2, 0, 1)[None].float()
-    )  # (1, 3, side, side)
-    pixels = F.interpolate(
-        pixels, (size, size), mode="bilinear", antialias=True, align_corners=False
-    )
-    return pixels[0].permute(1, 2, 0).round().clamp(0, 255).byte().numpy()
+    middle = torch.from_numpy(image[top : top + side, left : left + side])
+    pixels = middle.permute(2, 0, 1)[None].float()  # (1, 3, side, side)
+    small = F.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
+    return small[0].permute(1, 2, 0).round().clamp(0, 255).byte().numpy()
 
 
-def preprocess(image: np.ndarray, size: int = SIZE) -> Tensor:
-    """(H, W, 3) uint8 to the (1, 3, size, size) input of `nets.imagenet`: the middle square, (rgb - 127) / 128."""
-    return (torch.tensor(square(image, size)).permute(2, 0, 1)[None].float() - 127) / 128
+def preprocess(image, size: int = SIZE) -> Tensor:
+    """What `pretrained.imagenet` reads, (1, 3, size, size): middle square, (rgb - 127) / 128."""
+    return (torch.from_numpy(square(image, size)).permute(2, 0, 1)[None].float() - 127) / 128
 
 
 def as_image(inputs: Tensor) -> np.ndarray:
@@ -94,113 +93,160 @@ def as_image(inputs: Tensor) -> np.ndarray:
     return pixels.round().clamp(0, 255).byte().numpy()
 
 
-def open_picture(source: str | Path | bytes, *, name: str | None = None) -> np.ndarray:
-    """A learner's own picture (path, http address or a file's bytes): (H, W, 3) uint8 RGB, upright, at most 1,024 pixels a side.
+# ---- pictures of any kind ---------------------------------------------------------------------
+def as_rgb(picture, name: str = "This picture") -> np.ndarray:
+    """A picture of any usual kind as (H, W, 3) uint8 RGB, a copy.
 
-    Phone photographs are turned upright (EXIF), grey and 16-bit ones become 8-bit RGB, transparency becomes white, and
-    large ones are reduced. Raises CourseError, in one sentence, for whatever cannot be read. name: what to call bytes.
+    picture: Pillow's, or an array or tensor (H, W), (H, W, C) or (C, H, W), alone or as the only
+    one of its batch. C is 1 grey, 2 grey and opacity, 3 RGB, 4 RGB and opacity; what is transparent
+    becomes white. Numbers run from 0 to 255 or, floats and masks, from 0 to 1; larger ones have
+    10, 12, 14 or 16 bits. Raises CourseError for anything else, and below 16 pixels a side.
     """
-    if isinstance(source, str) and source.lower().startswith(("http://", "https://")):
-        return open_picture(_download(source), name=name or source)
-    path = None if isinstance(source, bytes) else Path(source).expanduser()
-    name = name or (path.name if path else "the uploaded file")
-    if path and not path.is_file():
+    if not isinstance(picture, Image.Image):
+        values = eight_bits(_channels_last(picture, name), name)  # (H, W, C)
+        picture = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
+    return _large_enough(_rgb(_upright(picture.copy()), name), name)
+
+
+def _large_enough(picture: Image.Image, name: str) -> np.ndarray:
+    image = np.array(picture)  # (H, W, 3)
+    if min(image.shape[:2]) < SMALLEST:
         raise CourseError(
-            f"There is no file {str(source)!r}{_nearest(path)}. Give the path of a JPEG or PNG picture."
+            f"{name} has only {image.shape[1]} x {image.shape[0]} pixels; give one with at least "
+            f"{SMALLEST} on each side (200 and more give useful maps)."
         )
-    content = path.read_bytes() if path else source
+    return image
+
+
+def _channels_last(picture, name: str) -> np.ndarray:
+    """Numbers (H, W, C), C from 1 to 4; CourseError where they are no single picture."""
+    if isinstance(picture, Tensor):
+        picture = picture.detach().cpu()
+        picture = (
+            picture.float() if picture.is_floating_point() else picture
+        )  # no bfloat16 in NumPy
     try:
-        with (
-            warnings.catch_warnings(action="ignore"),
-            Image.open(BytesIO(content)) as picture,
-        ):  # large is fine
-            picture.draft("RGB", (LARGEST, LARGEST))  # JPEG: decode at a fraction of the size
-            image = np.asarray(_upright_rgb(picture))
-    except UnidentifiedImageError as error:
-        text = (
-            " (it is empty)"
-            if not content
-            else " (it holds text)"
-            if _is_text(content[:64])
-            else ""
-        )
+        values = np.asarray(picture)
+    except ValueError:  # rows of different lengths
+        values = np.empty(0)
+    shape = values.shape
+    values = values[0] if values.ndim == 4 and len(values) == 1 else values
+    values = values[..., None] if values.ndim == 2 else values
+    if values.ndim == 3 and values.shape[2] > 4 and values.shape[0] <= 4:
+        values = np.moveaxis(values, 0, 2)  # (C, H, W), as torch has it
+    if values.dtype.kind not in "buif" or values.ndim != 3 or not 1 <= values.shape[2] <= 4:
         raise CourseError(
-            f"{name} is not a picture, whatever its name says{text}. Give a JPEG or PNG file."
-        ) from error
+            f"A picture is an array (height, width, 3) of numbers; this one is a "
+            f"{type(picture).__name__} {shape} of {values.dtype}. open_picture(path) makes one "
+            "from any file."
+        )
+    return values
+
+
+def eight_bits(values: np.ndarray, name: str = "This picture") -> np.ndarray:
+    """Numbers from 0 to white as uint8; white is the first of FULL that the largest fits."""
+    if values.dtype == np.uint8 or not values.size:
+        return values.astype(np.uint8)
+    low, high = float(values.min()), float(values.max())
+    beyond = 1.1 if values.dtype.kind == "f" else 1  # enlarging overshoots: cut off, no other range
+    white = next((full for full in FULL if high <= beyond * full), high)
+    if not low >= white * (1 - beyond) or not np.isfinite(high):
+        raise CourseError(
+            f"{name} has numbers from {low:.3g} to {high:.3g}; they should run from 0 to 1 or from "
+            "0 to 255 (photos.as_image turns a network's input back into a picture)."
+        )
+    return (values * (255 / white)).clip(0, 255).round().astype(np.uint8)
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turned as its EXIF entry says. A picture is good even where its metadata are damaged."""
+    picture.load()
+    with suppress(Exception):  # in place: turned before Pillow writes the metadata back, and fails
+        ImageOps.exif_transpose(picture, in_place=True)
+    return picture
+
+
+def _rgb(picture: Image.Image, name: str) -> Image.Image:
+    """Any of Pillow's modes to 8-bit RGB: grey ones with more bits reduced, transparency white."""
+    if picture.mode.startswith(("I", "F")):
+        values = np.asarray(picture, dtype=np.float64)
+        picture = Image.fromarray(eight_bits(values - min(values.min(), 0), name))
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return picture.convert("RGB")
+
+
+# ---- pictures of the learner's own ------------------------------------------------------------
+def open_picture(source: str | Path | bytes, *, name: str | None = None) -> np.ndarray:
+    """A learner's own picture, (H, W, 3) uint8 RGB, upright, at most 1,024 pixels a side.
+
+    source: a path or web address as people paste it (quotes, blanks and file:// are no harm), or a
+    file's bytes, which `name` names. Raises CourseError, in one sentence, for what cannot be read.
+    """
+    if isinstance(source, (str, Path)):
+        content, found = _read(source)
+        name = name or found
+    else:
+        content, name = bytes(source), name or "The uploaded file"
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(content)) as picture:
+            picture.draft("RGB", (LARGEST, LARGEST))  # JPEG: decode at a fraction of the size
+            small = _rgb(_upright(picture), name)
+            small.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
+    except UnidentifiedImageError as error:
+        raise CourseError(f"{name} {_instead(content)}") from error
     except (Image.DecompressionBombError, MemoryError) as error:
         raise CourseError(
             f"{name} has too many pixels to open here. Save it smaller, 4,000 a side are plenty."
         ) from error
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-    ) as error:  # Pillow's names for damaged files
+    except CourseError:
+        raise
+    except Exception as error:  # Pillow has a dozen names for what is wrong with a damaged file
         raise CourseError(
             f"{name} is damaged or cut off. Save or copy it again, or take another."
         ) from error
-    _check(image, name)
-    return image
+    return _large_enough(small, name)
 
 
-def _download(address: str, most: int = 20 * 2**20) -> bytes:
-    """A file of at most 20 MiB from the web; a CourseError where it cannot be had."""
+def _read(source: str | Path) -> tuple[bytes, str]:
+    """What lies at a path or address as people paste it, and a short name for it."""
+    typed = str(source).strip().strip("\"'“”‘’<>").strip()
+    shown = typed if len(typed) <= 90 else f"{typed[:70]}…{typed[-15:]}"
+    if typed.lower().startswith(("http://", "https://", "data:")):
+        return _download(typed, shown), shown
+    if typed.lower().startswith("file:"):
+        typed = urllib.request.url2pathname(urlsplit(typed).path)
+    path = Path(typed)
     try:
-        request = urllib.request.Request(
-            address, headers={"User-Agent": "Mozilla/5.0"}
-        )  # some refuse Python's own name
+        path = path.expanduser()
+        if path.is_file():
+            return path.read_bytes(), path.name
+        folder = " (it is a folder)" if typed and path.is_dir() else _nearest(path)
+    except (OSError, ValueError, RuntimeError) as error:  # too long, not allowed, nobody's home
+        folder = f" that can be read ({getattr(error, 'strerror', None) or error})"
+    raise CourseError(
+        f"There is no file {shown!r}{folder}. Give the path of a JPEG or PNG picture."
+    )
+
+
+def _download(address: str, shown: str, most: int = 20 * 2**20) -> bytes:
+    """A file of at most 20 MiB from the web; a CourseError where it cannot be had."""
+    agent = {"User-Agent": "Mozilla/5.0"}  # some refuse Python's own name
+    try:
+        request = urllib.request.Request(address, headers=agent)
         with urllib.request.urlopen(request, timeout=20) as answer:
             content = answer.read(most + 1)
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise CourseError(
-            f"{address} cannot be fetched ({getattr(error, 'reason', error)}). Check the address and the connection, "
-            "or save the picture and give its path."
+            f"{shown} cannot be fetched ({getattr(error, 'reason', error)}). Check the address and "
+            "the connection, or save the picture and give its path."
         ) from error
     if len(content) > most:
         raise CourseError(
-            f"{address} is larger than {most >> 20} MiB. Save the picture smaller and give its path."
+            f"{shown} is larger than {most >> 20} MiB. Save the picture smaller and give its path."
         )
     return content
-
-
-def _upright_rgb(picture: Image.Image) -> Image.Image:
-    """Any of Pillow's modes to 8-bit RGB, turned as its EXIF entry says, reduced to LARGEST."""
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith(("I", "F")):  # grey with 16 or 32 bits, or float
-        values = np.asarray(picture, dtype=np.float64)
-        low, high = min(values.min(), 0), max(values.max(), 1)
-        high = next(
-            (full for full in (1, 255, 65535) if high <= full), high
-        )  # the range its numbers come from
-        picture = Image.fromarray(((values - low) / (high - low) * 255).round().astype(np.uint8))
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    picture = picture.convert("RGB")
-    picture.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
-    return picture
-
-
-def _check(image: np.ndarray, name: str = "this picture") -> None:
-    if (
-        not isinstance(image, np.ndarray)
-        or image.ndim != 3
-        or image.shape[2] != 3
-        or image.dtype != np.uint8
-    ):
-        found = (
-            f"{getattr(image, 'shape', type(image).__name__)} {getattr(image, 'dtype', '')}".strip()
-        )
-        raise CourseError(
-            f"A picture is an array (height, width, 3) of uint8; this one is {found}. "
-            "open_picture(path) makes one from any file."
-        )
-    if min(image.shape[:2]) < SMALLEST:
-        raise CourseError(
-            f"{name} has only {image.shape[0]} x {image.shape[1]} pixels; give one with at least "
-            f"{SMALLEST} on each side (200 and more give useful maps)."
-        )
 
 
 def _nearest(path: Path) -> str:
@@ -211,5 +257,15 @@ def _nearest(path: Path) -> str:
     return f" (near it: {', '.join(near)})" if near else ""
 
 
-def _is_text(start: bytes) -> bool:
-    return all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start)
+def _instead(content: bytes) -> str:
+    """What a file is that Pillow cannot read, and what to do."""
+    box, brand = content[4:8], content[8:12]
+    if box == b"ftyp" and brand in HEIC:
+        return (
+            "is a HEIC or AVIF picture, which cannot be read here. Open it and export it as JPEG; "
+            "an iPhone takes JPEGs with Settings > Camera > Formats > Most Compatible."
+        )
+    text = all(32 <= byte < 127 or byte in b"\t\r\n" for byte in content[:64])
+    what = " (it is a film)" if box == b"ftyp" else " (it holds text)" if text else ""
+    what = what if content else " (it is empty)"
+    return f"is not a picture, whatever its name says{what}. Give a JPEG or PNG file."

@@ -1,10 +1,17 @@
 """The photographs, and what becomes of every kind of picture that a learner may bring."""
 
+import struct
+import threading
+from base64 import b64encode
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from helpers.datasets import photos
@@ -18,9 +25,13 @@ def as_bytes(picture: Image.Image, form: str = "PNG", **options) -> bytes:
 
 def gradient(height=60, width=90) -> np.ndarray:
     """Left to right from black to white."""
-    return np.broadcast_to(
-        np.linspace(0, 255, width).round().astype(np.uint8), (height, width)
-    ).copy()
+    row = np.linspace(0, 255, width).round().astype(np.uint8)
+    return np.broadcast_to(row, (height, width)).copy()
+
+
+GREY = gradient()
+RGB = np.stack([GREY] * 3, -1)  # (60, 90, 3)
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8))
 
 
 def test_seven_photographs_each_with_a_credit():
@@ -46,46 +57,150 @@ def test_preprocess_takes_the_middle_square_and_can_be_undone():
     assert x.dtype == torch.float32
     assert x[0].amin((1, 2)).tolist() == x[0].amax((1, 2)).tolist() == [1.0, 0.0, -127 / 128]
     np.testing.assert_array_equal(photos.as_image(x), photos.square(image))
-    with pytest.raises(CourseError, match="uint8; this one is .*float64"):
-        photos.preprocess(image / 255)
+    torch.testing.assert_close(photos.preprocess(image / 255), x)
+
+
+# ---- one gate for arrays, tensors and Pillow's pictures
+KINDS = {
+    "as it is": RGB,
+    "grey": GREY,
+    "one channel": GREY[..., None],
+    "a batch of one": RGB[None],
+    "16 bits": RGB.astype(np.uint16) * 257,
+    "12 bits in 16": np.round(RGB / 255 * 4095).astype(np.uint16),
+    "10 bits in 16": np.round(RGB / 255 * 1023).astype(np.uint16),
+    "int64": RGB.astype(np.int64),
+    "0 to 1": RGB / 255,
+    "0 to 1, float16": (RGB / 255).astype(np.float16),
+    "0 to 1, enlarged beyond": RGB / 255 * 1.04 - 0.02,
+    "float, 0 to 255": RGB.astype(np.float32),
+    "RGBA": np.dstack([RGB, np.full_like(GREY, 255)]),
+    "grey with opacity": np.dstack([GREY, np.full_like(GREY, 255)]),
+    "mirrored twice": RGB[:, ::-1].copy()[:, ::-1],
+    "BGR turned": np.ascontiguousarray(RGB[..., ::-1])[..., ::-1],
+    "lists": RGB.tolist(),
+    "Pillow": Image.fromarray(RGB),
+    "Pillow, 16 bits": Image.fromarray(GREY.astype(np.uint16) * 257),
+    "Pillow, LA": Image.merge("LA", [Image.fromarray(GREY), Image.new("L", (90, 60), 255)]),
+    "tensor (3, H, W)": torch.tensor(RGB).permute(2, 0, 1),
+    "tensor (1, 3, H, W), 0 to 1": torch.tensor(RGB).permute(2, 0, 1)[None] / 255,
+    "tensor (H, W), bfloat16": torch.tensor(GREY).bfloat16() / 255,
+    "tensor that needs a gradient": (torch.tensor(RGB) / 255).requires_grad_(),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_usual_picture_becomes_the_same_rgb(kind):
+    before = KINDS[kind].tobytes() if isinstance(KINDS[kind], np.ndarray) else None
+    image = photos.as_rgb(KINDS[kind])
+    assert image.dtype == np.uint8
+    assert image.shape == (60, 90, 3)
+    rough = 6 if "beyond" in kind else 1
+    assert np.abs(image.astype(int) - RGB).max() <= rough
+    image[:] = 0  # a copy, to be written on
+    assert before is None or KINDS[kind].tobytes() == before
+    torch.from_numpy(photos.square(KINDS[kind], 32))
+
+
+def test_masks_are_black_and_white_and_a_dark_picture_stays_dark():
+    assert np.unique(photos.as_rgb(GREY > 100)).tolist() == [0, 255]
+    assert photos.as_rgb(np.ones((20, 20, 3), np.uint8)).max() == 1
 
 
 @pytest.mark.parametrize(
-    "turn",
-    [Image.Transpose.ROTATE_270, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_LEFT_RIGHT],
-)
-def test_exif_rotation_is_undone(turn):
-    upright = Image.fromarray(np.stack([gradient()] * 3, -1))
-    tag = {
-        Image.Transpose.ROTATE_270: 8,
-        Image.Transpose.ROTATE_180: 3,
-        Image.Transpose.FLIP_LEFT_RIGHT: 2,
-    }[turn]
-    exif = Image.Exif()
-    exif[0x0112] = tag
-    opened = photos.open_picture(as_bytes(upright.transpose(turn), "PNG", exif=exif))
-    np.testing.assert_array_equal(opened, np.asarray(upright))
-
-
-@pytest.mark.parametrize(
-    "picture",
+    ("picture", "said"),
     [
-        Image.fromarray(gradient()),  # grey
-        Image.fromarray(gradient().astype(np.uint16) * 257),  # 16-bit
-        Image.fromarray(gradient().astype(np.int32) * 257),  # mode I
-        Image.fromarray(gradient()).convert("P"),  # palette
-        Image.merge(
-            "LA", [Image.fromarray(gradient()), Image.new("L", (90, 60), 255)]
-        ),  # grey with transparency
-        Image.fromarray(np.stack([gradient()] * 3, -1)).convert("RGBA"),
+        (RGB / 127.5 - 1, "numbers from -1 to 1.*0 to 1"),
+        (np.full((30, 30), np.nan), "numbers from nan"),
+        (np.where(GREY > 250, np.inf, 0), "to inf"),
+        (np.stack([RGB] * 2), r"ndarray \(2, 60, 90, 3\)"),
+        (np.zeros((40, 50, 7)), r"\(40, 50, 7\)"),
+        (RGB.astype(complex), "complex"),
+        ("cat.jpg", "str"),
+        (None, "NoneType"),
+        ([[1, 2], [3]], "list"),
+        (np.zeros((0, 0, 3), np.uint8), "0 x 0 pixels"),
+        (RGB[:8], "90 x 8 pixels"),
     ],
-    ids=["L", "16-bit", "I", "P", "LA", "RGBA"],
+    ids=str,
 )
-def test_every_mode_becomes_the_same_rgb(picture):
-    opened = photos.open_picture(as_bytes(picture, "TIFF" if picture.mode == "I" else "PNG"))
-    assert opened.dtype == np.uint8
+def test_what_is_no_picture_is_refused_in_a_sentence(picture, said):
+    with pytest.raises(CourseError, match=said) as caught:
+        photos.as_rgb(picture)
+    assert "\n" not in str(caught.value)
+
+
+def picture_or_sentence(call):
+    """The picture, or the one line of the CourseError; any other exception fails the test."""
+    try:
+        image = call()
+    except CourseError as error:
+        image = str(error)
+    if isinstance(image, str):
+        assert "\n" not in image
+    else:
+        assert image.dtype == np.uint8
+        assert image.ndim == 3
+        assert image.shape[2] == 3
+    return image
+
+
+shapes = st.lists(st.integers(0, 40), min_size=1, max_size=4)
+numbers = st.sampled_from(["bool", "uint8", "int16", "uint16", "int64", "float16", "float64"])
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(shapes, numbers, st.floats(allow_nan=True), st.integers(0, 3), st.booleans())
+@example([20, 30, 3], "float64", -1.0, 0, False)
+@example([1, 3, 20, 30], "uint16", 4095.0, 1, True)
+def test_any_array_is_a_picture_or_a_sentence(shape, kind, scale, flips, as_tensor):
+    with np.errstate(all="ignore"):
+        values = (np.random.default_rng(0).random(shape) * scale).astype(kind)
+    values = np.flip(values, tuple(range(min(flips, values.ndim))))
+    given = torch.from_numpy(values.copy()) if as_tensor else values
+    image = picture_or_sentence(lambda: photos.as_rgb(given))
+    assert isinstance(image, str) or image.flags.writeable
+
+
+# ---- files
+def exif(turn: int, tag: int, kind: int, value: bytes) -> bytes:
+    """EXIF with an orientation and one more entry, however wrong."""
+    body = struct.pack(">HHLHH", 0x0112, 3, 1, turn, 0) + struct.pack(">HHL", tag, kind, 1)
+    body += struct.pack(">L", 38) if len(value) > 4 else value.ljust(4, b"\0")
+    return b"Exif\0\0MM\0*" + struct.pack(">LH", 8, 2) + body + bytes(4) + value
+
+
+ENTRIES = {
+    "sound": (0x011A, 5, struct.pack(">LL", 72, 1)),
+    "resolution -1/0": (0x011A, 10, struct.pack(">ll", -1, 0)),
+    "resolution a text": (0x011A, 2, b"7"),
+    "unit a text": (0x0128, 2, b"a"),
+    "camera a number": (0x010F, 5, struct.pack(">LL", 7, 1)),
+    "offset beyond the end": (0x8769, 4, b"\xff\xff\xff\xff"),
+    "a type that does not exist": (0x010F, 77, b"abcd"),
+}
+
+
+@pytest.mark.parametrize(("way", "turn"), [("ROTATE_270", 8), ("ROTATE_180", 3), ("TRANSPOSE", 5)])
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_exif_rotation_is_undone_even_where_other_entries_are_damaged(way, turn, entry):
+    turned = Image.fromarray(RGB).transpose(Image.Transpose[way])
+    content = as_bytes(turned, "JPEG", exif=exif(turn, *ENTRIES[entry]), quality=100)
+    for opened in (photos.open_picture(content), photos.as_rgb(Image.open(BytesIO(content)))):
+        assert opened.shape == RGB.shape
+        assert np.abs(opened.astype(int) - RGB).max() <= 4
+
+
+@pytest.mark.parametrize("kind", ["L", "16-bit", "I", "P", "RGBA"])
+def test_every_mode_becomes_the_same_rgb(kind):
+    picture = {
+        "16-bit": lambda: Image.fromarray(GREY.astype(np.uint16) * 257),
+        "I": lambda: Image.fromarray(GREY.astype(np.int32) * 257),
+        "RGBA": lambda: Image.fromarray(RGB).convert("RGBA"),
+    }.get(kind, lambda: Image.fromarray(GREY).convert(kind))()
+    opened = photos.open_picture(as_bytes(picture, "TIFF" if kind == "I" else "PNG"))
     assert opened.shape == (60, 90, 3)
-    assert np.abs(opened.astype(int) - gradient()[..., None]).max() <= 1
+    assert np.abs(opened.astype(int) - RGB).max() <= 1
 
 
 def test_other_modes():
@@ -94,10 +209,10 @@ def test_other_modes():
     cmyk = photos.open_picture(as_bytes(Image.new("CMYK", (40, 40), (0, 0, 0, 255)), "JPEG"))
     assert cmyk.shape == (40, 40, 3)
     assert cmyk.max() < 10
-    unit = photos.open_picture(
-        as_bytes(Image.fromarray(gradient().astype(np.float32) / 255), "TIFF")
-    )
-    assert np.abs(unit.astype(int) - gradient()[..., None]).max() <= 1  # float between 0 and 1
+    unit = photos.open_picture(as_bytes(Image.fromarray(GREY.astype(np.float32) / 255), "TIFF"))
+    assert np.abs(unit.astype(int) - RGB).max() <= 1  # float between 0 and 1
+    scanner = Image.fromarray(np.round(GREY / 255 * 4095).astype(np.uint16))  # 12 bits in 16
+    assert np.abs(photos.open_picture(as_bytes(scanner)).astype(int) - RGB).max() <= 1
 
 
 def test_huge_pictures_are_reduced(tmp_path):
@@ -108,48 +223,82 @@ def test_huge_pictures_are_reduced(tmp_path):
     assert np.abs(opened[500, 500].astype(int) - (10, 200, 30)).max() <= 2
 
 
-def test_what_cannot_be_read_gets_one_sentence(tmp_path, monkeypatch):
-    whole = as_bytes(
-        Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8)), "JPEG"
-    )
-    files = {
-        "text.jpg": b"Dear reader,\nthis is no picture.\n",
-        "empty.jpg": b"",
-        "noise.png": bytes(range(256)) * 9,
-        "cut.jpg": whole[: len(whole) // 2],
-        "small.png": as_bytes(Image.new("RGB", (8, 40))),
-    }
-    expected = {
-        "text.jpg": "text.jpg is not a picture.*holds text",
-        "empty.jpg": "empty",
-        "noise.png": "not a picture",
-        "cut.jpg": "cut.jpg is damaged or cut off",
-        "small.png": "small.png has only 40 x 8 pixels",
-    }
-    for name, content in files.items():
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(CourseError, match=expected[name]) as caught:
-            photos.open_picture(tmp_path / name)
-        assert "\n" not in str(caught.value)
-        assert str(tmp_path) not in str(caught.value)
-        with pytest.raises(CourseError):
-            photos.open_picture(content)  # uploaded: bytes
-    with pytest.raises(CourseError, match="no file .*text.jpeg.*near it: text.jpg"):
-        photos.open_picture(tmp_path / "text.jpeg")
-    with pytest.raises(CourseError, match="nor a folder"):
-        photos.open_picture(tmp_path / "nowhere" / "a.jpg")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # as if it were gigantic
+UNREADABLE = {
+    "text.jpg": (b"Dear reader,\nthis is no picture.\n", "not a picture.*holds text"),
+    "empty.jpg": (b"", "it is empty"),
+    "noise.png": (bytes(range(256)) * 9, "not a picture"),
+    "cut.jpg": (as_bytes(NOISE, "JPEG")[:9000], "damaged or cut off"),
+    "small.png": (as_bytes(Image.new("RGB", (8, 40))), "only 8 x 40 pixels"),
+    "IMG_0001.HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99), "a HEIC.*as JPEG"),
+    "IMG_0002.jpg": (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(99), "a HEIC.*as JPEG"),
+    "film.jpg": (b"\0\0\0\x18ftypqt  \0\0\0\0qt  " + bytes(99), "it is a film"),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_what_cannot_be_read_gets_one_sentence(name, tmp_path):
+    content, said = UNREADABLE[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CourseError, match=f"{name} .*{said}") as caught:
+        photos.open_picture(tmp_path / name)
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path) not in str(caught.value)
+    with pytest.raises(CourseError, match=f"The uploaded file .*{said}"):
+        photos.open_picture(content)
+
+
+def test_a_gigantic_picture_gets_one_sentence(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(CourseError, match="too many pixels"):
-        photos.open_picture(whole)
+        photos.open_picture(as_bytes(NOISE, "JPEG"))
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(["PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP"]), st.data())
+def test_a_damaged_file_is_a_picture_or_a_sentence(form, data):
+    content = bytearray(as_bytes(Image.fromarray(RGB), form))
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    content = content[: data.draw(st.integers(1, len(content)))]
+    picture_or_sentence(lambda: photos.open_picture(bytes(content)))
+
+
+# ---- paths as people paste them
+@pytest.mark.parametrize(
+    "pasted",
+    ["{}", ' "{}" ', "'{}'\n", "“{}”", "file://{}", '"file://{}"', "FILE://localhost{}", "<{}>"],
+)
+def test_a_pasted_path_is_found(pasted, tmp_path):
+    path = tmp_path / ("my cat.png" if "//" not in pasted else "my%20cat.png")
+    Image.fromarray(RGB).save(tmp_path / "my cat.png")
+    np.testing.assert_array_equal(photos.open_picture(pasted.format(path)), RGB)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("{}/cat.jpeg", "no file .*cat.jpeg.*near it: cat.jpg"),
+        ("{}/nowhere/a.jpg", "nor a folder"),
+        ("{}", "it is a folder"),
+        ("x" * 5000, "no file .*… *.*(too long|x)"),
+        ("a\0b.png", "no file"),
+        ("~nobody-of-this-name/cat.png", "no file"),
+        ("", "no file ''"),
+    ],
+    ids=["near", "nowhere", "folder", "5,000 letters", "zero byte", "nobody's home", "empty"],
+)
+def test_a_path_that_leads_nowhere_gets_one_short_sentence(typed, said, tmp_path):
+    (tmp_path / "cat.jpg").write_bytes(b"")
+    with pytest.raises(CourseError, match=said) as caught:
+        photos.open_picture(typed.format(tmp_path))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
 
 
 # ---- a picture by its address
 @pytest.fixture
 def site(tmp_path):
     """A web server on this machine that serves a folder."""
-    import threading
-    from functools import partial
-    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_):
@@ -164,7 +313,9 @@ def site(tmp_path):
 
 def test_a_picture_by_its_address(site, tmp_path):
     Image.new("RGB", (60, 40), "red").save(tmp_path / "red.png")
-    assert photos.open_picture(f"{site}/red.png").shape == (40, 60, 3)
+    assert photos.open_picture(f' "{site}/red.png" ').shape == (40, 60, 3)
+    data = f"data:image/png;base64,{b64encode((tmp_path / 'red.png').read_bytes()).decode()}"
+    assert photos.open_picture(data).shape == (40, 60, 3)  # what browsers copy
     (tmp_path / "page.html").write_text("<html>no picture here</html>")
     for address, said in (("page.html", "is not a picture"), ("nothing.png", "cannot be fetched")):
         with pytest.raises(CourseError, match=said) as caught:
@@ -178,4 +329,4 @@ def test_a_picture_by_its_address(site, tmp_path):
 def test_a_picture_too_large_to_fetch(site, tmp_path):
     (tmp_path / "big.png").write_bytes(b"x" * 2000)
     with pytest.raises(CourseError, match="larger than"):
-        photos._download(f"{site}/big.png", most=1000)
+        photos._download(f"{site}/big.png", "big.png", most=1000)
