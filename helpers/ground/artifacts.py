@@ -1,6 +1,6 @@
-"""The files that `make` stores under data/, each with its SHA-256, and the checkpoints of long trainings.
+"""What `make` stores under data/, each file with its SHA-256, and checkpoints of long trainings.
 
-Whatever is written here is written whole: a run killed anywhere leaves the old file or the new one under its name.
+Whatever is written is written whole: a run killed anywhere leaves the old file or the new one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 import torch
+from safetensors.torch import load, save
 from torch import Tensor
 
 from helpers.ground import ROOT
@@ -29,14 +30,12 @@ def save_artifact(
     meta: dict,
     root: Path | None = None,
 ) -> Path:
-    """Store tensors in data/NAME, or in a folder: safetensors shards and a manifest with their SHA-256.
+    """Store tensors in data/NAME, or in a folder: safetensors shards and a manifest.
 
     A shard's file name holds its hash and the manifest is replaced last, so a run killed anywhere
-    leaves the old artifact or the new one, never a mixture. meta: anything JSON can hold.
-    Returns the folder.
+    leaves the old artifact or the new one, never a mixture. meta: anything JSON can hold. Returns
+    the folder.
     """
-    from safetensors.torch import save
-
     folder = (root or ROOT / "data") / where
     folder.mkdir(parents=True, exist_ok=True)
     manifest = {"version": version, "meta": meta, "files": {}, "tensors": {}}
@@ -73,8 +72,6 @@ def load_artifact(
     has written one. A file that is missing, damaged or of another version raises a CourseError
     that names the command which makes it.
     """
-    from safetensors.torch import load
-
     folder = (root or ROOT / "data") / where
     full = ROOT / "data" / f"{where}-full"
     named = root is None and not isinstance(where, Path)
@@ -107,7 +104,7 @@ def load_artifact(
 
 
 def verify_file(path: Path, sha256: str) -> Path:
-    """Return the path when its content has this SHA-256; else raise a CourseError that names the command to run."""
+    """The path when its content has this SHA-256; else a CourseError with the command to run."""
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
@@ -129,21 +126,22 @@ def _make_again(folder: Path, why: str) -> CourseError:
 
 
 def _shards(tensors: dict[str, Tensor]) -> list[list[tuple[str, int, Tensor]]]:
-    """Pack (key, part, rows) into shards; a tensor larger than a shard is cut along its first dimension."""
-    shards, room = [[]], SHARD_BYTES
+    """Pack (key, part, rows) into shards; a tensor larger than one is cut into blocks of rows."""
+    shards, space = [[]], SHARD_BYTES
     for key, tensor in tensors.items():
         table = tensor.detach() if tensor.ndim else tensor.detach().reshape(1)
         rows = max(1, SHARD_BYTES // max(1, table[:1].nbytes))
         for part, piece in enumerate(table.split(rows)):
-            if piece.nbytes > room and shards[-1]:
-                shards, room = [*shards, []], SHARD_BYTES
+            if piece.nbytes > space and shards[-1]:
+                shards.append([])
+                space = SHARD_BYTES
             shards[-1].append((key, part, piece))
-            room -= piece.nbytes
+            space -= piece.nbytes
     return shards
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write under another name, flush to the disk, then rename: a killed run leaves no half file under `path`."""
+    """Write under another name, flush to the disk, then rename: no half file is ever at `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -157,20 +155,20 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def write_card(where: str | Path, text: str, root: Path | None = None) -> Path:
-    """Write README.md in data/NAME, or in a folder: what it is, made how, on what, licences, metrics."""
+    """Write README.md in data/NAME, or in a folder: what it is, how made, licences, metrics."""
     path = (root or ROOT / "data") / where / "README.md"
     write_atomically(path, (text.strip() + "\n").encode())
     return path
 
 
 class Checkpoint:
-    """Where a long training left off, in ROOT/.checkpoints (git-ignored); replaced atomically, so a kill is harmless."""
+    """Where a long training left off, in ROOT/.checkpoints; a kill leaves the last one whole."""
 
     def __init__(self, name: str, root: Path | None = None):
         self.path = (root or ROOT / ".checkpoints") / f"{name}.pt"
 
     def load(self) -> dict | None:
-        """The last saved state on the CPU, or None. Raises CourseError for a file that cannot be read."""
+        """The last saved state on the CPU, or None. CourseError for a file that cannot be read."""
         if not self.path.exists():
             return None
         try:
@@ -182,7 +180,7 @@ class Checkpoint:
             ) from error
 
     def save(self, state: dict) -> None:
-        """Store tensors, numbers, strings and containers of these (such as state dicts and generator states)."""
+        """Store tensors, numbers, strings and containers of these, such as state dicts."""
         torch.save(state, buffer := io.BytesIO())
         write_atomically(self.path, buffer.getvalue())
 

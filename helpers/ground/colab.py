@@ -1,51 +1,44 @@
-"""In Colab: install what is missing before anything else is imported. Standard library only."""
+"""In Colab: install what is missing, before anything else of the course is imported."""
 
-from __future__ import annotations
-
-import importlib.metadata
-import importlib.util
+import importlib
 import subprocess
 import sys
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from helpers.ground import ROOT
 from helpers.ground.errors import CourseError
 
+TESTED = {"torch": "2.11.0", "transformers": "5.15.0", "numpy": "2.1.3", "ipywidgets": "7.7.1"}
+
 
 def complete(root: Path = ROOT) -> None:
-    """Makes the running Python complete: in Colab installs the missing packages, elsewhere says how to.
+    """Make the running Python complete: in Colab install what it lacks, elsewhere say how to.
 
     Nothing that is there already is upgraded. Called again it returns at once.
     """
-    file = "requirements-colab.txt"
-    missing = unmet(file, root)
+    missing = unmet("requirements-colab.txt", root)
+    if missing and not in_colab():
+        raise CourseError(
+            f"This Python lacks {', '.join(missing)}: open the lessons with `python -m helpers "
+            "lab`, which installs what they need."
+        )
+    newer = [f"{name} {version(name)}" for name in TESTED if in_colab() and is_newer(name)]
+    if newer:
+        print(f"This Colab is newer than the one the course was tested in: {', '.join(newer)}.")
     if not missing:
         return
-    if not in_colab():
-        raise CourseError(
-            f"This Python lacks {', '.join(missing)}: open the lessons with `python -m helpers lab`, "
-            "which installs what they need."
-        )
     print("Installing", ", ".join(missing), "(once, less than a minute).", flush=True)
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        *missing,
-    ]
-    if subprocess.run(command).returncode or not all(map(installed_now, missing)):
-        raise CourseError(
-            f"Installing {', '.join(missing)} failed: check the connection and run this cell again; "
-            "if it ends here once more, choose Runtime > Disconnect and delete runtime, and start over."
-        )
-
-
-def installed_now(requirement: str) -> bool:
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    failed = subprocess.run([*pip, *missing]).returncode
     importlib.invalidate_caches()
-    return is_met(requirement)
+    if failed or not all(map(is_met, missing)):
+        raise CourseError(
+            f"Installing {', '.join(missing)} failed: check the connection and run this cell "
+            "again; if it ends here once more, choose Runtime > Disconnect and delete runtime, "
+            "and start over."
+        )
 
 
 def unmet(file: str = "requirements.txt", root: Path = ROOT) -> list[str]:
@@ -56,19 +49,22 @@ def unmet(file: str = "requirements.txt", root: Path = ROOT) -> list[str]:
 
 
 def is_met(requirement: str) -> bool:
-    """Whether such a line as `numpy>=2.0` holds for what is installed."""
+    """Whether the running Python has what a line of a requirements file asks for."""
     try:
-        from packaging.requirements import Requirement
+        from packaging.requirements import Requirement  # a bare Python lacks this package too
 
         wanted = Requirement(requirement)
-        return wanted.specifier.contains(importlib.metadata.version(wanted.name), prereleases=True)
-    except ImportError:  # the package is not there, or nothing is yet
+        return wanted.specifier.contains(version(wanted.name), prereleases=True)
+    except ImportError:
         return False
 
 
+def is_newer(package: str) -> bool:
+    """Whether a package's first two numbers are above those it was tested with."""
+    release = lambda text: [int(part) for part in text.split(".")[:2]]
+    return release(version(package)) > release(TESTED[package])
+
+
 def in_colab() -> bool:
-    """Whether this is Google Colab (the package is there even before anybody has imported it)."""
-    return (
-        importlib.util.find_spec("google") is not None
-        and importlib.util.find_spec("google.colab") is not None
-    )
+    """Whether this is Google Colab: its package is there before anybody has imported it."""
+    return find_spec("google") is not None and find_spec("google.colab") is not None

@@ -1,4 +1,4 @@
-"""What a lesson stands on: scale and source, seeds and threads, memory. Rooms import what `make` stored from here too."""
+"""What a lesson stands on: scale, source and device, seeds and threads, free memory and chunks."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import functools
 import io
 import os
 import random
-import sys
+import traceback
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor
 
-from helpers.ground import ROOT
 from helpers.ground.colab import in_colab
 from helpers.ground.errors import CourseError
 
@@ -28,17 +28,18 @@ from helpers.ground.errors import CourseError
 class Course:
     """What `setup()` decided for this session."""
 
-    scale: str  # "small": two cores, minutes; "full": a GPU, the papers' sizes
+    scale: str  # "small": two cores, minutes; "full": a GPU, toward the papers' sizes
     source: str  # "packaged": no network; "hub": the papers' own models and data
-    device: torch.device  # where lessons put their models
-    threads: int  # fixed, because floats move with the number of threads
+    device: torch.device  # where lessons put their models and data
+    threads: int  # of the CPU; fixed where it computes, because floats move with their number
     seed: int
     colab: bool  # running in Google Colab
     testing: bool  # under the test command: a claim that does not hold is an error
 
     def __str__(self) -> str:
-        where = "CPU" if self.device.type == "cpu" else torch.cuda.get_device_name(self.device)
-        return f"{self.scale} scale · {self.source} data · {where}, {self.threads} threads · seed {self.seed}"
+        names = {"cpu": f"CPU, {self.threads} threads", "mps": "Apple GPU"}
+        where = names.get(self.device.type) or torch.cuda.get_device_name(self.device)
+        return f"{self.scale} scale · {self.source} data · {where} · seed {self.seed}"
 
 
 _course: Course | None = None
@@ -49,23 +50,23 @@ def setup(
 ) -> Course:
     """Decide scale, source and device, seed everything, and print one line about it.
 
-    Without a GPU: small and packaged. With one: full; the hub only in Colab or when asked for. The variables
-    COURSE_SCALE and COURSE_SOURCE override the arguments; COURSE_TEST=1 means small and packaged unless they say
-    otherwise. Raises CourseError for a scale or source that does not exist.
+    On the CPU: small and packaged. On a CUDA GPU: full; the hub only in Colab or when asked for. An
+    Apple GPU is taken only where COURSE_DEVICE asks for it, and small. The variables COURSE_SCALE,
+    COURSE_SOURCE, COURSE_DEVICE (cpu, cuda, mps) and COURSE_THREADS override; COURSE_TEST=1 means
+    small, packaged and the CPU unless they say otherwise. Raises CourseError for a word that none
+    of them knows, and for a device that is not there. (The scale "tiny" is for tests: it runs the
+    code and judges no claim.)
     """
     global _course
-    testing, colab, gpu = (
-        os.environ.get("COURSE_TEST") == "1",
-        in_colab(),
-        torch.cuda.is_available(),
-    )
-    usual = (
-        ("small", "packaged") if testing or not gpu else ("full", "hub" if colab else "packaged")
-    )
-    scale = _one_of("COURSE_SCALE", scale or usual[0], ("small", "full"))
-    source = _one_of("COURSE_SOURCE", source or usual[1], ("packaged", "hub"))
-    device = torch.device("cuda" if gpu and not (testing and scale == "small") else "cpu")
-    threads = int(os.environ.get("COURSE_THREADS", 2))
+    testing, colab = os.environ.get("COURSE_TEST") == "1", in_colab()
+    asked = os.environ.get("COURSE_SCALE") or scale
+    device = _device(hidden=testing and asked != "full")
+    gpu = device.type == "cuda" and not testing
+    scale = scale or ("full" if gpu else "small")
+    source = source or ("hub" if gpu and colab else "packaged")
+    scale = _one_of("COURSE_SCALE", scale, ("small", "full"), internal=("tiny",))
+    source = _one_of("COURSE_SOURCE", source, ("packaged", "hub"))
+    threads = _threads(device)
     torch.set_num_threads(threads)
     seed_all(seed)
     _course = Course(scale, source, device, threads, seed, colab, testing)
@@ -74,21 +75,6 @@ def setup(
     if not quiet:
         print(_course)
     return _course
-
-
-def keep_freed_memory() -> None:
-    """Let Linux's C library keep the memory of arrays that are gone, for the next ones: for `make`, which trains for long and then ends.
-
-    By default it gives blocks of 32 MB and more back at once and has every new one faulted in page by page:
-    a step of training 16,384 features takes 420 ms instead of 280. A lesson gains next to nothing, and its
-    kernel would sit on its peak. Other systems have no such switch, or need none.
-    """
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return
-    mallopt(-4, 0)  # M_MMAP_MAX: no block gets a mapping of its own
-    mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: what is free stays
 
 
 def current() -> Course:
@@ -101,98 +87,174 @@ def decided_scale() -> str | None:
     return _course.scale if _course else None
 
 
-def by_scale(small, full):
-    """The first value at scale small, the second at scale full."""
-    return small if current().scale == "small" else full
-
-
-def hub_or_packaged(what: str, load_hub: Callable, load_packaged: Callable):
-    """Load from the hub where the source says so; otherwise, or where that fails, print one line and load what is here.
-
-    what: the name a reader knows it by, such as "CLIP ViT-B/32". Both loaders take no argument.
-    """
-    if current().source != "hub":
-        print(f"{what}: the packaged stand-in is used (source packaged)")
-        return load_packaged()
-    try:
-        with redirect_stdout(
-            io.StringIO()
-        ):  # "Downloading ..." beside the one line would read like two answers
-            return load_hub()
-    except Exception as error:  # hubs fail in many ways: no network, no space, a moved file
-        reason = (str(error).strip().splitlines() or ["no message"])[0][:100]
-        print(
-            f"{what}: not to be had from the hub ({type(error).__name__}: {reason}); the packaged stand-in is used"
-        )
-        return load_packaged()
+def by_scale(small, full, tiny=None):
+    """The first value at scale small, the second at full; the third (or the first) at tiny."""
+    values = {"small": small, "full": full, "tiny": small if tiny is None else tiny}
+    return values[current().scale]
 
 
 def seed_all(seed: int) -> None:
-    """Seed Python's, NumPy's and torch's global generators. Own code takes a `generator` or `seed` all the same."""
+    """Seed Python's, NumPy's and torch's global generators, though code takes its own."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
 
 
-def class_dir() -> Path:
-    """The git-ignored folder for what a class produces, made where it is missing."""
-    folder = ROOT / "class"
-    folder.mkdir(exist_ok=True)
-    return folder
+def half_precision(device: torch.device | str) -> bool:
+    """Whether the device computes faster in bfloat16: a card or processor with instructions for it.
+
+    A T4 has none: torch then emulates it, slower than float32.
+    """
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return device.type == "cpu" and wide and torch.cpu._is_avx512_bf16_supported()
+
+
+def _device(hidden: bool) -> torch.device:
+    """The device that COURSE_DEVICE asks for, or a CUDA GPU that works, or the CPU.
+
+    hidden: a GPU is taken only where COURSE_DEVICE asks for it.
+    """
+    mps = torch.backends.mps.is_available()
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": mps}
+    asked = _one_of("COURSE_DEVICE", "", tuple(there), internal=("",))
+    if not there.get(asked, True):
+        raise CourseError(
+            f"COURSE_DEVICE is {asked!r}, but PyTorch finds no such device here: unset it, or "
+            "choose a runtime that has one."
+        )
+    if asked or hidden or not there["cuda"]:
+        return torch.device(asked or "cpu")
+    try:
+        _touch_gpu()
+    except RuntimeError as error:  # lost, or full with another process's work
+        print(f"The GPU cannot be used ({_first_line(error)}): the CPU is used instead.")
+        return torch.device("cpu")
+    return torch.device("cuda")
+
+
+def _touch_gpu() -> None:
+    torch.zeros(1, device="cuda")
+
+
+def _threads(device: torch.device) -> int:
+    """COURSE_THREADS; or two, which every laptop has; or all, where a GPU computes."""
+    asked = os.environ.get("COURSE_THREADS") or ""
+    if asked and not (asked.isdecimal() and int(asked)):
+        raise CourseError(f"COURSE_THREADS is {asked!r}; give a whole number from 1 on.")
+    return int(asked or (2 if device.type == "cpu" else torch.get_num_threads()))
 
 
 def _no_progress_bars() -> None:
-    """Bars differ from run to run and would end up in recorded notebooks; in a kernel tqdm ignores TQDM_DISABLE."""
-    import tqdm.notebook
+    """Bars differ from run to run and would end up in recorded notebooks."""
+    import tqdm.notebook  # here, because it loads the widgets, and TQDM_DISABLE does not reach it
 
     for bar in (tqdm.std.tqdm, tqdm.notebook.tqdm_notebook):
         if not isinstance(vars(bar)["__init__"], functools.partialmethod):
             bar.__init__ = functools.partialmethod(bar.__init__, disable=True)
 
 
-def _one_of(variable: str, value: str, allowed: tuple[str, ...]) -> str:
+def _one_of(variable: str, value: str, allowed: tuple, internal: tuple = ()) -> str:
     value = os.environ.get(variable) or value
-    if value not in allowed:
+    if value not in allowed + internal:
         raise CourseError(
             f"{variable} or its argument is {value!r}; choose {' or '.join(map(repr, allowed))}."
         )
     return value
 
 
+# ---------------------------------------------------------------- hub or packaged
+
+HUBS = ("huggingface_hub", "httpx", "httpcore", "requests", "urllib3", "torch.hub", "open_clip")
+
+
+def hub_or_packaged(what: str, load_hub: Callable, load_packaged: Callable):
+    """Load from the hub where the source says so; otherwise, or where that fails, what is here.
+
+    The stand-in is named in one printed line. what: the name a reader knows it by, such as "CLIP
+    ViT-B/32". Both loaders take no argument. Only what a hub can raise (no network, no space, a
+    file that moved, a package that is not installed) leads to the stand-in; a fault of the course's
+    own code is raised.
+    """
+    if current().source != "hub":
+        print(f"{what}: the packaged stand-in is used (source packaged)")
+        return load_packaged()
+    try:
+        with redirect_stdout(io.StringIO()):  # "Downloading ..." would read like a second answer
+            return load_hub()
+    except Exception as error:
+        if not _hubs_fault(error):
+            raise
+        reason = f"{type(error).__name__}: {_first_line(error)}"
+        print(f"{what}: not to be had from the hub ({reason}); the packaged stand-in is used")
+        return load_packaged()
+
+
+def _hubs_fault(error: Exception) -> bool:
+    """Whether a hub can raise this: by its kind, or as a hub's library defines or raises it."""
+    if isinstance(error, (OSError, ImportError, CourseError)):
+        return True
+    deepest = [*traceback.walk_tb(error.__traceback__)][-1][0]
+    homes = [deepest.f_globals.get("__name__", ""), *(c.__module__ for c in type(error).__mro__)]
+    return any(home == hub or home.startswith(f"{hub}.") for home in homes for hub in HUBS)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or ["no message"])[0][:100]
+
+
 # ---------------------------------------------------------------- memory
 
 
 def free_memory(device: torch.device | str = "cpu") -> int:
-    """Bytes that can still be had on the device; on macOS a quarter of all memory, as nothing better is known there."""
+    """Free bytes on the device; on the CPU no more than a container's limit leaves."""
     device = torch.device(device)
     if device.type == "cuda":
         held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + held
-    if sys.platform == "win32":
-        import ctypes
-
-        status = (ctypes.c_ulonglong * 8)(
-            64
-        )  # MEMORYSTATUSEX: two 32-bit fields (size first), then total, available, …
-        ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
-        return status[2]
-    if (meminfo := Path("/proc/meminfo")).exists():
-        lines = dict(line.split(":") for line in meminfo.read_text().splitlines())
-        return min(int(lines["MemAvailable"].split()[0]) * 1024, _container_memory())
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    return min(psutil.virtual_memory().available, _container_memory())
 
 
-def _container_memory() -> float:
-    """What a container's limit leaves: /proc/meminfo speaks of the whole machine."""
-    group = Path("/sys/fs/cgroup")
+def _container_memory(groups: Path = Path("/sys/fs/cgroup")) -> float:
+    """What a container's limit leaves, cached files not counted; inf where there is no limit."""
+    old = groups / "memory"  # control groups of version 1, where there are none of version 2
+    for folder, limit, used, files in (
+        (groups, "memory.max", "memory.current", "inactive_file"),
+        (old, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        try:
+            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            taken = int((folder / used).read_text()) - int(stat[files])
+            return int((folder / limit).read_text()) - taken
+        except (OSError, ValueError, KeyError):  # no such group, or its limit is "max"
+            continue
+    return float("inf")
+
+
+def keep_freed_memory() -> None:
+    """Let Linux's C library keep the memory of arrays that are gone, for the next ones: for `make`.
+
+    By default it gives blocks of 32 MB and more back at once and has every new one faulted in page
+    by page: a step of training 16,384 features takes 420 ms instead of 280. In a lesson it saves
+    little and keeps the kernel's memory at its peak. Other systems have no such switch, or need
+    none.
+    """
     try:
-        return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
-    except (OSError, ValueError):  # no control group, or its limit is "max"
-        return float("inf")
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(-4, 0)  # M_MMAP_MAX: no block gets a mapping of its own
+    mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: what is free stays
 
 
 def chunk_for(bytes_per_item: int, device: torch.device | str, *, most: int = 4096) -> int:
-    """How many items to work on at once so that they fill at most half of the free memory: between 1 and `most`."""
+    """How many items to work on at once so that they fill at most half of the free memory: between
+    1 and `most`.
+    """
     return int(max(1, min(most, free_memory(device) // 2 // max(1, bytes_per_item))))
 
 
@@ -202,14 +264,17 @@ def in_chunks(
     chunk: int | None = None,
     bytes_per_item: int | None = None,
 ) -> Tensor:
-    """Run the function over slices of the first dimension and concatenate; out of memory halves the slice and goes on.
+    """Run the function over slices of the first dimension and concatenate the results.
 
-    tensors: each (N, ...). chunk: the first size to try; without it `bytes_per_item` decides, and without that all N.
-    The function must treat items independently and draw no random numbers: a slice may be run twice.
-    Raises CourseError where not even one item fits.
+    Where memory runs out the slice is halved and the work goes on. tensors: each (N, ...). chunk:
+    the first size to try; without it `bytes_per_item` decides, and without that all N. The function
+    must treat items independently and draw no random numbers: a slice may be run twice. Raises
+    CourseError where not even one item fits.
     """
     n = len(tensors[0])
-    chunk = chunk or (chunk_for(bytes_per_item, tensors[0].device) if bytes_per_item else max(n, 1))
+    if chunk is None:
+        device = tensors[0].device
+        chunk = chunk_for(bytes_per_item, device) if bytes_per_item else max(n, 1)
     parts, start = [], 0
     while start < n or not parts:
         try:
@@ -221,20 +286,19 @@ def in_chunks(
                 raise
             if chunk == 1:
                 raise CourseError(
-                    "Not even one item fits into the free memory. Close other notebooks (Kernel, Shut "
-                    "Down All) or take a smaller input, then run this cell again."
+                    "Not even one item fits into the free memory. Close other notebooks (Kernel, "
+                    "Shut Down All) or take a smaller input, then run this cell again."
                 ) from error
-        chunk = max(
-            1, min(chunk, n - start) // 2
-        )  # outside `except`: there, the failed call's tensors are still held
+        # outside `except`: there, the failed call's tensors are still held
+        chunk = max(1, min(chunk, n - start) // 2)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     return torch.cat(parts)
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an exception means that memory ran out: torch says it differently on a GPU, and on each system's CPU."""
-    said = str(error).lower()
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
-        words in said for words in ("out of memory", "not enough memory", "can't allocate memory")
-    )
+    """Whether memory ran out: torch says it differently on a GPU, and on each system's CPU."""
+    message = str(error).lower()
+    words = ("out of memory", "not enough memory", "can't allocate memory")
+    known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    return known or any(word in message for word in words)

@@ -1,4 +1,4 @@
-"""Stored tensors and checkpoints: the same back, never half-written, and a sentence where a file is damaged."""
+"""Stored tensors and checkpoints: the same back, never half-written, damage told in a sentence."""
 
 import json
 import os
@@ -137,7 +137,8 @@ def test_a_process_killed_while_saving_leaves_the_old_artifact(tmp_path):
         def die_at_the_manifest(path, content):
             os._exit(9) if path.name == "manifest.json" else write(path, content)
         artifacts.write_atomically = die_at_the_manifest
-        artifacts.save_artifact("thing", {{"new": torch.ones(5)}}, version=2, meta={{}}, root=Path({str(tmp_path)!r}))
+        new = {{"new": torch.ones(5)}}
+        artifacts.save_artifact("thing", new, version=2, meta={{}}, root=Path({str(tmp_path)!r}))
         """)
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=120).returncode == 9
     loaded, _ = load_artifact("thing", version=1, root=tmp_path)
