@@ -1,14 +1,20 @@
-"""`claim`: a sentence of the slides, what was measured here, and the bound within which it holds."""
+"""`claim`: a sentence of the slides, what was measured here, and the bound that it keeps."""
 
 from __future__ import annotations
 
 import math
 import operator
 import re
+from collections.abc import Sequence
+from typing import TypedDict
+
+from IPython import get_ipython
 
 from helpers.ground.errors import CourseError
 from helpers.ground.runtime import current
 
+METADATA = "claim"  # the key under which an output carries its Claim
+NOT_JUDGED = "–"
 _NUMBER = r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
 _COMPARE = {
     ">": operator.gt,
@@ -17,6 +23,20 @@ _COMPARE = {
     "<=": operator.le,
     "==": lambda a, b: math.isclose(a, b, rel_tol=1e-6),
 }
+
+
+class Claim(TypedDict):
+    """What a printed claim leaves in its output's metadata, for the ledger."""
+
+    text: str
+    measured: str  # the number as printed
+    bound: str
+    mark: str  # ✓ holds, ✗ does not, ≠ differs from the paper as expected, – not judged here
+    slide: str
+    paper: str | None  # the paper's number as printed
+    source: str | None  # where the paper's number stands
+    scale: str  # at which this was measured
+    data: str  # "packaged" or "hub"
 
 
 def claim(
@@ -28,36 +48,41 @@ def claim(
     paper: float | None = None,
     source: str | None = None,
     band: tuple[float, float] | None = None,
+    measured_at: Sequence[str] = ("small packaged",),
 ) -> None:
-    """Print one line, `✓ text: 0.82 (> 0.65) · D1-09`, and leave it in the notebook for the ledger.
+    """Print one line, `✓ text: 0.82 (> 0.65; paper 0.888) · D1-09`, and leave it for the ledger.
 
-    measured: a number, or a tensor with one. bound: "> 0.65", "<= 3", "0.3 .. 0.5", "== 2", or "differs", which needs
-    `paper` and a `band` round it and holds (≠) only outside that band. paper: the paper's own number and nothing else;
-    source: where it stands. A claim that does not hold prints ✗ and the lesson goes on; under the test command it fails.
+    measured: a number, or a tensor with one. bound: "> 0.65", "<= 3", "0.3 .. 0.5", "== 2", or
+    "differs", which needs `paper` and a `band` round it and holds (≠) only outside that band.
+    paper: the paper's own number and nothing else; source: where it stands. measured_at: the scales
+    and sources at which the bound was set; elsewhere the line says "not judged here". A claim that
+    does not hold prints ✗ and the lesson goes on; under the test command it fails.
     """
-    measured = float(measured)
+    measured, course = float(measured), current()
+    judged = f"{course.scale} {course.source}" in measured_at
     kept = holds(measured, bound, paper=paper, band=band)
-    mark = "✗" if not kept else "≠" if bound == "differs" else "✓"
-    reason = (
-        f"paper {digits(paper)}, band {digits(band[0])} .. {digits(band[1])}"
-        if bound == "differs"
-        else bound
-    )
-    line = f"{mark} {text}: {digits(measured)} ({reason}) · {slide}"
-    _show(
-        line,
-        {
-            "text": text,
-            "measured": digits(measured),
-            "bound": reason if bound == "differs" else bound,
-            "mark": mark,
-            "slide": slide,
-            "paper": None if paper is None else digits(paper),
-            "source": source,
-            "scale": current().scale,
-        },
-    )
-    if not kept and current().testing:
+    if bound == "differs":
+        bound = f"paper {digits(paper)}, band {digits(band[0])} .. {digits(band[1])}"
+        mark = "≠" if kept else "✗"
+    else:
+        mark = "✓" if kept else "✗"
+    reason = bound if judged else "not judged here"
+    if paper is not None and not reason.startswith("paper"):
+        reason += f"; paper {digits(paper)}"
+    record: Claim = {
+        "text": text,
+        "measured": digits(measured),
+        "bound": bound,
+        "mark": mark if judged else NOT_JUDGED,
+        "slide": slide,
+        "paper": None if paper is None else digits(paper),
+        "source": source,
+        "scale": course.scale,
+        "data": course.source,
+    }
+    line = f"{record['mark']} {text}: {digits(measured)} ({reason}) · {slide}"
+    _show(line, record)
+    if judged and not kept and course.testing:
         raise AssertionError(f"this claim does not hold: {line}")
 
 
@@ -68,11 +93,15 @@ def holds(
     paper: float | None = None,
     band: tuple[float, float] | None = None,
 ) -> bool:
-    """Whether a number lies within a bound as `claim` writes it; nan never does. Raises CourseError for another bound."""
+    """Whether a number lies within a bound as `claim` writes it; nan never does.
+
+    Raises CourseError for a bound of another kind.
+    """
     if bound == "differs":
         if paper is None or band is None or not band[0] <= paper <= band[1]:
             raise CourseError(
-                f'"differs" needs the paper\'s number and a band round it; got paper={paper}, band={band}.'
+                '"differs" needs the paper\'s number and a band round it; '
+                f"got paper={paper}, band={band}."
             )
         return math.isfinite(measured) and not band[0] <= measured <= band[1]
     if match := re.fullmatch(rf"({_NUMBER}) \.\. ({_NUMBER})", bound):
@@ -94,15 +123,10 @@ def digits(number: float) -> str:
     return f"{number:.3g}"
 
 
-def _show(line: str, record: dict) -> None:
-    """In a notebook the record travels in the output's metadata, which readers and nbval do not look at."""
-    try:
-        from IPython import get_ipython
-
-        shell = get_ipython()
-    except ImportError:
-        shell = None
+def _show(line: str, record: Claim) -> None:
+    """In a notebook the record travels in the output's metadata, which readers do not see."""
+    shell = get_ipython()
     if hasattr(shell, "kernel"):
-        shell.display_pub.publish({"text/plain": line}, metadata={"claim": record})
+        shell.display_pub.publish({"text/plain": line}, metadata={METADATA: record})
     else:
         print(line)

@@ -1,12 +1,15 @@
 """What `claim` prints, when it holds, and that a broken one fails under the test command only."""
 
 import math
+import re
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from helpers.ground import runtime
 from helpers.ground.errors import CourseError
+from helpers.lesson import claims
 from helpers.lesson.claims import claim, digits, holds
 
 
@@ -75,30 +78,70 @@ def test_at_most_three_digits(number, expected):
     assert digits(number) == expected
 
 
-def test_the_line(capsys):
-    claim(
-        "maps agree",
-        torch.tensor(0.8249),
-        "> 0.65",
-        slide="D1-09",
-        paper=0.888,
-        source="Adebayo et al. 2018",
-    )
-    claim("maps differ", 0.2, "differs", slide="D1-10", paper=0.888, band=(0.8, 0.95))
-    assert capsys.readouterr().out == (
-        "✓ maps agree: 0.825 (> 0.65) · D1-09\n"
-        "≠ maps differ: 0.2 (paper 0.888, band 0.8 .. 0.95) · D1-10\n"
-    )
+SENTENCE = {"text": "maps agree", "measured": 0.5, "bound": "> 0.65", "slide": "D1-09"}
+FAILED = "✗ maps agree: 0.5 (> 0.65) · D1-09"
 
 
-def test_a_broken_claim_fails_under_the_test_command_and_is_printed_otherwise(monkeypatch, capsys):
-    line = "✗ maps agree: 0.5 (> 0.65) · D1-09"
-    monkeypatch.setattr(runtime, "_course", None)
-    with pytest.raises(AssertionError) as caught:
-        claim("maps agree", 0.5, "> 0.65", slide="D1-09")
-    assert line in str(caught.value)
+@pytest.fixture
+def at(monkeypatch):
+    """Sets up at a scale and a source, under the test command or not."""
+
+    def set_up(scale="small", source="packaged", testing="1"):
+        monkeypatch.setattr(runtime, "_course", None)
+        for name, value in (("SCALE", scale), ("SOURCE", source), ("TEST", testing)):
+            monkeypatch.setenv(f"COURSE_{name}", value)
+
+    set_up()
+    return set_up
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({}, "✓ maps agree: 0.825 (> 0.65) · D1-09"),
+        ({"paper": 0.888}, "✓ maps agree: 0.825 (> 0.65; paper 0.888) · D1-09"),
+        (
+            {"bound": "differs", "paper": 0.888, "band": (0.85, 0.95)},
+            "≠ maps agree: 0.825 (paper 0.888, band 0.85 .. 0.95) · D1-09",
+        ),
+    ],
+)
+def test_the_line(capsys, at, given, line):
+    claim(**SENTENCE | {"measured": torch.tensor(0.8249)} | given)
     assert capsys.readouterr().out == line + "\n"
-    monkeypatch.setenv("COURSE_TEST", "0")
-    monkeypatch.setattr(runtime, "_course", None)
-    claim("maps agree", 0.5, "> 0.65", slide="D1-09")
-    assert capsys.readouterr().out == line + "\n"
+
+
+def test_a_broken_claim_fails_under_the_test_command_and_is_printed_otherwise(at, capsys):
+    with pytest.raises(AssertionError, match=re.escape(FAILED)):
+        claim(**SENTENCE)
+    assert capsys.readouterr().out == FAILED + "\n"
+    at(testing="0")
+    claim(**SENTENCE)
+    assert capsys.readouterr().out == FAILED + "\n"
+
+
+@pytest.mark.parametrize(
+    "where", [("full", "packaged"), ("small", "hub"), ("full", "hub"), ("tiny", "packaged")]
+)
+def test_a_bound_that_was_never_measured_here_judges_nothing(at, capsys, where):
+    at(*where)
+    claim(**SENTENCE, paper=0.7)
+    line = "– maps agree: 0.5 (not judged here; paper 0.7) · D1-09\n"
+    assert capsys.readouterr().out == line
+    with pytest.raises(AssertionError, match=re.escape(FAILED)):
+        claim(**SENTENCE, measured_at=["small packaged", " ".join(where)])
+
+
+def test_the_record_travels_in_the_outputs_metadata(at, monkeypatch):
+    published = []
+    pub = SimpleNamespace(publish=lambda data, metadata: published.append((data, metadata)))
+    shell = SimpleNamespace(kernel=1, display_pub=pub)
+    monkeypatch.setattr(claims, "get_ipython", lambda: shell)
+    claim(**SENTENCE | {"measured": 0.8}, paper=0.888, source="Adebayo et al. 2018")
+    ((data, metadata),) = published
+    assert data == {"text/plain": "✓ maps agree: 0.8 (> 0.65; paper 0.888) · D1-09"}
+    record = metadata[claims.METADATA]
+    assert set(record) == set(claims.Claim.__annotations__)
+    assert record["mark"] == "✓"
+    assert (record["measured"], record["paper"]) == ("0.8", "0.888")
+    assert (record["scale"], record["data"]) == ("small", "packaged")
