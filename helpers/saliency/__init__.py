@@ -2,9 +2,11 @@
 
     method(model, inputs, target, *, options...) -> Tensor
 
-inputs: (B, C, H, W). target: the class to explain, an int for all pictures or one per picture. Gradient methods return
-(B, C, H, W) with signs, Grad-CAM, occlusion and RISE (B, 1, H, W). The model is left exactly as it was found.
-Memory: what goes through the network at once is bounded, and each further picture costs at most eight times its own size.
+inputs: (B, C, H, W). target: the class to explain, an int for all pictures or one per picture.
+Gradient methods return (B, C, H, W) with signs, Grad-CAM, occlusion and RISE (B, 1, H, W), on the
+model's device, in float32 or, of a float64 model, float64. The model is left exactly as it was.
+Memory: what goes through the network at once is bounded; each further picture costs at most eight
+times its own size.
 """
 
 from helpers.saliency.cam import grad_cam, guided_grad_cam

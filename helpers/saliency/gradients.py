@@ -1,4 +1,7 @@
-"""Maps made of gradients: plain, times the input, smoothed, and integrated along a path. S is the class's logit."""
+"""Maps made of gradients: plain, times the input, smoothed, and integrated along a path.
+
+S_c is the class's logit.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from helpers.ground.runtime import in_chunks
-from helpers.saliency.core import (
-    Target,
-    as_baseline,
-    check,
-    chunk_size,
-    class_score,
-    derivative,
-    mean_over,
-    scores,
-    undisturbed,
-)
+from helpers.saliency import core
+from helpers.saliency.core import Baseline, Target, check, for_copies, frozen_eval, groups, wide
 
 
 def gradient(model: nn.Module, inputs: Tensor, target: Target) -> Tensor:
@@ -27,22 +20,28 @@ def gradient(model: nn.Module, inputs: Tensor, target: Target) -> Tensor:
 
     Source: Simonyan et al. 2014, section 3; slide D1-05.
     """
-    x, target = check(inputs, target)
+    x, target = check(model, inputs, target)
+    with frozen_eval(model):
+        return input_gradient(model, x, target)
 
-    def one_chunk(x, target):
+
+def input_gradient(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+    """`gradient` of a frozen model at inputs that were checked."""
+
+    def one_batch(x, target):
         x = x.clone().requires_grad_()
-        return derivative(class_score(model, x, target), at=x)
+        return wide(core.derivative(core.class_score(model, x, target), at=x))
 
-    with undisturbed(model):
-        return in_chunks(one_chunk, x, target, chunk=chunk_size(x))
+    return core.in_batches(one_batch, x, target)
 
 
 def gradient_x_input(model: nn.Module, inputs: Tensor, target: Target) -> Tensor:
     """x · dS_c/dx: each pixel's share of the score, were the network linear. (B, C, H, W), logits.
 
-    For a ReLU network without biases the shares sum to S_c. Source: Shrikumar et al. 2017; slide D1-05.
+    For a ReLU network without biases the shares sum to S_c. Source: Shrikumar et al. 2017; D1-05.
     """
-    return inputs * gradient(model, inputs, target)
+    x, target = check(model, inputs, target)
+    return x * gradient(model, x, target)
 
 
 def smoothgrad(
@@ -56,58 +55,49 @@ def smoothgrad(
     of: Callable[..., Tensor] = gradient,
     seed: int = 0,
 ) -> Tensor:
-    """The mean map over noisy copies of the picture, mean of M(x + N(0, σ²)); squared: the mean of M².
+    """The mean map over noisy copies of the picture, mean of M(x + N(0, σ²)); squared: of M².
 
-    noise: σ as a share of each picture's own range, max(x) - min(x). of: the map that is smoothed, any method.
-    Returns what `of` returns. Source: Smilkov et al. 2017, eq. 1; slide D1-05.
+    noise: σ as a share of each picture's own range, max(x) - min(x). of: the map that is smoothed,
+    any method. Returns what `of` returns. Source: Smilkov et al. 2017, eq. 1; slide D1-05.
     """
-    x, target = check(inputs, target)
-    flat = x.flatten(1)
-    sigma = (noise * (flat.amax(1) - flat.amin(1))).view(-1, *[1] * (x.ndim - 1))  # (B, 1, 1, 1)
-    # a seed for every draw: neither the size of a chunk nor memory running out changes the noise
-    seeds = torch.randint(2**62, (samples,), generator=torch.Generator().manual_seed(seed))
+    core.at_least_one(samples=samples)
+    x, target = check(model, inputs, target)
+    pixels = tuple(range(1, x.ndim))
+    sigma = noise * (x.amax(pixels, keepdim=True) - x.amin(pixels, keepdim=True))  # (B, 1, 1, 1)
+    # a seed for every draw: the noise is the same in chunks of any size
+    seeds = torch.randint(2**62, (samples,), generator=torch.Generator().manual_seed(seed)).tolist()
+    total = 0.0
+    for some in groups(seeds, x):
+        copies = torch.stack([x + sigma * normal_like(x, s) for s in some])  # (k, B, C, H, W)
+        maps = wide(for_copies(of, model, copies, target))  # (k, B, C, H, W)
+        total = total + (maps**2 if squared else maps).sum(dim=0)
+    return total / samples
 
-    def normal(seed):
-        return torch.randn(
-            x.shape,
-            dtype=x.dtype,
-            device=x.device,
-            generator=torch.Generator(x.device).manual_seed(seed),
-        )
 
-    def maps(ks):
-        noisy = torch.stack(
-            [x + sigma * normal(s) for s in seeds[ks.cpu()].tolist()]
-        )  # (k, B, C, H, W)
-        m = of(model, noisy.flatten(0, 1), target.repeat(len(ks)))
-        m = m.view(len(ks), len(x), *m.shape[1:])
-        return m**2 if squared else m
-
-    return mean_over(samples, x, maps)
+def normal_like(x: Tensor, seed: int) -> Tensor:
+    """Gaussian noise of deviation 1, of x's shape."""
+    generator = torch.Generator(x.device).manual_seed(seed)
+    return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
 
 
 def integrated_gradients(
-    model: nn.Module,
-    inputs: Tensor,
-    target: Target,
-    *,
-    steps: int = 64,
-    baseline: float | Tensor = 0.0,
+    model: nn.Module, inputs: Tensor, target: Target, *, steps: int = 64, baseline: Baseline = 0.0
 ) -> Tensor:
-    """(x - x') · ∫₀¹ dS_c/dx(x' + a (x - x')) da, the integral as a mean over midpoints. (B, C, H, W), logits.
+    """(x - x') · ∫₀¹ dS_c/dx(x' + a (x - x')) da, the integral as a mean over midpoints.
 
-    baseline: x', a number or a tensor that broadcasts against the inputs. The map sums to S_c(x) - S_c(x'), up to
-    `completeness_error`. Source: Sundararajan et al. 2017, eq. 1; slide D1-05.
+    baseline: x', a number or a tensor that broadcasts against the inputs. Returns (B, C, H, W),
+    logits; the map sums to S_c(x) - S_c(x'), up to `completeness_error`.
+    Source: Sundararajan et al. 2017, eq. 1; slide D1-05.
     """
-    x, target = check(inputs, target)
-    base = as_baseline(baseline, x)
-
-    def gradients_on_path(ks):
-        a = ((ks.to(x) + 0.5) / steps).view(-1, *[1] * x.ndim)  # (k, 1, 1, 1, 1)
-        points = base + a * (x - base)  # (k, B, C, H, W)
-        return gradient(model, points.flatten(0, 1), target.repeat(len(ks))).view_as(points)
-
-    return (x - base) * mean_over(steps, x, gradients_on_path)
+    core.at_least_one(steps=steps)
+    x, target = check(model, inputs, target)
+    x0 = core.as_baseline(baseline, x)
+    with frozen_eval(model):
+        total = torch.zeros_like(wide(x))
+        for some in groups(range(steps), x):  # as many steps at once as there is room for
+            points = torch.stack([x0 + (k + 0.5) / steps * (x - x0) for k in some])
+            total += for_copies(input_gradient, model, points, target).sum(dim=0)
+    return (x - x0) * (total / steps)
 
 
 def completeness_error(
@@ -116,16 +106,18 @@ def completeness_error(
     target: Target,
     attribution: Tensor,
     *,
-    baseline: float | Tensor = 0.0,
+    baseline: Baseline = 0.0,
 ) -> Tensor:
-    """|sum of the map - (S(x) - S(x'))| / |S(x) - S(x')|, (B,): 0 where the map accounts for the whole difference.
+    """|sum of the map - (S(x) - S(x'))| / |S(x) - S(x')|, (B,): 0 where all is accounted for.
 
+    nan or inf where the scores of x and x' are equal: there is no difference to account for.
     Source: Sundararajan et al. 2017, proposition 1.
     """
-    difference = scores(model, inputs, target) - scores(
-        model, as_baseline(baseline, inputs), target
-    )
-    return (attribution.flatten(1).sum(1) - difference).abs() / difference.abs()
+    x, target = check(model, inputs, target)
+    with frozen_eval(model):
+        before = core.forward_scores(model, core.as_baseline(baseline, x), target)
+        difference = core.forward_scores(model, x, target) - before  # (B,)
+    return (attribution.to(difference).flatten(1).sum(1) - difference).abs() / difference.abs()
 
 
 def ig_smoothgrad(
@@ -136,10 +128,10 @@ def ig_smoothgrad(
     samples: int = 12,
     steps: int = 16,
     noise: float = 0.15,
-    baseline: float | Tensor = 0.0,
+    baseline: Baseline = 0.0,
     seed: int = 0,
 ) -> Tensor:
-    """SmoothGrad around Integrated Gradients: samples · steps gradients a picture. (B, C, H, W), logits.
+    """SmoothGrad around Integrated Gradients: samples · steps gradients a picture. (B, C, H, W).
 
     baseline: as above, the same for all pictures. Source: Adebayo et al. 2018; slide D1-06.
     """

@@ -1,4 +1,7 @@
-"""Maps made by hiding: occlusion hides one window after the other, RISE hides random halves. No gradient is needed."""
+"""Maps made by hiding: occlusion hides one window after the other, RISE random halves.
+
+No gradient is needed.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers.ground.errors import CourseError
-from helpers.saliency.core import Target, as_baseline, check, chunk_size, scores
+from helpers.ground.stats import pearson
+from helpers.saliency import core
+from helpers.saliency.core import Baseline, Target, check, for_copies, forward_scores, frozen_eval
 
 
 def occlusion(
@@ -17,44 +22,39 @@ def occlusion(
     *,
     window: int = 32,
     stride: int = 16,
-    baseline: float | Tensor = 0.0,
+    baseline: Baseline = 0.0,
 ) -> Tensor:
-    """How far the logit falls when a window is hidden, averaged over the windows that cover a pixel. (B, 1, H, W), logits.
+    """How far the logit falls when a window is hidden: the mean over the windows on a pixel.
 
-    window, stride: pixels. baseline: what hides, a number or a tensor that broadcasts. Source: Zeiler & Fergus 2014.
+    window, stride: pixels. baseline: what hides, a number or a tensor that broadcasts. Returns
+    (B, 1, H, W), logits. Source: Zeiler & Fergus 2014.
     """
-    x, target = check(inputs, target, images=True)
-    if not 1 <= stride <= window <= min(x.shape[2:]):
+    x, target = check(model, inputs, target, images=True)
+    smaller = min(x.shape[2:])
+    if not 1 <= stride <= window <= smaller:
         raise CourseError(
             f"stride {stride} and window {window} should satisfy 1 <= stride <= window <= "
-            f"{min(x.shape[2:])}, the picture's smaller side."
+            f"{smaller}, the picture's smaller side."
         )
-    base = as_baseline(baseline, x)
-    rows, cols = (
-        windows(side, window, stride).to(x.device) for side in x.shape[2:]
-    )  # (R, H), (Q, W) True = hidden
-    places = torch.cartesian_prod(torch.arange(len(rows)), torch.arange(len(cols))).to(
-        x.device
-    )  # (R Q, 2)
-
-    def score_without(rq):
-        hidden = (
-            rows[rq[:, 0]][:, None, None, :, None] & cols[rq[:, 1]][:, None, None, None, :]
-        )  # (k, 1, 1, H, W)
-        pictures = torch.where(hidden, base, x)  # (k, B, C, H, W)
-        return scores(model, pictures.flatten(0, 1), target.repeat(len(rq))).view(len(rq), len(x))
-
-    room = max(1, chunk_size(x) // len(x))
-    drop = scores(model, x, target) - torch.cat(
-        [score_without(rq) for rq in places.split(room)]
-    )  # (R Q, B)
-    rows, cols = rows.to(x.dtype), cols.to(x.dtype)
-    total = torch.einsum("rqb,rh,qw->bhw", drop.view(len(rows), len(cols), -1), rows, cols)
+    x0 = core.as_baseline(baseline, x)
+    rows = windows(x.shape[2], window, stride).to(x.device)  # (R, H), True = hidden
+    cols = windows(x.shape[3], window, stride).to(x.device)  # (Q, W)
+    places = [(r, q) for r in range(len(rows)) for q in range(len(cols))]
+    after = []
+    with frozen_eval(model):
+        before = forward_scores(model, x, target)  # (B,)
+        for some in core.groups(places, x):
+            hidden = torch.stack([rows[r][:, None] & cols[q] for r, q in some])  # (k, H, W)
+            copies = torch.where(hidden[:, None, None], x0, x)  # (k, B, C, H, W)
+            after.append(for_copies(forward_scores, model, copies, target))  # (k, B)
+    drop = (before - torch.cat(after)).unflatten(0, (len(rows), len(cols)))  # (R, Q, B)
+    rows, cols = rows.to(drop.dtype), cols.to(drop.dtype)
+    total = torch.einsum("rqb,rh,qw->bhw", drop, rows, cols)
     return (total / torch.outer(rows.sum(0), cols.sum(0))).unsqueeze(1)
 
 
 def windows(side: int, window: int, stride: int) -> Tensor:
-    """(R, side) bool: windows every `stride` pixels until the last one reaches the border (and is cut there)."""
+    """(R, side) bool: a window every `stride` pixels, until one reaches the border (cut there)."""
     starts = torch.arange(-(-(side - window) // stride) + 1) * stride
     pixels = torch.arange(side)
     return (pixels >= starts[:, None]) & (pixels < starts[:, None] + window)
@@ -69,53 +69,58 @@ def rise(
     cells: int = 7,
     keep: float = 0.5,
     softmax: bool = True,
+    centred: bool = False,
     until: float | None = None,
     seed: int = 0,
 ) -> Tensor:
-    """Σ p(x · M_i) M_i / (N · keep) over random soft masks M_i: the mean score while a pixel is seen. (B, 1, H, W).
+    """Σ p(x · M_i) M_i / (N · keep) over random soft masks M_i: the mean score of a seen pixel.
 
-    cells: the masks' coarse grid. keep: the share of cells that stay. softmax: explain the probability, as the paper
-    does, or the raw score. until: stop early once the maps from the even and the odd masks correlate that well (after
-    64 masks at the earliest). Source: Petsiuk et al. 2018, eq. 6 and section 3.2.
+    cells: the masks' coarse grid. keep: the share of cells that stay, above 0. softmax: explain the
+    probability, as the paper does, or the raw score. centred: take off the mean score first, which
+    says nothing about places but adds the masks' noise to the map. until: stop early once the maps
+    from the even and the odd masks correlate that well (after 64 masks at the earliest). Returns
+    (B, 1, H, W). Source: Petsiuk et al. 2018, eq. 6 and section 3.2.
     """
-    x, target = check(inputs, target, images=True)
+    core.at_least_one(masks=masks, cells=cells)
+    if not 0 < keep <= 1:
+        raise CourseError(f"keep is the share of cells that stay, above 0 up to 1, not {keep}.")
+    x, target = check(model, inputs, target, images=True)
     generator = torch.Generator().manual_seed(seed)
-    grids = (torch.rand(masks, 1, cells, cells, generator=generator) < keep).to(
-        x
-    )  # small: drawn at once,
-    shifts = torch.rand(masks, 2, generator=generator).to(x.device)  # whatever the chunks
-    halves = x.new_zeros(2, len(x), *x.shape[2:])  # maps of the even and odd masks
-    room, done = max(2, chunk_size(x) // len(x) // 2 * 2), 0
-    for part_grids, part_shifts in zip(grids.split(room), shifts.split(room), strict=True):
-        M = soft_masks(part_grids, part_shifts, x.shape[2:])  # (k, H, W)
-        seen = (M[:, None, None] * x).flatten(0, 1)  # (k B, C, H, W)
-        p = scores(model, seen, target.repeat(len(M)), softmax=softmax).view(len(M), -1)  # (k, B)
-        for half in (0, 1):
-            halves[half] += torch.einsum("kb,khw->bhw", p[half::2], M[half::2])
-        done += len(M)
-        if until and done >= 64 and correlation(*halves).min() >= until:
-            break
-    return halves.sum(dim=0).unsqueeze(1) / (done * keep)
+    kept = torch.rand(masks, 1, cells, cells, generator=generator) < keep
+    grids = kept.to(x.device, core.wide(x).dtype)  # small: drawn at once, whatever the chunks
+    shifts = torch.rand(masks, 2, generator=generator).to(x.device)
+    room = max(2, core.copies_at_once(x) // 2 * 2)  # even: every group begins with an even mask
+    done = 0
+    with frozen_eval(model):
+        halves = grids.new_zeros(2, len(x), *x.shape[2:])  # maps of the even and the odd masks
+        cover = grids.new_zeros(x.shape[2:])  # how often each pixel was seen
+        total = grids.new_zeros(len(x))  # of the scores
+        for some, shift in zip(grids.split(room), shifts.split(room), strict=True):
+            M = soft_masks(some, shift, x.shape[2:])  # (k, H, W)
+            seen = (M[:, None, None] * x).to(x.dtype)  # (k, B, C, H, W)
+            p = for_copies(forward_scores, model, seen, target, softmax=softmax)  # (k, B)
+            halves += torch.stack([torch.einsum("kb,khw->bhw", p[i::2], M[i::2]) for i in (0, 1)])
+            cover += M.sum(dim=0)
+            total += p.sum(dim=0)
+            done += len(M)
+            if until and done >= 64 and pearson(*halves).min() >= until:
+                break
+    maps = halves.sum(dim=0)  # (B, H, W)
+    if centred:
+        maps = maps - total[:, None, None] / done * cover
+    return maps.unsqueeze(1) / (done * keep)
 
 
 def soft_masks(grids: Tensor, shifts: Tensor, size: tuple[int, int]) -> Tensor:
-    """Coarse grids (k, 1, s, s), enlarged bilinearly past the picture and cropped at shifts (k, 2) in [0, 1): (k, H, W)."""
-    k, s = len(grids), grids.shape[-1]
-    cell = torch.tensor(
-        [-(-side // s) for side in size], device=grids.device
-    )  # pixels a cell, rounded up
-    large = F.interpolate(
-        grids, [(s + 1) * c for c in cell.tolist()], mode="bilinear", align_corners=False
-    )
-    top, left = (shifts * cell).long().unbind(dim=1)  # (k,) each, below one cell
+    """Coarse grids (k, 1, s, s), enlarged past the picture and cropped at shifts (k, 2) in [0, 1).
+
+    Returns (k, H, W).
+    """
+    s = grids.shape[-1]
+    cell = [-(-side // s) for side in size]  # pixels a cell, rounded up
+    large = F.interpolate(grids, [(s + 1) * c for c in cell], mode="bilinear", align_corners=False)
+    top, left = ((shifts[:, i] * c).long() for i, c in enumerate(cell))  # (k,) each, below a cell
     rows = top[:, None] + torch.arange(size[0], device=grids.device)  # (k, H)
     cols = left[:, None] + torch.arange(size[1], device=grids.device)  # (k, W)
-    return large[
-        torch.arange(k, device=grids.device)[:, None, None], 0, rows[:, :, None], cols[:, None, :]
-    ]
-
-
-def correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Pearson's correlation of two stacks of maps (B, H, W): (B,)."""
-    a, b = (m.flatten(1) - m.flatten(1).mean(dim=1, keepdim=True) for m in (a, b))
-    return F.cosine_similarity(a, b, dim=1)
+    k = torch.arange(len(grids), device=grids.device)
+    return large[k[:, None, None], 0, rows[:, :, None], cols[:, None, :]]

@@ -1,7 +1,8 @@
-"""Sanity checks: does a map change when what the network has learned is destroyed? Layers are given random weights, one after
-the other from the output down (cascading) or one at a time (independent), and the maps before and after are compared.
+"""Sanity checks: does a map change when what the network has learned is destroyed?
 
-Source: Adebayo et al. 2018, sections 3 and 4; slide D1-09. For random labels, train a network on them and compare its maps.
+Layers are given random weights, one after the other from the output down (cascading) or one at a
+time (independent), and the maps before and after are compared. For random labels, train a network
+on them and compare its maps. Source: Adebayo et al. 2018, sections 3 and 4; slide D1-09.
 """
 
 from __future__ import annotations
@@ -11,42 +12,71 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from helpers.ground.errors import CourseError
+from helpers.ground.stats import spearman
 from helpers.saliency.cam import find_layer
-from helpers.saliency.core import Target
+from helpers.saliency.core import Target, wide
 from helpers.saliency.metrics import magnitude
 
 Layer = str | Sequence[str]  # a module's name, or the names of several that fall together
 
 
-# ---- destroying what was learned ----------------------------------------------------------------------------------------
+# ---- destroying what was learned ----
 def layers_of(model: nn.Module) -> list[str]:
-    """The names of all modules with weights of their own, from the input to the output (as they are registered)."""
-    return [
-        name
-        for name, module in model.named_modules()
-        if any(True for _ in module.parameters(recurse=False))
+    """The names of all layers with weights of their own, in the order in which they stand.
+
+    Weights that belong to the model itself, such as a class token, have their own names.
+    """
+    top = [name for name, _ in model.named_parameters(recurse=False)]
+    parts = list(model.named_modules())[1:]
+    return top + [
+        name for name, part in parts if next(part.parameters(recurse=False), None) is not None
     ]
 
 
 def reset(module: nn.Module) -> None:
-    """New weights from the layer's own initialiser, for the module and all its parts."""
-    parts = [part for part in module.modules() if hasattr(part, "reset_parameters")]
-    if not parts:
+    """New weights for the module and all its parts: nothing that was learned is left.
+
+    1. Each part's own initialiser draws (`reset_parameters`); a norm without one forgets its
+       running statistics.
+    2. What no initialiser has reached (class tokens, positions, LayerScale, parametrised weights)
+       is drawn by `redraw`. Buffers that hold no statistics, such as masks, stay.
+    """
+    trained = {name: p.detach().clone() for name, p in module.named_parameters()}
+    if not trained and not hasattr(module, "running_var"):
         raise CourseError(
-            f"{type(module).__name__} has no weights to randomise; layers_of(model) lists the layers that do."
+            f"{type(module).__name__} has no weights to randomise; layers_of(model) lists the "
+            "layers that do."
         )
-    for part in parts:
-        part.reset_parameters()
+    for p in module.parameters():
+        p.fill_(torch.nan)  # whatever is still nan below has not been drawn
+    for part in module.modules():
+        own = getattr(part, "reset_parameters", getattr(part, "_reset_parameters", None))
+        if own is not None:
+            own()
+        elif getattr(part, "running_var", None) is not None:
+            part.running_mean.zero_()
+            part.running_var.fill_(1)
+    for name, p in module.named_parameters():
+        if p.isnan().any():
+            redraw(p, trained[name])
+
+
+def redraw(p: Tensor, trained: Tensor) -> None:
+    """Gaussian numbers as large as the trained ones (their root mean square; 0.02 if all are 0)."""
+    size = float(trained.double().square().mean().sqrt())
+    p.normal_(0, size or 0.02)
 
 
 def shuffle(module: nn.Module) -> None:
-    """Its own weights in random order: the same sizes, so that a deep network's signal neither dies nor explodes."""
+    """Its own weights in random order: a deep network's signal neither dies nor explodes.
+
+    Buffers, such as a norm's running statistics, stay.
+    """
     for p in module.parameters():
-        p.copy_(p.flatten()[torch.randperm(p.numel()).to(p.device)].view_as(p))
+        p.copy_(p.flatten()[torch.randperm(p.numel())].view_as(p))
 
 
 @contextmanager
@@ -57,23 +87,40 @@ def randomised(
     seed: int = 0,
     initialise: Callable[[nn.Module], None] = reset,
 ) -> Iterator[nn.Module]:
-    """Inside, these layers are random; afterwards, also after an error, the model has all its weights back.
+    """Inside, these layers are random; afterwards, also after an error, all weights are back.
 
-    A layer's random weights follow from the seed and its name: they are the same for every method, alone or in a cascade.
+    A layer's random weights follow from the seed and its name: they are the same for every method,
+    alone or in a cascade, on every device. initialise: `reset` or `shuffle`; called on the CPU.
     """
     saved = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    names = [name for layer in layers for name in ([layer] if isinstance(layer, str) else layer)]
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            for name in (name for layer in layers for name in names_in(layer)):
-                torch.manual_seed(seed + sum(ord(c) * 31**i for i, c in enumerate(name)) % 2**40)
-                initialise(find_layer(model, name))
+            for name in names:
+                place = seed + sum(ord(c) * 31**i for i, c in enumerate(name)) % 2**40
+                torch.default_generator.manual_seed(place)  # the CPU's alone
+                randomise(model, name, initialise)
         yield model
     finally:
         model.load_state_dict(saved)
 
 
-def names_in(layer: Layer) -> Sequence[str]:
-    return [layer] if isinstance(layer, str) else layer
+def randomise(model: nn.Module, name: str, initialise: Callable[[nn.Module], None]) -> None:
+    """Give one layer, or one of the model's own weights, random values drawn on the CPU."""
+    weights = dict(model.named_parameters(recurse=False))
+    holder = nn.ParameterList([weights[name]]) if name in weights else find_layer(model, name)
+    device = next(holder.parameters(), torch.empty(0)).device
+    before = [value.detach().clone() for value in holder.state_dict().values()]
+    holder.cpu()
+    try:
+        initialise(holder)
+    finally:
+        holder.to(device)
+    after = holder.state_dict().values()
+    if all(torch.equal(old, new) for old, new in zip(before, after, strict=True)):
+        raise CourseError(
+            f"{initialise.__name__} leaves {name!r} as it is: none of its values moved."
+        )
 
 
 def cascade(
@@ -87,49 +134,57 @@ def cascade(
     seed: int = 0,
     initialise: Callable[[nn.Module], None] = reset,
 ) -> Tensor:
-    """Maps of the trained model, then as its layers fall: (1 + L, B, ...), from method(model, inputs, target).
+    """Maps of the trained model, then as its layers fall, from method(model, inputs, target).
 
-    layers: in the order in which they fall, usually from the output down. independent: only the l-th layer is random,
-    and all others are as trained. The model is given back as it was.
+    layers: in the order in which they fall, usually from the output down. independent: only the
+    l-th layer is random, and all others are as trained. Returns (1 + L, B, ...); the model is given
+    back as it was.
     """
     maps = [method(model, inputs, target)]
     for depth in range(len(layers)):
-        with randomised(
-            model, layers[depth if independent else 0 : depth + 1], seed=seed, initialise=initialise
-        ):
+        fallen = layers[depth if independent else 0 : depth + 1]
+        with randomised(model, fallen, seed=seed, initialise=initialise):
             maps.append(method(model, inputs, target))
     return torch.stack(maps)
 
 
-# ---- are two maps alike? (B, C, H, W), (B, C, H, W) -> (B,) -------------------------------------------------------------
+# ---- are two maps alike? (B, C, H, W), (B, C, H, W) -> (B,), on the maps' device ----
 def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Spearman's ρ of the magnitudes, channels summed: signs do not count. nan where a map is constant."""
+    """Spearman's ρ of the magnitudes, channels summed: signs do not count.
+
+    nan where a map is constant or holds nan.
+    """
     return spearman(magnitude(a), magnitude(b))
 
 
 def signed_correlation(a: Tensor, b: Tensor) -> Tensor:
     """Spearman's ρ of the maps with their signs, channels summed."""
-    return spearman(a.sum(dim=1), b.sum(dim=1))
+    return spearman(wide(a).sum(dim=1), wide(b).sum(dim=1))
 
 
 def structural(a: Tensor, b: Tensor) -> Tensor:
-    """SSIM with Gaussian weights of the magnitudes, each stretched to 0 … 1: local patterns count, one by one."""
+    """SSIM of the magnitudes, each stretched to 0 … 1: local patterns count, one by one.
+
+    Gaussian weights. Source: Wang et al. 2004.
+    """
     from skimage.metrics import structural_similarity
 
-    return each(
-        lambda p, q: structural_similarity(p, q, gaussian_weights=True, data_range=1.0), a, b
-    )
+    def ssim(p, q):
+        return structural_similarity(p, q, gaussian_weights=True, data_range=1.0)
+
+    return each(ssim, a, b)
 
 
 def edges(a: Tensor, b: Tensor, *, cell: int | None = None) -> Tensor:
-    """Spearman's ρ of the maps' histograms of oriented gradients. cell: pixels; the paper's 16, or a quarter of small maps."""
+    """Spearman's ρ of the maps' histograms of oriented gradients.
+
+    cell: pixels; by default the paper's 16, or a quarter of small maps.
+    """
     from skimage.feature import hog
 
     cell = cell or min(16, a.shape[-1] // 4)
-    features = [
-        each(lambda p, _: hog(p, pixels_per_cell=(cell, cell)), m, m) for m in (a, b)
-    ]  # (B, F) each
-    return spearman(*features)
+    features = [each(lambda p: hog(p, pixels_per_cell=(cell, cell)), m) for m in (a, b)]
+    return spearman(*features)  # of (B, F) each
 
 
 SIMILARITIES = {
@@ -140,22 +195,14 @@ SIMILARITIES = {
 }
 
 
-def spearman(a: Tensor, b: Tensor) -> Tensor:
-    """Pearson's correlation of the ranks, ties given their mean rank: (B, ...), (B, ...) -> (B,)."""
-    ranks = [
-        torch.from_numpy(rankdata(m.detach().flatten(1).cpu().numpy(), axis=1)) for m in (a, b)
-    ]  # (B, N)
-    a, b = (r - r.mean(dim=1, keepdim=True) for r in ranks)
-    return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
-
-
-def each(compare: Callable, a: Tensor, b: Tensor) -> Tensor:
-    """compare(p, q) for each pair of maps, as magnitudes (H, W) stretched to 0 … 1."""
-    a, b = (stretched(magnitude(m)).cpu().numpy() for m in (a, b))
-    return torch.from_numpy(np.array([compare(p, q) for p, q in zip(a, b, strict=True)]))
+def each(compare: Callable, *maps: Tensor) -> Tensor:
+    """compare(p, …) of each picture's maps, as magnitudes (H, W) stretched to 0 … 1, by NumPy."""
+    pictures = [stretched(magnitude(m)).detach().cpu().numpy() for m in maps]
+    values = [compare(*row) for row in zip(*pictures, strict=True)]
+    return torch.from_numpy(np.array(values)).to(maps[0].device)
 
 
 def stretched(m: Tensor) -> Tensor:
     """(B, H, W) from its lowest to its highest value, as 0 … 1; a constant map becomes 0."""
-    m = (m - m.amin(dim=(1, 2), keepdim=True)).double()
+    m = (m - m.amin(dim=(1, 2), keepdim=True)).cpu().double()  # MPS has no float64
     return m / m.amax(dim=(1, 2), keepdim=True).clamp_min(torch.finfo(m.dtype).tiny)
