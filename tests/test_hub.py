@@ -10,8 +10,7 @@ from importlib.metadata import packages_distributions
 
 import pytest
 
-from helpers.environment import ROOT
-from helpers.ground import runtime
+from helpers.ground import ROOT, runtime
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 ONLY_THE_SERVER = {"jupyterlab", "nbval", "nbclient", "nbformat", "pytest", "pytest-xdist"}

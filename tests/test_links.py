@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from helpers.environment import ROOT
+from helpers.ground import ROOT
 from tests.authoring import glossary, teaching_tables
 from tests.authoring.lessons import LESSONS, NOTEBOOKS
 from tests.authoring.stamp import text_of

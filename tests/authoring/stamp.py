@@ -11,10 +11,10 @@ import json
 import re
 from pathlib import Path
 
-from helpers.environment import ROOT, write
+from helpers.ground import ROOT
 from helpers.ground.errors import CourseError
 from tests.authoring import glossary, teaching_tables
-from tests.authoring.lessons import LESSONS
+from tests.authoring.lessons import LESSONS, write
 
 HOME_FILE = (
     Path(__file__).parent / "home.txt"

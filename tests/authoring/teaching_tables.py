@@ -10,8 +10,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from helpers.environment import write
-from tests.authoring.lessons import LESSONS, NOTEBOOKS, Lesson
+from tests.authoring.lessons import LESSONS, NOTEBOOKS, Lesson, write
 
 MARKS = (
     "<!-- {0}: written by `python -m helpers home` -->\n",

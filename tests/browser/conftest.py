@@ -32,6 +32,7 @@ FLAGS = [
     "--no-first-run",
     "--disable-default-apps",
 ]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 HERE = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -46,6 +47,12 @@ def left_out(reason: str):
     (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
 
 
+def find_browser() -> str | None:
+    """The chromium that COURSE_BROWSER names, or the first one on the path."""
+    named = os.environ.get("COURSE_BROWSER")
+    return named or next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
 @pytest.fixture(scope="session")
 def chromium():
     """A running chromium, driven through playwright."""
@@ -53,7 +60,7 @@ def chromium():
         from playwright.sync_api import sync_playwright
     except ImportError:
         left_out("playwright is not installed (tests/requirements.txt)")
-    path = os.environ.get("CHROMIUM") or cli.find_browser()
+    path = find_browser()
     if not path:
         left_out("no chromium is found: install one, or name it in COURSE_BROWSER")
     with sync_playwright() as playwright:
