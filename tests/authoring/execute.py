@@ -24,7 +24,7 @@ from PIL import Image
 from helpers.ground.artifacts import ROOT, write_atomically
 from helpers.ground.errors import CourseError
 from tests.authoring import claims_table
-from tests.authoring.stamp import stamp, write_readme
+from tests.authoring.stamp import FOLDED, stamp, write_readme
 
 NOTEBOOKS = ROOT / "notebooks"
 SETTINGS = {
@@ -160,15 +160,14 @@ class ThisPython(KernelSpecManager):
 
 
 def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Keep what readers see: no timings, no widget ids, tags as the only cell metadata, ids made from the text."""
+    """Keep what readers see: no timings, no widget ids, of cells' metadata tags and folding, ids made from the text."""
     notebook.metadata = nbformat.from_dict(METADATA)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     seen: set[str] = set()
     for cell in notebook.cells:
         cell.source = "\n".join(line.rstrip() for line in cell.source.strip("\n").splitlines())
-        cell.metadata = nbformat.from_dict(
-            {"tags": tags} if (tags := cell.metadata.get("tags")) else {}
-        )
+        kept = {key: cell.metadata.get(key) for key in ("tags", *FOLDED)}
+        cell.metadata = nbformat.from_dict({key: value for key, value in kept.items() if value})
         cell.id = _new_id(f"{cell.cell_type}\n{cell.source}", seen)
         for output in cell.get("outputs", []):
             _tidy_output(output)

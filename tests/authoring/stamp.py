@@ -26,22 +26,32 @@ README_MARKS = (
 )  # round what `stamp_all` writes
 
 SETUP_CELL = """\
-# Finds the course (in Colab, fetches it first) and prints one line. The same cell opens every lesson.
+# @title Set-up: run this cell first { display-mode: "form" }
 import pathlib, subprocess, sys
+
 home, here = "{home}", pathlib.Path.cwd()
-root = next((p for p in (here, *here.parents, here / "course") if (p / "helpers" / "ground").is_dir()), None)
-if root is None:
-    if not home:
-        sys.exit("The course has no public address yet: open this notebook inside the course's folder; its README says more.")
-    root = here / "course"
-    if subprocess.run(["git", "clone", "--quiet", "--depth=1", home, str(root)]).returncode:
-        sys.exit(f"The course could not be fetched: check the connection, delete {root} if it is there, run this cell again.")
+places = (here, *here.parents, here / "course")
+root = next((p for p in places if (p / "helpers/ground").is_dir()), here / "course")
+if home and not root.exists():  # in Colab
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", home, str(root)])
+if not (root / "helpers/ground").is_dir():
+    todo = "it has no public address yet: open this notebook inside its folder."
+    if home:
+        todo = f"check the connection, delete {root} if it exists, run this cell again."
+    error = FileNotFoundError(f"The course could not be fetched: {todo}")
+    error._render_traceback_ = lambda: [str(error)]  # shown without the lines above
+    raise error
+if "helpers.ground" not in sys.modules:
+    sys.modules.pop("helpers", None)  # another package of this name
 sys.path.insert(0, str(root))
 from helpers.ground.colab import complete
-complete()                                         # in Colab: installs what is missing, and changes nothing else
+
+complete()  # in Colab: installs what is missing, and changes nothing else
 from helpers.ground.runtime import setup
 from helpers.lesson.claims import claim
+
 course = setup()"""
+FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}  # in Colab, in JupyterLab
 
 
 # ---- the public address ----
@@ -81,6 +91,7 @@ def stamp(notebook: dict, name: str) -> dict:
             f"{name}: its first code cell, and only this one, has to carry the tag `setup`."
         )
     set_text(tagged[0], setup_cell())
+    tagged[0]["metadata"] = {**FOLDED, "tags": ["setup"]}
     title = text_of(cells[0])
     if cells[0]["cell_type"] != "markdown" or not title.startswith("# "):
         raise CourseError(
