@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from helpers.ground.errors import CourseError
-from helpers.lesson.answers import Pooled, Record, Store, pool
+from helpers.lesson.answers import Record, Store
 
 ACTIVITY = "board"
-_ENTITIES = {
-    "&": "&amp;",
-    "<": "&lt;",
-    ">": "&gt;",
-    "$": "&#36;",
-}  # also where a backslash would not help
+# also where a backslash would not help
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"})
 
 
 class Answer(NamedTuple):
@@ -30,11 +26,11 @@ class Answer(NamedTuple):
 
 
 class Board:
-    """A question to a room. Answers lie in the class folder, so they are still there tomorrow.
+    """A question to a class. Answers lie in the class folder, so they are still there tomorrow.
 
     key: names the board for good, such as "00.right-for-the-wrong-reason". question: Markdown.
-    seats: the groups or points of view that answer, such as ("the clinician", "the engineer"); none by default.
-    Files of other people put into the class folder are shown too.
+    seats: the groups or points of view that answer, such as ("the clinician", "the engineer"); none
+    by default. Files of other people put into the class folder are shown too.
     """
 
     def __init__(
@@ -48,53 +44,49 @@ class Board:
         self.store = Store(ACTIVITY, folder)
 
     def answer(self, text: str, seat: str | None = None) -> None:
-        """Put an answer on the board. Raises CourseError for an empty one or a seat that is not at this board."""
-        text, seat = text.strip(), seat or (self.seats[0] if self.seats else "")
+        """Put an answer on the board. Raises CourseError for an empty one or an unknown seat."""
+        text = text.strip()
+        seat = seat or (self.seats[0] if self.seats else "")
         if not text:
             raise CourseError("The answer is empty. Write a sentence and send it again.")
         if seat and seat not in self.seats:
-            raise CourseError(
-                f"There is no seat {seat!r} at this board; choose one of: {', '.join(self.seats) or 'none'}."
-            )
+            seats = ", ".join(self.seats) or "none"
+            raise CourseError(f"There is no seat {seat!r} at this board; choose one of: {seats}.")
         self.store.add(self.key, seat, text)
 
     def take_back(self) -> None:
-        """Take your own last answer off the board (the record stays in the file). Raises CourseError without one."""
-        mine = [answer for answer in self.answers() if answer.person == self.store.person]
-        if not mine:
+        """Take your own last answer off the board; the record stays in the file.
+
+        Raises CourseError without one.
+        """
+        own = [answer for answer in self.answers() if answer.person == self.store.person]
+        if not own:
             raise CourseError("There is no answer of yours to take back.")
-        self.store.add(self.key, "", {"takes back": mine[-1].id})
+        self.store.add(self.key, "", {"takes back": own[-1].id})
 
     def answers(self) -> list[Answer]:
         """Everybody's answers, oldest first, without those taken back."""
-        own = self.store.records()  # first: it also writes what was waiting
-        return on_the_board(
-            {record.id: record for record in [*self._pooled().records, *own]}.values(), self.key
-        )
+        everybody = self.store.everybody(_is_answer).records
+        records = {record.id: record for record in [*everybody, *self.store.records()]}
+        return on_the_board(records.values(), self.key)
 
     @property
     def left_out(self) -> str:
-        """What of the class folder could not be read, in a sentence; "" where everything counts."""
-        return self._pooled().left_out
-
-    def _pooled(self) -> Pooled:
-        there = self.store.folder.is_dir()
-        return pool(self.store.folder, ACTIVITY).only(_is_answer) if there else Pooled([], 0, [])
+        """What of the class folder could not be read, in a sentence; "" where all counts."""
+        return self.store.everybody(_is_answer).left_out
 
     def export(self) -> str:
-        """Question and answers as Markdown. Whatever people typed is shown as they typed it, never as markup."""
+        """Question and answers as Markdown; what people typed is never markup."""
         answers, parts = self.answers(), [f"### {self.question}"]
         for seat in self.seats or ("",):
             parts += [f"**{as_typed(seat)}**"] if seat else []
-            parts += [
-                "\n".join(f"- {as_typed(a.text)}" for a in answers if a.seat == seat)
-                or "*no answer yet*"
-            ]
+            lines = [f"- {as_typed(answer.text)}" for answer in answers if answer.seat == seat]
+            parts.append("\n".join(lines) or "*no answer yet*")
         parts += [as_typed(self.left_out)] if self.left_out else []
         return "\n\n".join(parts) + "\n"
 
     def save(self) -> Path:
-        """Write the export into the class folder and return its path. Raises CourseError where that is impossible."""
+        """Write the export into the class folder and return its path, or raise CourseError."""
         name = re.sub(r"[^a-z0-9]+", "-", self.key.lower()).strip("-")
         path = self.store.folder / f"board-{name}.md"
         try:
@@ -102,38 +94,35 @@ class Board:
             path.write_text(self.export(), encoding="utf-8", errors="replace")
         except OSError as error:
             raise CourseError(
-                f"{path} cannot be written ({error.strerror or error}). The answers are kept; make room "
-                "or the folder writable, and save again."
+                f"{path} cannot be written ({error.strerror or error}). The answers are kept; free "
+                "some space or make the folder writable, and save again."
             ) from error
         return path
 
 
-def on_the_board(records: Sequence[Record], key: str) -> list[Answer]:
+def on_the_board(records: Iterable[Record], key: str) -> list[Answer]:
     """The answers to one board among (pooled) records, oldest first."""
     here = [record for record in records if record.item == key]
     gone = {record.answer.get("takes back") for record in here if isinstance(record.answer, dict)}
     kept = [record for record in here if isinstance(record.answer, str) and record.id not in gone]
-    return [
-        Answer(r.answer, r.condition, r.time, r.person, r.id)
-        for r in sorted(kept, key=lambda r: r.time)
-    ]
+    kept.sort(key=lambda record: record.time)
+    return [Answer(r.answer, r.condition, r.time, r.person, r.id) for r in kept]
 
 
 def _is_answer(record: Record) -> bool:
     """Whether a record is what a board stores: a text, or the taking back of one."""
-    return isinstance(record.answer, str) or (
-        isinstance(record.answer, dict) and "takes back" in record.answer
-    )
+    answer = record.answer
+    return isinstance(answer, str) or (isinstance(answer, dict) and "takes back" in answer)
 
 
 def as_typed(text: str) -> str:
-    """Escape text for a Markdown list item: no markup, HTML or formula in it takes effect; line breaks stay."""
+    """Text for a Markdown list item: no markup, HTML or formula in it takes effect."""
     lines = [_escape(line.strip()) for line in text.strip().splitlines() if line.strip()]
     return "<br>".join(lines)
 
 
 def _escape(line: str) -> str:
-    line = re.sub(r"[&<>$]", lambda match: _ENTITIES[match[0]], line)
+    line = line.translate(_ENTITIES)
     line = re.sub(r"([\\`*_\[\]|~])", r"\\\1", line)
     line = re.sub(r"^([-+=#])", r"\\\1", line)  # what starts a list, a heading or a rule
     return re.sub(r"^(\d+)([.)])", r"\1\\\2", line)

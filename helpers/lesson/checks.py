@@ -1,4 +1,4 @@
-"""The manners of every exercise check: one line, no stack trace, and "not answered yet" for an empty stub."""
+"""Exercise checks: one line, no stack trace, and "not answered yet" for an empty stub."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ class AnswerFailed(Exception):
 
 
 def exercise(check: Callable[..., str | None]) -> Callable[..., None]:
-    """Turn `check(answer, ...) -> the named mistake, or None` into what a learner calls, which prints one line.
+    """Turn `check(answer, ...) -> mistake or None` into what a learner calls: it prints one line.
 
-    The check may call the learner's functions as often as it likes: an empty stub ends it with "not answered yet", an
-    exception with its type and the line of the learner's code. It compares with a value computed another way or by
-    hand, never with the answer itself. `check.verdict(answer)` returns the line instead of printing it, for tests.
+    The check may call the learner's functions as often as it likes: an empty stub ends it with "not
+    answered yet", an exception with its type and the line of the learner's code. It compares with a
+    value computed another way or by hand, never with the answer itself. `check.verdict(answer)`
+    returns the line instead of printing it, for tests.
     """
 
     @functools.wraps(check)
@@ -36,9 +37,8 @@ def exercise(check: Callable[..., str | None]) -> Callable[..., None]:
         try:
             if any(is_empty(answer) for answer in answers):
                 return UNANSWERED
-            mistake = check(
-                *(_guard(a) if isinstance(a, types.FunctionType) else a for a in answers)
-            )
+            guarded = [_guard(a) if isinstance(a, types.FunctionType) else a for a in answers]
+            mistake = check(*guarded)
         except (Unanswered, NotImplementedError):
             return UNANSWERED
         except AnswerFailed as failed:
@@ -115,18 +115,18 @@ def _guard(function: types.FunctionType) -> Callable:
 
 
 def _where(function: types.FunctionType, error: Exception) -> str:
-    """One line: what was raised, and at which line of the learner's own code (the deepest frame in the same cell)."""
-    home, frames = function.__code__.co_filename, traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if frame.filename == home]
+    """One line: what was raised, and at which line of the learner's own code.
+
+    That is the deepest frame in the same cell.
+    """
+    home = function.__code__.co_filename
+    own = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == home]
     what = f"{type(error).__name__}: {_first_line(error)}"
     if not own:  # it could not even be called: too many or too few arguments
         return f"your function cannot be called as the exercise says: {what}"
     code = linecache.getline(home, own[-1].lineno).strip()
-    return (
-        f"your code raises {what}, in its line `{code}`"
-        if code
-        else f"your code raises {what}, in line {own[-1].lineno}"
-    )
+    place = f"its line `{code}`" if code else f"line {own[-1].lineno}"
+    return f"your code raises {what}, in {place}"
 
 
 def _first_line(error: Exception) -> str:

@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
-import torch
 from IPython import get_ipython
 from IPython.display import publish_display_data
 from matplotlib.axes import Axes
@@ -68,6 +67,7 @@ class Picture(Figure):
     """A figure that shows itself once: with its caption, not again as the cell's last value."""
 
     shown_by: str | None = None  # the request of the cell that has shown it
+    exact = False  # every pixel has its place: nothing is cropped
 
     def _ipython_display_(self) -> None:
         if self.shown_by != _request():
@@ -130,7 +130,8 @@ def show(fig: Figure) -> None:
 def png(fig: Figure) -> bytes:
     """The figure as PNG, with nothing in it that differs from run to run."""
     buffer = io.BytesIO()
-    crop = {"bbox_inches": "tight", "pad_inches": 0.05} if fig.get_layout_engine() else {}
+    exact = getattr(fig, "exact", False)
+    crop = {} if exact else {"bbox_inches": "tight", "pad_inches": 0.05}
     fig.savefig(buffer, format="png", metadata={"Software": None}, **crop)
     return buffer.getvalue()
 
@@ -148,12 +149,17 @@ def _request() -> str | None:
 
 def as_array(values) -> np.ndarray:
     """A tensor on any device, an array, or a list of them, as the array matplotlib is given."""
-    if isinstance(values, torch.Tensor):
+    if is_tensor(values):
         values = values.detach().cpu()
-        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
-    if isinstance(values, (list, tuple)) and any(isinstance(v, torch.Tensor) for v in values):
+        return (values.float() if str(values.dtype) == "torch.bfloat16" else values).numpy()
+    if isinstance(values, (list, tuple)) and any(map(is_tensor, values)):
         return np.stack([as_array(v) for v in values])
     return np.asarray(values)
+
+
+def is_tensor(values) -> bool:
+    """Whether this is a torch tensor; torch itself is not needed to draw."""
+    return hasattr(values, "detach")
 
 
 def look(place: int, *, hollow: bool = False) -> dict:
@@ -320,7 +326,7 @@ def maps(
     named = all(isinstance(row, Mapping) for row in rows.values())
     items = [item for row in rows.values() for item in (row.values() if named else [row])]
     first = items[0]
-    size = first.shape[-2:] if isinstance(first, torch.Tensor) else as_picture(first).shape[:2]
+    size = first.shape[-2:] if is_tensor(first) else as_picture(first).shape[:2]
     left, right = (26 if named else 4), (80 if bar else 6)
     if named:
         cols = max(map(len, rows.values()))
@@ -344,6 +350,7 @@ def maps(
         y += above[-1] + high
     page = (left + cols * (wide + 8) + right, y + 4)  # pixels
     fig = Picture(figsize=(page[0] / DOTS, page[1] / DOTS))
+    fig.exact = True
 
     def place(x: float, y: float, width: float, height: float) -> Axes:
         return fig.add_axes(
@@ -355,7 +362,7 @@ def maps(
         y += above[r]
         for c, (title, item) in enumerate(row):
             ax = place(left + c * (wide + 8), y, wide, high)
-            if isinstance(item, torch.Tensor):
+            if is_tensor(item):
                 drawn, is_signed = draw_map(ax, item, signed=signed, top=top, over=over, cmap=cmap)
                 kinds |= {is_signed: drawn} if drawn else {}
             else:

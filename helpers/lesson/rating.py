@@ -1,4 +1,4 @@
-"""Blinded rating: items in random order, their condition hidden, a few questions each, by keyboard, to be resumed at will."""
+"""Blinded rating: items in random order, their condition hidden, a few questions each, by keys."""
 
 from __future__ import annotations
 
@@ -20,9 +20,13 @@ class Question:
     text: str  # what the rater reads
     choices: tuple[str, ...] = ()  # what each number means, smallest first
     first: int = 0  # the first choice's number, which is also the digit to press
-    applies: Callable[[dict], bool] = lambda answers: (
-        True
-    )  # whether it is asked, given this item's answers so far
+    applies: Callable[[dict], bool] = lambda answers: True  # asked, given the answers so far?
+
+    def accepts(self, value: Any) -> bool:
+        """Whether a value is an answer to it: one of its numbers, or text."""
+        if not self.choices:
+            return isinstance(value, str) and bool(value.strip())
+        return type(value) is int and 0 <= value - self.first < len(self.choices)
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,11 @@ class Item:
 
 
 class Rating:
-    """Where a rater stands: the item, the question, the answers so far. `tools.rating_view` shows it.
+    """Where a rater stands: the item, the question, the answers so far. `rating_view` shows it.
 
-    The order is random and fixed for a class folder, so a rating broken off goes on at the first item without an
-    answer. limit: seconds meant for an item; later answers count, and their record says how long they took.
+    The order is random and fixed for a class folder, so a rating broken off goes on at the first
+    item without an answer. limit: seconds meant for an item; later answers count, and their record
+    says how long they took.
     """
 
     def __init__(
@@ -51,15 +56,9 @@ class Rating:
         limit: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self.store, self.questions, self.limit, self._clock = (
-            Store(activity, folder),
-            tuple(questions),
-            limit,
-            clock,
-        )
-        self.items = sorted(
-            items, key=lambda item: item.key
-        )  # whatever order they came in must not show
+        self.store = Store(activity, folder)
+        self.questions, self.limit, self._clock = tuple(questions), limit, clock
+        self.items = sorted(items, key=lambda item: item.key)  # the order they came in is hidden
         if len({item.key for item in self.items}) < len(self.items):
             raise ValueError("two items have the same key; each needs its own")
         if not self.questions or any(q.first + len(q.choices) > 10 for q in self.questions):
@@ -68,9 +67,7 @@ class Rating:
             )
         random.Random(f"{activity} {self.store.person}").shuffle(self.items)
         known = {item.key for item in self.items}
-        self.given = {
-            record.item: record.answer for record in self.store.records() if record.item in known
-        }
+        self.given = {r.item: r.answer for r in self.store.records() if r.item in known}
         self.answers: dict[str, Any] = {}  # to the current item's questions
         self._started: float | None = None
         self._index = self._next()
@@ -83,10 +80,10 @@ class Rating:
     @property
     def question(self) -> Question | None:
         """What is being asked; None when all is done."""
-        open_ones = (
-            q for q in self.questions if q.key not in self.answers and q.applies(self.answers)
-        )
-        return next(open_ones, None) if self.item else None
+        if self.item is None:
+            return None
+        left = (q for q in self.questions if q.key not in self.answers)
+        return next((q for q in left if q.applies(self.answers)), None)
 
     @property
     def done(self) -> bool:
@@ -103,21 +100,23 @@ class Rating:
         self._started = self._clock()
 
     def give(self, value: int | str) -> None:
-        """Answer the question. The last one stores the item and moves on. Raises CourseError for what is no answer."""
+        """Answer the question; the last one stores the item and moves on.
+
+        Raises CourseError for what is no answer.
+        """
         question = self._asked()
-        numbers = range(question.first, question.first + len(question.choices))
-        if question.choices and value not in numbers:
-            raise CourseError(
-                f"The answer is a number from {numbers[0]} to {numbers[-1]}, not {value!r}."
-            )
-        if not question.choices and not str(value).strip():
-            raise CourseError("Write a few words first, or pass this one over.")
-        self.answers[question.key] = int(value) if question.choices else str(value).strip()
+        value = int(value) if question.choices else str(value).strip()
+        if not question.accepts(value):
+            last = question.first + len(question.choices) - 1
+            numbers = f"The answer is a number from {question.first} to {last}, not {value!r}."
+            words = "Write a few words first, or pass this one over."
+            raise CourseError(numbers if question.choices else words)
+        self.answers[question.key] = value
         if self.question is None:
             self._finish(dict(self.answers))
 
     def press(self, key: str) -> None:
-        """One key: a digit answers, "b" goes back, "s" passes the item over. Raises CourseError for any other."""
+        """One key: a digit answers, "b" goes back, "s" passes the item over; CourseError else."""
         if key.lower() == "b":
             self.back()
         elif key.lower() == "s":
@@ -126,7 +125,8 @@ class Rating:
             self.give(int(key))
         else:
             raise CourseError(
-                f"{key!r} means nothing here: press a digit, b to go back or s to pass this one over."
+                f"{key!r} means nothing here: press a digit, b to go back or s to pass this one "
+                "over."
             )
 
     def skip(self) -> None:
@@ -135,7 +135,7 @@ class Rating:
         self._finish(None)
 
     def back(self) -> None:
-        """Take back the last answer, or return to the item before and rate it anew (its later record counts)."""
+        """Take back the last answer, or rate the item before anew; its later record counts."""
         if self.answers:
             self.answers.popitem()
         elif self._index > 0:
@@ -150,39 +150,35 @@ class Rating:
     def _finish(self, answer: dict | None) -> None:
         self.store.add(self.item.key, self.item.condition, answer, self.seconds)
         self.given[self.item.key] = answer
-        self.answers, self._index = {}, self._next()
+        self.answers = {}
+        self._index = self._next()
         self.start()
 
     def _next(self) -> int:
-        return next(
-            (i for i, item in enumerate(self.items) if item.key not in self.given), len(self.items)
-        )
+        left = (i for i, item in enumerate(self.items) if item.key not in self.given)
+        return next(left, len(self.items))
 
 
 def accepted(pooled: Pooled, questions: Sequence[Question]) -> Pooled:
-    """Everybody's ratings that answer these questions, and those passed over; whose do not is named in `skipped`."""
+    """Everybody's ratings that answer these questions, and items passed over; others are named."""
     return pooled.only(lambda record: record.answer is None or _answers(record.answer, questions))
 
 
 def _answers(given: Any, questions: Sequence[Question]) -> bool:
-    """Whether an answer out of a file is what `Rating` would have stored (somebody else's file may hold anything)."""
+    """Whether an answer out of a file, which may hold anything, is what `Rating` stores."""
     if not isinstance(given, dict):
         return False
     so_far: dict[str, Any] = {}
-    for question in (q for q in questions if q.applies(so_far)):
-        value = given.get(question.key)
-        if not (
-            type(value) is int and 0 <= value - question.first < len(question.choices)
-            if question.choices
-            else isinstance(value, str)
-        ):
-            return False
-        so_far[question.key] = value
+    for question in questions:
+        if question.applies(so_far):
+            if not question.accepts(given.get(question.key)):
+                return False
+            so_far[question.key] = given[question.key]
     return True
 
 
 def by_condition(records: Iterable[Record]) -> dict[str, list[Record]]:
-    """Unblind: each person's last rating of each item, by condition; items passed over are left out."""
+    """Unblind: each person's last rating of each item, by condition, without those passed over."""
     last = {(record.person, record.item): record for record in records}
     groups: dict[str, list[Record]] = {}
     for record in last.values():
@@ -194,9 +190,9 @@ def by_condition(records: Iterable[Record]) -> dict[str, list[Record]]:
 def counterbalanced(
     keys: Sequence[str], conditions: Sequence[str], person: str
 ) -> list[tuple[str, str]]:
-    """Give every item one condition so that each condition comes equally often, and over people with every item.
+    """Give every item one condition: each comes equally often, and over people with every item.
 
-    person: a `Store.person`; it chooses one row of the Latin square. Returns (key, condition) pairs.
+    person: a `Store.person`; it chooses a row of the Latin square. Returns (key, condition) pairs.
     """
     row = int(person, 16) % len(conditions)
     return [(key, conditions[(place + row) % len(conditions)]) for place, key in enumerate(keys)]

@@ -39,8 +39,9 @@ CELLS = {
         questions = [Question("rule", "Which rule explains it?"), Question("clear", "How clear is it?", ("not", "so-so", "very"))]
         rating_view(Rating("rating-browser", items, questions, limit=120), print, "Rate what you see.")""",
     "picture": """
+        from helpers.datasets.photos import open_picture
         from helpers.lesson.widgets import picture_input
-        picture_input(lambda image: print("a picture of", image.shape))""",
+        picture_input(lambda image: print("a picture of", image.shape), read=open_picture)""",
     "count": "print('drawn', drawn)",
 }
 

@@ -14,7 +14,7 @@ import pytest
 
 from helpers.ground.errors import CourseError
 from helpers.lesson import answers as store_module
-from helpers.lesson.answers import Store, default_folder, pool
+from helpers.lesson.answers import Store, class_dir, pool
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -302,7 +302,7 @@ def test_pooling_a_list_of_files_and_what_is_not_there(tmp_path):
 def test_under_test_answers_pass_with_the_process(monkeypatch, tmp_path):
     monkeypatch.delenv("COURSE_CLASS", raising=False)
     monkeypatch.setenv("COURSE_TEST", "1")
-    assert Store("game").person == "00000000" and REPO not in default_folder().parents
+    assert Store("game").person == "00000000" and REPO not in class_dir().parents
     code = "from helpers.lesson.answers import Store; s = Store('game'); s.add('a', '', 1); print(s.folder)"
     left = subprocess.run(
         [sys.executable, "-c", code], cwd=REPO, text=True, capture_output=True, check=True
@@ -313,4 +313,4 @@ def test_under_test_answers_pass_with_the_process(monkeypatch, tmp_path):
     assert pool(tmp_path / "kept", "game").people == 1
     monkeypatch.delenv("COURSE_CLASS")
     monkeypatch.delenv("COURSE_TEST")
-    assert default_folder() == REPO / "class"
+    assert class_dir() == REPO / "class"

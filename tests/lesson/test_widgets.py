@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.datasets.photos import open_picture
 from helpers.ground.errors import CourseError
 from helpers.lesson import answers as store_module
 from helpers.lesson.answers import Store
@@ -222,7 +223,7 @@ def test_no_upload(value):
 
 def test_a_picture_by_its_path_and_by_upload(tmp_path, shown):
     seen = []
-    view = picture_input(seen.append)
+    view = picture_input(seen.append, read=open_picture)
     (tmp_path / "my cat.png").write_bytes(png())
     view.path.value = f' "{tmp_path / "my cat.png"}" '  # with quotes, as file managers copy it
     assert [image.shape for image in seen] == [(20, 30, 3)] and view.sentence == ""
@@ -237,7 +238,7 @@ def test_a_picture_by_its_path_and_by_upload(tmp_path, shown):
     [(b"Dear reader", "not a picture"), (png()[:60], "damaged|not a picture"), (b"", "empty")],
 )
 def test_what_is_no_picture_ends_in_a_sentence(tmp_path, shown, content, words):
-    view = picture_input(lambda image: pytest.fail("must not be called"))
+    view = picture_input(lambda image: pytest.fail("must not be called"), read=open_picture)
     (tmp_path / "a.png").write_bytes(content)
     view.path.value = str(tmp_path / "a.png")
     assert (
@@ -254,7 +255,7 @@ def test_what_is_no_picture_ends_in_a_sentence(tmp_path, shown, content, words):
 def test_a_picture_to_begin_with(shown):
     seen = []
     start = np.zeros((4, 4, 3), dtype=np.uint8)
-    assert picture_input(lambda image: seen.append(image), start).value is start and seen == [start]
+    assert picture_input(seen.append, read=open_picture, start=start).value is start and seen == [start]
 
 
 # ---------------------------------------------------------------- board and choice
@@ -457,7 +458,7 @@ def test_without_a_kernel_a_reader_finds_a_line_of_text(tmp_path, shown):
     views = [
         playground(line, slope=(0.0, 5.0)),
         board_view(Board("k", "?", folder=tmp_path)),
-        picture_input(print),
+        picture_input(print, read=open),
         choice_view("k", "?", ["a"], 0, "", tmp_path),
         rating_view(Rating("r", [], QUESTIONS, tmp_path), print),
     ]
@@ -475,7 +476,7 @@ def test_no_view_shadows_what_ipywidgets_needs(tmp_path, shown):
     views = [
         playground(line, slope=(0.0, 5.0)),
         board_view(Board("k", "?", folder=tmp_path)),
-        picture_input(print),
+        picture_input(print, read=open),
         choice_view("k", "?", ["a"], 0, "", tmp_path),
         rating_view(Rating("r", [], QUESTIONS, tmp_path), print),
     ]

@@ -25,6 +25,7 @@ PINS = [
     "traitlets==5.7.1",
     "jupyter_client==7.4.9",
     "setuptools<81",
+    "filelock",
     "numpy==2.1.3",
     "matplotlib==3.10.0",
 ]
@@ -229,13 +230,10 @@ def a_rating(page):
 
 def a_picture(page):
     page.run("""
-        import sys, types                          # the reader of pictures needs torch, which is not what is tested here
-        photos = types.ModuleType("helpers.datasets.photos")
-        photos.open_picture = lambda source, name=None: (source if isinstance(source, str) else source.decode(), name)
-        sys.modules["helpers.datasets.photos"] = photos
         from helpers.lesson.widgets import picture_input
         seen = []
-        view = picture_input(seen.append)
+        read = lambda source, name=None: (source if isinstance(source, str) else source.decode(), name)
+        view = picture_input(seen.append, read=read)
         view""")
     page.change("view.path", value="cat.png")
     page.run("""
@@ -246,7 +244,7 @@ def a_picture(page):
 
 def a_text_to_weigh(page):
     messages = page.run("""
-        from helpers.lesson.widgets import weigh_view
+        from notebooks.support.lesson04.attention_editor import weigh_view
         view = weigh_view(["a", "good", "film"], [0.5, 0.25, 0.25], lambda weights: print("last", round(weights[2], 3)))
         view""")
     assert len(shown(messages, WIDGET)) == 1
@@ -307,6 +305,7 @@ import sys, types                                  # what these views show needs
 torch = types.ModuleType("torch")
 torch.Tensor = type("Tensor", (), {})
 sys.modules["torch"] = torch
+sys.modules["helpers.datasets.corpus"] = types.ModuleType("corpus")
 """
 
 

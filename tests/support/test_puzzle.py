@@ -10,7 +10,7 @@ from helpers.datasets import corpus
 from helpers.ground.errors import CourseError
 from helpers.lesson import answers as store_module
 from helpers.lesson.answers import pool
-from helpers.lesson.widgets.excerpts import MOST_WORDS, Excerpt, Excerpts, excerpt, firings
+from helpers.datasets.excerpts import MOST_WORDS, Excerpt, Excerpts, excerpt, firings
 from notebooks.support.lesson08.neuron_puzzle import Puzzle, RuleRound, judge_sample
 from notebooks.support.lesson08.puzzle_widget import coloured, rule_view
 from notebooks.support.lesson08.rules import (

@@ -1,4 +1,7 @@
-"""Views for a room: a board, a question with choices, a blinded rating. What is answered goes into the class folder."""
+"""Views for a class: a board, a question with choices, a blinded rating.
+
+What is answered goes into the class folder.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +18,7 @@ from helpers.ground.errors import CourseError
 from helpers.lesson.answers import Store
 from helpers.lesson.boards import Board
 from helpers.lesson.rating import Rating
-from helpers.lesson.widgets.view import View
-
-WIDE = "min(100%, 48em)"  # a width and no Layout: a shared Layout hides all its widgets when one is hidden
-
-
-def _button(text: str, on_click: Callable[[], None], tip: str = "") -> widgets.Button:
-    button = widgets.Button(
-        description=text, tooltip=tip or text, layout=widgets.Layout(width="auto")
-    )
-    button.on_click(lambda _: on_click())
-    return button
-
+from helpers.lesson.widgets.view import WIDE, View, button
 
 # ---------------------------------------------------------------- board
 
@@ -36,24 +28,16 @@ class BoardView(View):
 
     def __init__(self, board: Board):
         self.board = board
-        self.text = widgets.Textarea(
-            placeholder="your answer",
-            continuous_update=False,
-            rows=3,
-            layout=widgets.Layout(width="min(100%, 48em)"),
-        )
+        box = {"placeholder": "your answer", "continuous_update": False, "rows": 3}
+        self.text = widgets.Textarea(**box, layout=widgets.Layout(width=WIDE))
         self.seat = widgets.Dropdown(options=board.seats or [""], description="speaking as")
         self.seat.style.description_width = "initial"
         self.seat.layout.display = "" if board.seats else "none"
-        self.put = _button("Put it on the board", self._put)
-        self.take_back = _button("Take my last one back", self._take_back)
-        self.save = _button("Save as Markdown", self._save)
-        super().__init__(
-            "a board for answers",
-            self.seat,
-            self.text,
-            widgets.HBox([self.put, self.take_back, self.save]),
-        )
+        self.put = button("Put it on the board", self._put)
+        self.take_back = button("Take my last one back", self._take_back)
+        self.save = button("Save as Markdown", self._save)
+        row = widgets.HBox([self.put, self.take_back, self.save])
+        super().__init__("a board for answers", self.seat, self.text, row)
         self.refresh()
 
     @property
@@ -81,7 +65,10 @@ class BoardView(View):
 
 
 def board_view(board: Board) -> BoardView:
-    """Show a board and let the learner write on it. Handles: `text`, `seat`, `put`, `take_back`, `save`."""
+    """Show a board and let the learner write on it.
+
+    Handles: `text`, `seat`, `put`, `take_back`, `save`.
+    """
     return BoardView(board)
 
 
@@ -94,15 +81,16 @@ class ChoiceView(View):
     def __init__(
         self, key: str, question: str, choices: Sequence[str], right: int, why: str, folder=None
     ):
-        self.key, self.right, self.why, self.chosen = key, right, why, None
+        self.key, self.right, self.why = key, right, why
+        self.chosen: int | None = None
         self.letters = [f"({letter})" for letter in string.ascii_lowercase[: len(choices)]]
-        self.text = f"**{question}**\n\n" + "\n".join(
-            f"- {le} {text}" for le, text in zip(self.letters, choices, strict=True)
-        )
+        lettered = list(zip(self.letters, choices, strict=True))
+        lines = [f"- {letter} {choice}" for letter, choice in lettered]
+        self.text = f"**{question}**\n\n" + "\n".join(lines)
         self.store = Store("prediction", folder)
         self.choices = [
-            _button(letter, lambda n=n: self.choose(n), text)
-            for n, (letter, text) in enumerate(zip(self.letters, choices, strict=True))
+            button(letter, lambda n=n: self.choose(n), choice)
+            for n, (letter, choice) in enumerate(lettered)
         ]
         super().__init__("a question: choose before you look", widgets.HBox(self.choices))
         self.show(lambda: Markdown(self.text))
@@ -120,23 +108,24 @@ class ChoiceView(View):
             raise CourseError(f"There are choices 0 to {len(self.letters) - 1}, not {number}.")
         self.chosen = number
         self.store.add(self.key, "", number)
-        for place, button in enumerate(self.choices):
-            button.disabled, button.button_style = True, "success" if place == self.right else ""
-        told = (
-            f"You chose {self.letters[number]}, and so it is."
-            if number == self.right
-            else f"You chose {self.letters[number]}; it is {self.letters[self.right]}."
-        )
-        self.show(lambda: Markdown(f"{self.text}\n\n{told} {self.why}"))
+        for place, choice in enumerate(self.choices):
+            choice.disabled = True
+            choice.button_style = "success" if place == self.right else ""
+        right = "and so it is" if number == self.right else f"it is {self.letters[self.right]}"
+        comma = "," if number == self.right else ";"
+        verdict = f"You chose {self.letters[number]}{comma} {right}."
+        self.show(lambda: Markdown(f"{self.text}\n\n{verdict} {self.why}"))
         self.say(self.store.trouble)
 
 
 def choice_view(
     key: str, question: str, choices: Sequence[str], right: int, why: str, folder=None
 ) -> ChoiceView:
-    """Ask for a prediction, keep it (activity "prediction", item `key`, the number chosen), then tell the answer.
+    """Ask for a prediction, keep it, then tell the answer.
 
-    question, choices, why: Markdown. right: the number of the right choice, from 0. Handles: `choices`, `choose(number)`.
+    It is kept under the activity "prediction" and the item `key`, as the number chosen. question,
+    choices, why: Markdown. right: the number of the right choice, from 0. Handles: `choices`,
+    `choose(number)`.
     """
     return ChoiceView(key, question, choices, right, why, folder)
 
@@ -148,31 +137,23 @@ class RatingView(View):
     """Items one after the other, answered with single keys or buttons."""
 
     def __init__(self, rating: Rating, show: Callable, intro: str):
-        self.rating, self.show_item, self._read = rating, show, 0
+        self.rating, self.show_item = rating, show
         self.asked, self.progress = widgets.HTML(), widgets.HTML()
         most = max(len(question.choices) for question in rating.questions)
         self.choices = [
-            _button("", lambda place=place: self._act(self._choose, place)) for place in range(most)
+            button("", lambda place=place: self._act(self._choose, place)) for place in range(most)
         ]
-        self.key_box = widgets.Text(
-            description="keys", placeholder="click here, then press digits; b back, s skip"
-        )
-        self.text = widgets.Text(
-            placeholder="write, then Enter",
-            continuous_update=False,
-            layout=widgets.Layout(width=WIDE),
-        )
-        self.begin = _button("Start", self.start)
-        self.back = _button("Back", lambda: self._act(rating.back))
-        self.skip = _button("Pass over", lambda: self._act(rating.skip))
-        self.panel = widgets.VBox(
-            [
-                self.asked,
-                widgets.HBox(self.choices, layout=widgets.Layout(flex_flow="row wrap")),
-                self.text,
-                widgets.HBox([self.key_box, self.back, self.skip]),
-            ]
-        )
+        hint = "click here, then press digits; b back, s skip"
+        self.key_box = widgets.Text(description="keys", placeholder=hint)
+        self._read = 0  # how many of the box's keys have been used
+        line = {"placeholder": "write, then Enter", "continuous_update": False}
+        self.text = widgets.Text(**line, layout=widgets.Layout(width=WIDE))
+        self.begin = button("Start", self.start)
+        self.back = button("Back", lambda: self._act(rating.back))
+        self.skip = button("Pass over", lambda: self._act(rating.skip))
+        answers = widgets.HBox(self.choices, layout=widgets.Layout(flex_flow="row wrap"))
+        keys = widgets.HBox([self.key_box, self.back, self.skip])
+        self.panel = widgets.VBox([self.asked, answers, self.text, keys])
         super().__init__("a rating", self.begin, self.panel, self.progress)
         self.panel.layout.display = "none"
         self.key_box.observe(self._typed, names="value")
@@ -187,28 +168,30 @@ class RatingView(View):
 
     def start(self) -> None:
         """Show the first item that has no answer yet."""
-        self.begin.layout.display, self.panel.layout.display = "none", ""
+        self.begin.layout.display = "none"
+        self.panel.layout.display = ""
         self.rating.start()
         self._refresh(new_item=True)
-        with suppress(
-            RuntimeError
-        ):  # outside a notebook no loop is running, and nobody looks at the clock
+        with suppress(RuntimeError):  # outside a notebook no loop runs, and nobody sees the clock
             self._clock = asyncio.get_running_loop().create_task(self._tick())
 
     def _act(self, action: Callable, *args) -> None:
         before = (self.rating.item, len(self.rating.given))
-        went_well = self.attempt(action, *args)
-        if went_well:
+        if self.attempt(action, *args):
             self._refresh(new_item=before != (self.rating.item, len(self.rating.given)))
 
     def _choose(self, place: int) -> None:
         self.rating.give(self.rating.question.first + place)
 
     def _typed(self, change) -> None:
-        """The box only grows: emptying it while somebody types would lose or double keys. Deleting means "back"."""
+        """The box only grows: emptied while somebody types it would lose keys or double them.
+
+        Deleting a key means "back".
+        """
         if len(change["new"]) < self._read:
             self._read = len(change["new"])
-            return self._act(self.rating.back)
+            self._act(self.rating.back)
+            return
         new, self._read = change["new"][self._read :], len(change["new"])
         for key in new:
             self._act(self.rating.press, key)
@@ -222,34 +205,28 @@ class RatingView(View):
         item, question = self.rating.item, self.rating.question
         if question is None:
             self.panel.layout.display = "none"
-            self.show(
-                lambda: Markdown(
-                    "**Everything is rated. Thank you.** Run the next cell to see what came out."
-                )
-            )
-        elif new_item:
-            self.show(self.show_item, item.content)
-        if question:
+            thanks = "**Everything is rated. Thank you.** Run the next cell to see what came out."
+            self.show(lambda: Markdown(thanks))
+        else:
+            if new_item:
+                self.show(self.show_item, item.content)
             self.asked.value = f"<b>{html.escape(question.text)}</b>"
             self.text.layout.display = "none" if question.choices else ""
-            for place, button in enumerate(self.choices):
-                button.layout.display = "" if place < len(question.choices) else "none"
-                if place < len(question.choices):
-                    button.description = f"{question.first + place} · {question.choices[place]}"
-                    button.tooltip = button.description
+            for place, choice in enumerate(self.choices):
+                asked = place < len(question.choices)
+                choice.layout.display = "" if asked else "none"
+                text = f"{question.first + place} · {question.choices[place]}" if asked else ""
+                choice.description = choice.tooltip = text
         self.say(self.sentence or self.rating.store.trouble)
         self._refresh_progress()
 
     def _refresh_progress(self) -> None:
-        done, total, seconds = len(self.rating.given), len(self.rating.items), self.rating.seconds
-        text = f"{done} of {total} done"
+        seconds = self.rating.seconds
+        text = f"{len(self.rating.given)} of {len(self.rating.items)} done"
         if self.rating.limit and seconds is not None and not self.rating.done:
             left = int(self.rating.limit - seconds)
-            text += (
-                f" · {left // 60}:{left % 60:02} left"
-                if left > 0
-                else " · time is up: answer with what you have"
-            )
+            minutes = f"{left // 60}:{left % 60:02} left"
+            text += f" · {minutes if left > 0 else 'time is up: answer with what you have'}"
         self.progress.value = text
 
     async def _tick(self) -> None:
@@ -259,23 +236,17 @@ class RatingView(View):
 
 
 def _introduction(rating: Rating, intro: str) -> str:
-    asked = [
-        f"- {q.text} "
-        + (
-            "*" + " · ".join(f"{q.first + n} {c}" for n, c in enumerate(q.choices)) + "*"
-            if q.choices
-            else "*(in your words)*"
-        )
-        for q in rating.questions
-    ]
-    return "\n".join(
-        [intro, "", f"{len(rating.items)} items in random order, and for each:", "", *asked]
-    )
+    lines = [intro, "", f"{len(rating.items)} items in random order, and for each:", ""]
+    for question in rating.questions:
+        choices = " · ".join(f"{question.first + n} {c}" for n, c in enumerate(question.choices))
+        lines.append(f"- {question.text} *{choices or '(in your words)'}*")
+    return "\n".join(lines)
 
 
 def rating_view(rating: Rating, show: Callable, intro: str = "") -> RatingView:
-    """Let somebody rate. show(content) draws or returns one item's content; intro: Markdown, shown before the start.
+    """Let somebody rate. show(content) draws or returns an item's content; intro: Markdown.
 
-    Handles: `begin`, `choices`, `key_box` (append letters to its value), `text`, `back`, `skip`, `rating`.
+    Handles: `begin`, `choices`, `key_box` (append letters to its value), `text`, `back`, `skip`,
+    `rating`.
     """
     return RatingView(rating, show, intro)

@@ -11,29 +11,28 @@ import ipywidgets as widgets
 from helpers.lesson.widgets.view import View
 
 SLOW = 0.4  # seconds; a drawing slower than this follows when the slider is let go
+NO_DEFAULT = inspect.Parameter.empty
 
 
 class Playground(View):
     """A figure and its controls; `controls` holds them by name."""
 
     def __init__(self, draw: Callable, controls: dict):
-        usual = inspect.signature(draw).parameters
+        defaults = {n: p.default for n, p in inspect.signature(draw).parameters.items()}
         self.draw = draw
         self.controls = {
-            name: _control(name, spec, usual.get(name)) for name, spec in controls.items()
+            name: _control(name, spec, defaults.get(name, NO_DEFAULT))
+            for name, spec in controls.items()
         }
         names = [control.description for control in self.controls.values()]
-        for control in (
-            self.controls.values()
-        ):  # as wide as the longest name, so that the sliders stand in line
+        for control in self.controls.values():  # so wide that the sliders stand in line
             control.style.description_width = f"{max(map(len, names)) * 0.75 + 1:.1f}em"
         super().__init__("a figure with controls: " + ", ".join(names), *self.controls.values())
         start = time.perf_counter()
-        self.redraw(
-            strict=True
-        )  # a mistake in the lesson's own drawing should not pass as a sentence
+        self.redraw(strict=True)  # a mistake in the lesson's own drawing is no sentence
+        slow = time.perf_counter() - start > SLOW
         for control in self.controls.values():
-            if control.has_trait("continuous_update") and time.perf_counter() - start > SLOW:
+            if slow and control.has_trait("continuous_update"):
                 control.continuous_update = False
             control.observe(lambda change: self.redraw(), names="value")
 
@@ -50,20 +49,21 @@ class Playground(View):
 def playground(draw: Callable, **controls) -> Playground:
     """Redraw a figure whenever a control changes.
 
-    draw: takes the controls' values by name; returns a figure, or draws with pyplot or the course's plots, or prints.
-    controls: a widget, or ipywidgets' short forms: (low, high[, step]) a slider, a list or {label: value} a menu, True
-    or False a box to tick, a text a line to type in. Where draw has a default for it, the control starts there.
-    While a drawing runs the page sends nothing and then only the newest value, so a fast hand cannot flood the kernel.
+    draw: takes the controls' values by name; returns a figure, or draws with pyplot, or prints.
+    controls: a widget, or ipywidgets' short forms: (low, high[, step]) a slider, a list or {label:
+    value} a menu, True or False a box to tick, a text a line to type in. Where draw has a default
+    for it, the control starts there. While a drawing runs the page sends nothing and then only the
+    newest value, so a fast hand cannot flood the kernel.
     """
     return Playground(draw, controls)
 
 
-def _control(name: str, spec, parameter: inspect.Parameter | None) -> widgets.Widget:
-    default = inspect.Parameter.empty if parameter is None else parameter.default
+def _control(name: str, spec, default) -> widgets.Widget:
     control = widgets.interactive.widget_from_abbrev(spec, default)
     if control is None:
         raise ValueError(
-            f"{name}={spec!r} is no control: give (low, high), (low, high, step), a list, True, a text or a widget"
+            f"{name}={spec!r} is no control: give (low, high), (low, high, step), a list, True, a "
+            "text or a widget"
         )
     control.description = control.description or name.replace("_", " ")
     is_line = isinstance(control, widgets.Text)
@@ -76,8 +76,8 @@ def _control(name: str, spec, parameter: inspect.Parameter | None) -> widgets.Wi
 class PictureInput(View):
     """A path or an upload; `image` is the last picture that could be read, (H, W, 3) uint8."""
 
-    def __init__(self, on_picture: Callable, start=None):
-        self.on_picture, self.image = on_picture, start
+    def __init__(self, on_picture: Callable, read: Callable, start=None):
+        self.on_picture, self.read, self.image = on_picture, read, start
         self.path = widgets.Text(
             description="Path of a picture",
             placeholder="a JPEG or PNG file, then Enter",
@@ -91,15 +91,11 @@ class PictureInput(View):
             description="Upload (up to 8 MB)",
             layout=widgets.Layout(width="auto"),
         )
-        super().__init__(
-            "a picture of your own, by its path or an upload",
-            self.path,
-            widgets.HBox([self.upload]),
-        )
+        name = "a picture of your own, by its path or an upload"
+        super().__init__(name, self.path, widgets.HBox([self.upload]))
         if start is None:
-            self.show(
-                print, "Your own picture: type its path, or upload it. It stays on this machine."
-            )
+            invitation = "Your own picture: type its path, or upload it. It stays on this machine."
+            self.show(print, invitation)
         else:
             self.show(on_picture, start, strict=True)
         self.path.observe(self._typed, names="value")
@@ -119,28 +115,27 @@ class PictureInput(View):
             self._open(content, name)
 
     def _open(self, source: str | bytes, name: str | None) -> None:
-        from helpers.datasets.photos import open_picture  # here, because it brings torch along
-
         def read():
-            self.image = open_picture(source, name=name)
+            self.image = self.read(source, name=name)
 
         if self.attempt(read):
             self.show(self.on_picture, self.image)
 
 
-def picture_input(on_picture: Callable, start=None) -> PictureInput:
-    """Let the learner give a picture of their own and call on_picture(image) with it, image (H, W, 3) uint8.
+def picture_input(on_picture: Callable, *, read: Callable, start=None) -> PictureInput:
+    """Let the learner give a picture of their own and show what on_picture(image) makes of it.
 
-    What on_picture returns or draws is shown; a file that is no picture ends in a sentence. start: a picture to begin with.
+    image: (H, W, 3) uint8. read: opens a path or a file's bytes, as `photos.open_picture` does; a
+    file that is no picture ends in its sentence. start: a picture to begin with.
     """
-    return PictureInput(on_picture, start)
+    return PictureInput(on_picture, read, start)
 
 
 def uploaded_files(value) -> list[tuple[str, bytes]]:
-    """The (name, content) pairs in a FileUpload's value: a dictionary by name in ipywidgets 7, a tuple of them in 8."""
-    files = (
-        [{"name": name, **file} for name, file in value.items()]
-        if isinstance(value, dict)
-        else value
-    )
-    return [(file["name"], bytes(file["content"])) for file in files]
+    """The (name, content) pairs in a FileUpload's value.
+
+    That is a dictionary by name in ipywidgets 7, and a tuple of dictionaries in 8.
+    """
+    if isinstance(value, dict):
+        value = [{"name": name, **file} for name, file in value.items()]
+    return [(file["name"], bytes(file["content"])) for file in value]

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from helpers.lesson.rating import Item, Question, by_condition
-from helpers.lesson.records import Record
-from helpers.lesson.widgets.excerpts import Excerpts, firings
+from helpers.lesson.answers import Record
+from helpers.datasets.excerpts import Excerpts, firings
 
 ACTIVITY, PRACTICE = (
     "neurons",

@@ -12,9 +12,8 @@ from IPython.display import display
 from helpers.lesson.plots import COLOURS
 from notebooks.support.lesson08.neuron_puzzle import Ranked, RuleRound, judge_sample
 from notebooks.support.lesson08.rules import KINDS, LEVELS, STRONG, Score
-from helpers.lesson.widgets.excerpts import Excerpt, Excerpts
-from helpers.lesson.widgets.class_widgets import WIDE, _button
-from helpers.lesson.widgets.view import View
+from helpers.datasets.excerpts import Excerpt, Excerpts
+from helpers.lesson.widgets.view import WIDE, View, button
 
 
 class RuleView(View):
@@ -37,10 +36,10 @@ class RuleView(View):
             continuous_update=False,
             layout=widgets.Layout(width=WIDE),
         )
-        self.score_it = _button("Score it", self._submit)
+        self.score_it = button("Score it", self._submit)
         self.yes, self.no = (
-            _button("It fits", lambda: self._judge(True)),
-            _button("It does not", lambda: self._judge(False)),
+            button("It fits", lambda: self._judge(True)),
+            button("It does not", lambda: self._judge(False)),
         )
         self.panel = widgets.HBox([self.yes, self.no], layout=widgets.Layout(display="none"))
         super().__init__(
