@@ -343,8 +343,8 @@ def call(command, cwd=ROOT, **env):
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=env)
 
 
-def test_it_can_be_called_from_another_folder_beside_other_peoples_packages(tmp_path):
-    """The path begins with helpers/ then, and PYTHONPATH has a `helpers` and a `json` of its own."""
+def test_it_can_be_called_from_another_folder_beside_other_packages(tmp_path):
+    """The path begins with helpers/ then; PYTHONPATH has a `helpers` and a `json` of its own."""
     (tmp_path / "helpers").mkdir()
     for name in ("helpers/__init__.py", "json.py", "argparse.py"):
         (tmp_path / name).write_text("raise ImportError('another package of this name')")

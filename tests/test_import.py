@@ -13,8 +13,8 @@ def import_in_a_new_python(line):
     """{"seconds": processor time of the import, "loaded": the heavy packages it brought}."""
     code = (
         f"import json, sys, time; begun = time.process_time(); {line}; "
-        f"seen = dict(seconds=time.process_time() - begun, loaded=[*{{*{HEAVY}}} & {{*sys.modules}}]); "
-        "print(json.dumps(seen))"
+        f"heavy = [*{{*{HEAVY}}} & {{*sys.modules}}]; seconds = time.process_time() - begun; "
+        "print(json.dumps(dict(seconds=seconds, loaded=heavy)))"
     )
     return json.loads(subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True))
 

