@@ -113,6 +113,10 @@ def register() -> torch.device:
     return torch.device(NAME, 0)
 
 
+if not available():  # now: the first backward pass of a process counts the devices for good
+    register()
+
+
 def line() -> str:
     """The innermost line of the course that is being run: "helpers/sae/train.py:91"."""
     frame = sys._getframe(1)
@@ -182,7 +186,8 @@ class DeviceTensor(Tensor):
     is_cpu = property(lambda self: False)
 
     def __repr__(self, **_):
-        _gpu.wait()
+        if _gpu:
+            _gpu.wait()
         return repr(self.raw).removesuffix(")") + ", device='cuda:0')"
 
     def __format__(self, spec):

@@ -1,0 +1,207 @@
+"""How the functions of helpers.saliency are called on a device."""
+
+import torch
+from torch import nn
+
+from helpers.saliency import (
+    cam,
+    core,
+    gradients,
+    guided,
+    metrics,
+    perturbation,
+    sanity,
+    shapley,
+)
+from tests.gpu.calls import Call
+
+
+def network(device) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        layers = [nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(576, 3)]
+        return nn.Sequential(*layers).to(device)
+
+
+def draw(device, *shape, seed=1):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
+
+
+def x(device):
+    return draw(device, 2, 1, 12, 12)
+
+
+def maps(device):
+    return draw(device, 2, 1, 12, 12, seed=2)
+
+
+def heat(device):
+    return maps(device).abs().sum(1)
+
+
+def boxes(device):
+    return torch.tensor([[2, 2, 7, 7], [0, 3, 12, 9]], device=device)
+
+
+def polynomial(points):
+    return (points**3).sum(-1) + points.prod(-1)
+
+
+def points(device):
+    return draw(device, 5, 3)
+
+
+def shuffled(device):
+    with sanity.randomised(network(device), ["3"], initialise=sanity.shuffle) as net:
+        return {name: value.clone() for name, value in net.state_dict().items()}
+
+
+def one_random(device):
+    net = network(device)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        sanity.randomise(net, "3", sanity.reset)
+    return net
+
+
+def collected(device):
+    net = network(device)
+    with cam.output_of(net[1]) as outputs:
+        net(x(device))
+    return outputs
+
+
+def guided_gradient(device):
+    net = network(device)
+    with guided.GuidedReLU():
+        return gradients.gradient(net, x(device), 1)
+
+
+def frozen(device):
+    net = network(device)
+    with core.frozen_eval(net):
+        return net(x(device))
+
+
+# Waits: `check` and `ranks` look whether all is finite; SciPy and scikit-image compute similarities.
+CALLS = {
+    cam.as_maps: Call(lambda d: cam.as_maps(draw(d, 2, 10, 4), x(d), (3, 3))),
+    cam.grad_cam: Call(lambda d: cam.grad_cam(network(d), x(d), 1, layer="1"), waits=1),
+    cam.guided_grad_cam: Call(
+        lambda d: cam.guided_grad_cam(network(d), x(d), 1, layer="1"), waits=2
+    ),
+    cam.output_of: Call(collected),
+    core.as_baseline: Call(lambda d: core.as_baseline(0.5, x(d))),
+    core.check: Call(
+        lambda d: core.check(network(d), x(d), torch.tensor([1, 2], device=d))[0], waits=2
+    ),
+    core.class_score: Call(lambda d: core.class_score(network(d), x(d), torch.tensor([1, 2]))),
+    core.derivative: Call(
+        lambda d: core.derivative((at := x(d).requires_grad_()).square().sum((1, 2, 3)), at)
+    ),
+    core.for_copies: Call(
+        lambda d, steps: core.for_copies(
+            core.forward_scores, network(d), x(d).expand(steps, 2, 1, 12, 12), torch.tensor([1, 2])
+        )
+    ),
+    core.forward_scores: Call(
+        lambda d: core.forward_scores(network(d), x(d), torch.tensor([1, 2]))
+    ),
+    core.frozen_eval: Call(frozen),
+    core.in_batches: Call(
+        lambda d: core.in_batches(lambda x, c: x.sum((1, 2, 3)), x(d), torch.tensor([1, 2]))
+    ),
+    core.scores: Call(lambda d: core.scores(network(d), x(d), 1, softmax=True), waits=1),
+    core.wide: Call(lambda d: core.wide(x(d).half())),
+    gradients.completeness_error: Call(
+        lambda d: gradients.completeness_error(network(d), x(d), 1, maps(d)), waits=1
+    ),
+    gradients.gradient: Call(lambda d: gradients.gradient(network(d), x(d), [1, 2]), waits=1),
+    gradients.gradient_x_input: Call(
+        lambda d: gradients.gradient_x_input(network(d), x(d), 1), waits=2
+    ),
+    gradients.ig_smoothgrad: Call(
+        lambda d, steps: gradients.ig_smoothgrad(network(d), x(d), 1, samples=2, steps=steps),
+        waits=2,
+    ),
+    gradients.input_gradient: Call(
+        lambda d: gradients.input_gradient(network(d), x(d), torch.tensor([1, 2]))
+    ),
+    gradients.integrated_gradients: Call(
+        lambda d, steps: gradients.integrated_gradients(network(d), x(d), 1, steps=steps), waits=1
+    ),
+    gradients.normal_like: Call(lambda d: gradients.normal_like(x(d), 3)),
+    gradients.smoothgrad: Call(
+        lambda d, steps: gradients.smoothgrad(network(d), x(d), 1, samples=steps), waits=2
+    ),
+    guided.GuidedReLU: Call(guided_gradient, waits=1),
+    guided.guided_backprop: Call(lambda d: guided.guided_backprop(network(d), x(d), 1), waits=1),
+    metrics.area: Call(lambda d: metrics.area(draw(d, 2, 5))),
+    metrics.concentration: Call(lambda d: metrics.concentration(maps(d))),
+    metrics.deletion: Call(
+        lambda d, steps: metrics.deletion(network(d), x(d), 1, heat(d), steps=steps), waits=2
+    ),
+    metrics.energy_in_box: Call(lambda d: metrics.energy_in_box(heat(d), boxes("cpu"))),
+    metrics.in_boxes: Call(lambda d: metrics.in_boxes(boxes("cpu"), heat(d))),
+    metrics.infidelity: Call(
+        lambda d, steps: metrics.infidelity(network(d), x(d), 1, maps(d), samples=steps), waits=1
+    ),
+    metrics.insertion: Call(
+        lambda d, steps: metrics.insertion(network(d), x(d), 1, heat(d), steps=steps), waits=2
+    ),
+    metrics.magnitude: Call(lambda d: metrics.magnitude(maps(d))),
+    metrics.noises: Call(lambda d, steps: metrics.noises(x(d), steps, 0, uniform=True)),
+    metrics.perturbation_curve: Call(
+        lambda d, steps: metrics.perturbation_curve(
+            network(d), x(d), maps(d), torch.tensor([1, 2]), heat(d), steps=steps
+        ),
+        waits=1,
+    ),
+    metrics.pointing_game: Call(lambda d: metrics.pointing_game(heat(d), boxes("cpu"))),
+    metrics.ranks: Call(lambda d: metrics.ranks(heat(d)), waits=1),
+    metrics.remove: Call(lambda d: metrics.remove(x(d), heat(d), 0.2, 0.0), waits=1),
+    metrics.sensitivity_max: Call(
+        lambda d: metrics.sensitivity_max(gradients.gradient, network(d), x(d), 1, samples=3),
+        waits=5,
+    ),
+    metrics.total_variation: Call(lambda d: metrics.total_variation(maps(d), block=2)),
+    perturbation.occlusion: Call(
+        lambda d: perturbation.occlusion(network(d), x(d), 1, window=4, stride=4), waits=1
+    ),
+    perturbation.rise: Call(
+        lambda d, steps: perturbation.rise(network(d), x(d), 1, masks=8 * steps, cells=3), waits=1
+    ),
+    perturbation.soft_masks: Call(
+        lambda d: perturbation.soft_masks(draw(d, 4, 1, 3, 3), draw(d, 4, 2).sigmoid(), (12, 12))
+    ),
+    sanity.cascade: Call(
+        lambda d: sanity.cascade(network(d), ["3", "0"], gradients.gradient, x(d), 1), waits=60
+    ),
+    sanity.each: Call(lambda d: sanity.each(lambda p: p.mean(), maps(d)), waits=1),
+    sanity.edges: Call(lambda d: sanity.edges(x(d), maps(d)), waits=4),
+    sanity.randomise: Call(one_random, waits=20),
+    sanity.randomised: Call(shuffled, waits=20),
+    sanity.rank_correlation: Call(lambda d: sanity.rank_correlation(x(d), maps(d)), waits=2),
+    sanity.signed_correlation: Call(lambda d: sanity.signed_correlation(x(d), maps(d)), waits=2),
+    sanity.stretched: Call(lambda d: sanity.stretched(heat(d)), waits=1, on_cpu="it serves NumPy"),
+    sanity.structural: Call(lambda d: sanity.structural(x(d), maps(d)), waits=2),
+    shapley.shapley: Call(
+        lambda d: shapley.shapley(polynomial, points(d), torch.zeros_like(points(d)))
+    ),
+}
+LEFT_OUT = {
+    "no tensor is computed": [
+        cam.find_layer,
+        cam.misfit,
+        cam.patch_grid,
+        cam.why_unused,
+        core.at_least_one,
+        core.chunk_size,
+        core.copies_at_once,
+        core.groups,
+        guided.is_relu,
+        sanity.layers_of,
+    ],
+    "made on the CPU; the caller moves it": [perturbation.windows, shapley.shapley_weights],
+    "called on the CPU by randomise": [sanity.redraw, sanity.reset, sanity.shuffle],
+}
