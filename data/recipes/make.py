@@ -232,11 +232,16 @@ def make(name: str, *, smoke: bool = False, full: bool = False) -> Path:
 
 def measure(args: list[str]) -> int:
     """The command `measure NAME`: run the recipe's measurements on what is in data/ and print them as JSON."""
-    if not args:
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers measure", description="Measure what lies in data/."
+    )
+    parser.add_argument("name", nargs="*", help="what to measure")
+    names = parser.parse_args(args).name
+    if not names:
         print("Say what to measure: " + ", ".join(recipe.name for recipe in RECIPES))
         return 1
     try:
-        for name in args:
+        for name in names:
             recipe, scale = find(name), current().scale
             numbers = recipe.measure(Run(folder_of(recipe, scale=scale, measuring=True), scale))
             print(json.dumps({name: numbers}, indent=1, ensure_ascii=False))
