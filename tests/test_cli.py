@@ -97,30 +97,20 @@ def fails(course, words, *arguments):
 
 
 # ---- .venv
-def test_the_first_call_installs_and_the_second_does_nothing(course):
-    course.prepare()
+def test_only_what_the_requirements_ask_for_anew_is_installed(course):
+    for _ in range(2):
+        course.prepare()
     assert course.ready()
-    course.prepare()
     assert len(course.calls()) == 1
-    assert str(course.ROOT / "requirements.txt") in course.calls()[0]
-
-
-def test_changed_requirements_are_installed_and_changed_comments_are_not(course):
-    course.prepare()
     requirements = course.ROOT / "requirements.txt"
+    assert str(requirements) in course.calls()[0]
     requirements.write_bytes(b"# why\r\ntorch>=2.9   # because\r\n")
-    assert course.ready()
+    assert course.ready()  # comments and line ends do not count
     requirements.write_text("torch>=2.10\n")
     course.prepare()
-    assert len(course.calls()) == 2
-
-
-def test_the_tests_need_more_than_the_lab_and_the_lab_no_more_afterwards(course):
+    course.prepare(course.TESTS)  # these need more than the lab, and the lab no more afterwards
     course.prepare()
-    course.prepare(course.TESTS)
-    assert "tests" in course.calls()[1]
-    course.prepare()
-    assert len(course.calls()) == 2
+    assert ["tests" in call for call in course.calls()] == [False, False, True]
 
 
 def test_a_killed_installation_is_made_anew(course, monkeypatch):
@@ -314,12 +304,9 @@ def test_on_windows_the_command_runs_beside_and_gives_its_exit_code(monkeypatch)
 
 
 # ---- which Python, and from where
-@pytest.mark.parametrize("version", [(2, 7), (3, 8), (3, 10), (3, 14), (4, 0)])
-def test_a_python_that_is_too_old_or_too_new_gets_a_sentence(version):
-    assert "Install one of these" in python_problem(version)
-
-
-def test_the_right_pythons_get_none():
+def test_a_python_that_is_too_old_or_too_new_gets_a_sentence():
+    for version in ((2, 7), (3, 8), (3, 10), (3, 14), (4, 0)):
+        assert "Install one of these" in python_problem(version)
     assert not any(python_problem(version) for version in [(3, 11), (3, 12), (3, 13)])
     assert "32 bit" in python_problem((3, 12), is_64bit=False)
 
@@ -379,7 +366,7 @@ def becomes(monkeypatch):
     return caught
 
 
-def test_every_command_goes_on_inside_venv(becomes, monkeypatch, tmp_path):
+def test_every_command_goes_on_inside_venv_and_not_in_circles(becomes, monkeypatch, tmp_path):
     monkeypatch.setattr(cli, "inside", lambda: False)
     monkeypatch.setattr(cli, "PYTHON", tmp_path)
     monkeypatch.delenv("COURSE_INSIDE_VENV", raising=False)
@@ -388,14 +375,9 @@ def test_every_command_goes_on_inside_venv(becomes, monkeypatch, tmp_path):
         with pytest.raises(SystemExit):
             cli.dispatch([name, "word"])
         assert becomes[0] == [str(tmp_path), "-m", "helpers", name, "word"]
-
-
-def test_a_venv_that_leads_nowhere_ends_in_a_sentence(becomes, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(cli, "inside", lambda: False)
-    monkeypatch.setattr(cli, "PYTHON", tmp_path)
-    monkeypatch.setenv("COURSE_INSIDE_VENV", "1")
-    assert cli.main(["lab"]) == 1
-    assert "does not work: delete it" in capsys.readouterr().err
+    monkeypatch.setenv(*becomes[1].popitem())
+    with pytest.raises(CourseError, match="does not work: delete it"):
+        cli.dispatch(["lab"])
 
 
 def test_an_unknown_command_names_the_nearest(capsys):
@@ -463,12 +445,17 @@ def test_a_lesson_that_is_not_there(becomes):
 
 
 # ---- the test command
-def test_the_tests_run_at_small_scale_without_a_network(monkeypatch):
-    seen = {}
-    done = subprocess.CompletedProcess([], 0)
-    monkeypatch.setattr(cli.subprocess, "run", lambda _, cwd, env: seen.update(env) or done)
+def test_chosen_tests_run_at_small_scale_without_a_network(monkeypatch):
+    seen, done = {}, subprocess.CompletedProcess([], 3)
+
+    def run(command, cwd, env):
+        seen.update(env, command=command[1:])
+        return done
+
+    monkeypatch.setattr(cli.subprocess, "run", run)
     monkeypatch.setenv("COURSE_SCALE", "full")
-    assert cli.run_python(["pytest"]) == 0
+    assert cli.test(["tests/test_cli.py", "-k", "port"]) == 3
+    assert seen["command"] == ["-m", "pytest", "tests/test_cli.py", "-k", "port"]
     expected = {"COURSE_SCALE": "small", "COURSE_SOURCE": "packaged", "COURSE_TEST": "1"}
     expected |= {"OMP_NUM_THREADS": "2", "COURSE_THREADS": "2", "HF_HUB_OFFLINE": "1"}
     assert expected.items() <= seen.items()
@@ -499,13 +486,6 @@ def test_every_marker_belongs_to_a_part():
         name = marker.partition(":")[0]
         assert f"not {name}" in units
         assert name in tools["course"]["tests"]
-
-
-def test_chosen_tests_go_to_pytest(monkeypatch):
-    seen = []
-    monkeypatch.setattr(cli, "run_python", lambda arguments: seen.extend(arguments) or 3)
-    assert cli.test(["tests/test_cli.py", "-k", "port"]) == 3
-    assert seen == ["pytest", "tests/test_cli.py", "-k", "port"]
 
 
 def test_the_first_failure_stops_unless_asked_to_go_on(monkeypatch, capsys):
