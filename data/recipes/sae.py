@@ -1,38 +1,39 @@
 """Makes and measures data/sae_*: `python -m helpers make sae_a`."""
 
+import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from safetensors.torch import save_file
+from scipy.sparse import csc_matrix
+from torch import Tensor
 
-from data.recipes.lm import SOURCES, fast_bfloat16, heldout
+from data.recipes.base import Run, table
+from data.recipes.lm import SOURCES, heldout
 from helpers.datasets import corpus
-from helpers.ground.artifacts import ROOT, Checkpoint, load_artifact, save_artifact, write_card
-from helpers.sae.features import Examples, best_matches, examples, fire, summary
+from helpers.ground.runtime import half_precision
+from helpers.sae.features import PROXIES, Examples, examples, sparse_activations
 from helpers.sae.model import Dictionary, Settings, SparseAutoencoder
 from helpers.sae.splitting import direction_map, edges
-from helpers.sae.store import FOLDERS, VERSION, load, pack, unpack
+from helpers.sae.store import FOLDERS, VERSION, load, restore, there
 from helpers.sae.train import Training, train
 from helpers.transformer import model as transformer
-from helpers.transformer.activations import Activations
+from helpers.transformer.activations import ActivationBuffer
 from helpers.transformer.measure import ablate, token_losses
 
+WIDE = Settings(features=4096)
 SHIPPED = {  # folder: (transformer, its dictionaries, trained in one pass)
     "sae_a": (
         "lm_relu",
-        {
-            "a0": Settings(features=512),
-            "a1": Settings(features=4096),
-            "a1_seed": Settings(features=4096, seed=1),
-        },
+        {"a0": Settings(features=512), "a1": WIDE, "a1_seed": replace(WIDE, seed=1)},
     ),
-    "sae_b": ("lm_relu_b", {"b1": Settings(features=4096)}),
+    "sae_b": ("lm_relu_b", {"b1": WIDE}),
     "sae_a2": ("lm_relu", {"a2": Settings(features=16384)}),
 }
 LONGER = {"sae_a2": Training(tokens=6_000_000)}  # four times the width wants more to learn from
-RARE = {
-    "sae_a2": 3e-5
-}  # features that fire less often are not stored, for the sake of the download
+RARE = {"sae_a2": 3e-5}  # features that fire less often are not stored, to keep the download small
 BASE = Settings(features=1024)
 TRIALS = {f"l1 {l1:g}": replace(BASE, l1=l1) for l1 in (2e-3, 3e-3, 5e-3, 1e-2, 2e-2)} | {
     "not overcomplete": replace(BASE, features=512),
@@ -41,377 +42,370 @@ TRIALS = {f"l1 {l1:g}": replace(BASE, l1=l1) for l1 in (2e-3, 3e-3, 5e-3, 1e-2, 
     "columns of any length": replace(BASE, unit_norm=False),
     "no resampling": replace(BASE, resample=False),
 }
-TRIAL_TRAINING = Training(tokens=600_000)
-FULL = {
-    "tokens": 400_000_000,
-    "batch": 8192,
-    "learning_rate": 3e-4,
-    "resample_at": (0.025, 0.05, 0.075, 0.1),
-    "silent_for": 0.0125,
-}
+FULL = {"tokens": 50_000_000, "batch": 4096}  # five passes over all the text there is
 
 
-def dictionaries(*, scale: str, smoke: bool = False, out: Path) -> None:
+def dictionaries(run: Run) -> None:
     """Train one of SHIPPED, all its dictionaries in one pass, and store them at int8."""
-    name = out.name.removesuffix("-full")
-    lm, settings = SHIPPED[name]
-    saes, silent, inputs, training, minutes = _trained(
-        out.name, lm, settings, LONGER.get(name, Training()), scale, smoke
-    )
-    tensors = {
-        key: value
-        for name, sae in saes.items()
-        for key, value in pack(sae, name, silent[name]).items()
-    }
-    rows = _few(smoke)
-    exact = {
-        name: _ce(transformer.load(lm), rows, Dictionary(sae, inputs.scale).reconstruct)
-        for name, sae in saes.items()
-    }
-    meta = {
-        "model": lm,
-        "scale": inputs.scale,
-        "training": asdict(training),
-        "minutes": minutes,
-        "dictionaries": {
-            name: {"settings": asdict(sae.settings), "loss_float32": exact[name]}
-            for name, sae in saes.items()
-        },
-    }
-    save_artifact(out.name, tensors, version=VERSION, root=out.parent, meta=meta)
-    numbers, density = _measure(out, smoke)
-    if threshold := RARE.get(name):
-        for key, sae in saes.items():
-            tensors |= pack(sae, key, silent[key] | (density[key] < threshold))
-            numbers[key] |= {
-                "loss_stored": _ce(
-                    transformer.load(lm), rows, unpack(tensors, meta, key).reconstruct
-                ),
-                "stored": len(tensors[f"{key}.rows"]),
-            }
-    save_artifact(
-        out.name, tensors, version=VERSION, root=out.parent, meta=meta | {"numbers": numbers}
-    )
-    write_card(
-        out.name, _card(out.name, lm, settings, training, minutes, scale, numbers), root=out.parent
-    )
+    lm, settings = SHIPPED[run.name]
+    saes, silent, meta = _trained(run, lm, settings, LONGER.get(run.name, Training()))
+    model, rows = transformer.load(lm, device=run.device), _few(run)
+    tensors = {}
+    for name, sae in saes.items():
+        dictionary = Dictionary(sae, meta["scale"])
+        if threshold := RARE.get(run.name):
+            fired = sparse_activations(dictionary.features, model, _many(run))
+            silent[name] |= _density(fired).to(silent[name].device) < threshold
+        tensors |= pack(sae, name, silent[name])
+        meta["dictionaries"][name]["loss_float32"] = _loss(model, rows, dictionary.reconstruct)
+    run.save(tensors, version=VERSION, meta=meta)
+    meta["numbers"] = measure_dictionaries(run)
+    run.save(tensors, version=VERSION, meta=meta)
+    run.card(f"""# {run.name}: dictionaries on the neurons of {lm}
+Sparse autoencoders with {", ".join(f"{s.features:,} ({name})" for name, s in settings.items())}
+features. {_made(run, meta)} Stored at int8 for each feature's row; features that
+did not fire once in the last fifth of the run are not stored{_rare(run)}, and loading gives them
+zeros.
+
+On held-out text (losses on 62,000 tokens, firing on 500,000; "dead": never fires there;
+"ultra-low": on fewer than 1 in 100,000 tokens; "loss_replaced_float32": before rounding to int8):
+
+{_numbers(meta["numbers"])}
+
+**Cut:** the paper trained on 8 billion activations. The corpus has 10 million tokens, so `--full`
+goes over it {FULL["tokens"] // 10_000_000} times and no more.
+
+{SOURCES}""")
 
 
-def _trained(
-    name: str, lm: str, settings: dict[str, Settings], training: Training, scale: str, smoke: bool
-):
-    """(dictionaries by name, their silent features, their inputs, the training used, minutes of processor time)."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if scale == "full":
-        training = replace(training, **FULL)
-    training = replace(
-        training, bfloat16=fast_bfloat16(device), **({"tokens": 20_000} if smoke else {})
-    )
-    rows = corpus.stream("heldout" if smoke else "train").contexts()[0]
-    inputs = Activations(transformer.load(lm).to(device), rows, bfloat16=training.bfloat16)
-    saes = {key: SparseAutoencoder(s).to(device) for key, s in settings.items()}
-    checkpoint = Checkpoint(f"{name}-smoke" if smoke else name)
-    trained = train(list(saes.values()), inputs, training, checkpoint=checkpoint)
-    checkpoint.clear()
-    silent = {key: mask.cpu() for key, mask in zip(saes, trained.silent)}
-    return (
-        {key: sae.cpu() for key, sae in saes.items()},
-        silent,
-        inputs,
-        training,
-        round(trained.seconds / 60, 1),
-    )
-
-
-def _few(smoke: bool = False) -> torch.Tensor:
-    """Every sixteenth held-out context, (489, 128): what losses with a dictionary in place are measured on."""
-    return heldout()[0][::4][: 50 if smoke else None]
-
-
-def _ce(model, rows, edit) -> float:
-    return round(token_losses(model, rows, edit).mean().item(), 4)
-
-
-def measure_dictionaries(*, out: Path, smoke: bool = False) -> dict:
-    """L0, loss recovered, dead and ultra-low shares, encoder-decoder cosines of the stored dictionaries, on held-out text."""
-    return _measure(out, smoke)[0]
-
-
-def _measure(out: Path, smoke: bool) -> tuple[dict, dict]:
-    """(numbers, densities (M,)) of each stored dictionary."""
-    tensors, meta = load_artifact(out.name, version=VERSION, root=out.parent)
-    model = transformer.load(meta["model"])
-    rows, many = _few(smoke), corpus.stream("heldout").contexts()[0][1::2][: 50 if smoke else None]
-    intact, ablated = _ce(model, rows, None), _ce(model, rows, ablate)
-    numbers, density = {}, {}
-    for name in meta["dictionaries"]:
-        dictionary = unpack(tensors, meta, name)
-        replaced = _ce(model, rows, dictionary.reconstruct)
-        fired = fire(dictionary.features, model, many)
-        density[name] = torch.from_numpy(fired.getnnz(axis=0) / fired.shape[0])
+def measure_dictionaries(run: Run) -> dict:
+    """L0, loss recovered, dead and ultra-low shares, cosines of what is stored."""
+    tensors, meta = run.load(version=VERSION)
+    model = transformer.load(meta["model"], device=run.device)
+    rows = _few(run)
+    intact, ablated = _loss(model, rows), _loss(model, rows, ablate)
+    numbers = {}
+    for name, entry in meta["dictionaries"].items():
+        dictionary = restore(tensors, meta, name).to(run.device)
+        replaced = _loss(model, rows, dictionary.reconstruct)
         numbers[name] = {
             "loss": intact,
             "loss_ablated": ablated,
             "loss_replaced": replaced,
-            "loss_replaced_float32": meta["dictionaries"][name]["loss_float32"],
+            "loss_replaced_float32": entry["loss_float32"],
             "loss_recovered": round((ablated - replaced) / (ablated - intact), 4),
-            **summary(fired, dictionary),
+            "stored": len(tensors[f"{name}.rows"]),
+            **summary(sparse_activations(dictionary.features, model, _many(run)), dictionary),
         }
-    return numbers, density
-
-
-def _card(
-    name: str,
-    lm: str,
-    settings: dict,
-    training: Training,
-    minutes: float,
-    scale: str,
-    numbers: dict,
-) -> str:
-    keys = [
-        key
-        for key, value in next(iter(numbers.values())).items()
-        if not isinstance(value, (list, dict))
-    ]
-    rows = "\n".join(
-        f"| {key} | " + " | ".join(f"{numbers[d][key]:.4g}" for d in numbers) + " |" for key in keys
-    )
-    first = next(iter(settings.values()))
-    longer = (
-        f" (four times the width of the others, more than their {Training().tokens / 1e6:g} M)"
-        if name in LONGER
-        else ""
-    )
-    rare = (
-        f" Nor are those below a density of {RARE[name]:g}: the table is\nof the dictionary before that, `loss_stored` and `stored` of what is left."
-        if name in RARE
-        else ""
-    )
-    return f"""# {name}: dictionaries on the {first.neurons} neurons of {lm}
-Sparse autoencoders ({", ".join(f"{d}: {s.features} features, seed {s.seed}" for d, s in settings.items())}), λ = {first.l1:g} for activations at mean norm √{first.neurons}.
-Made by `python -m helpers make {name}` at scale {scale}: {training.steps * training.batch / 1e6:.1f} M activations{longer} in batches of {training.batch},
-learning rate {training.learning_rate:g}, {"bfloat16" if training.bfloat16 else "float32"}, resampling at {training.resample_at} of the run; {minutes} minutes of one core's time,
-all dictionaries of this folder in one pass. Stored at int8 for each feature's row; features that
-did not fire once in the last fifth of the run are not stored, and loading gives them zeros.{rare}
-
-On held-out text (losses on 62,000 tokens, firing on 500,000; "dead": never fires there; "ultra-low": on fewer than 1 in 100,000 tokens;
-"loss_replaced_float32": before rounding to int8):
-
-| | {" | ".join(numbers)} |
-|{"---|" * (len(numbers) + 1)}
-{rows}
-
-**Cut:** the paper trained on 8 billion activations; `--full` on a GPU takes {FULL["tokens"] / 1e6:g} million, which none of these numbers comes from.
-
-{SOURCES}"""
-
-
-def trials(*, scale: str, smoke: bool = False, out: Path) -> None:
-    """The λ sweep and the dictionaries with an ingredient taken away: all in one pass, only their numbers stored."""
-    saes, _, inputs, training, minutes = _trained(
-        out.name, "lm_relu", TRIALS, TRIAL_TRAINING, scale, smoke
-    )
-    model, rows = transformer.load("lm_relu"), _few(smoke)
-    intact, ablated = _ce(model, rows, None), _ce(model, rows, ablate)
-    table = {}
-    for name, sae in saes.items():
-        dictionary = Dictionary(sae, inputs.scale)
-        table[name] = {
-            "features": sae.settings.features,
-            "l1": sae.settings.l1,
-            "loss_recovered": round(
-                (ablated - _ce(model, rows, dictionary.reconstruct)) / (ablated - intact), 4
-            ),
-            **summary(fire(dictionary.features, model, rows), dictionary),
-        }
-    save_artifact(
-        out.name,
-        {"none": torch.zeros(1)},
-        version=VERSION,
-        root=out.parent,
-        meta={
-            "rows": table,
-            "training": asdict(training),
-            "minutes": minutes,
-            "loss": intact,
-            "loss_ablated": ablated,
-        },
-    )
-    keys = [
-        key
-        for key, value in next(iter(table.values())).items()
-        if not isinstance(value, (list, dict))
-    ]
-    lines = "\n".join(
-        f"| {name} | " + " | ".join(f"{row[key]:.4g}" for key in keys) + " |"
-        for name, row in table.items()
-    )
-    write_card(
-        out.name,
-        f"""# Small dictionaries: λ swept, and each ingredient taken away
-Ten dictionaries on lm_relu's activations ({BASE.features} features, {training.steps * training.batch / 1e6:.1f} M activations, λ = {BASE.l1:g} unless said), trained in one pass by
-`python -m helpers make {out.name}` in {minutes} minutes of one core's time. Held-out text, 62,000 tokens:
-
-| | {" | ".join(keys)} |
-|{"---|" * (len(keys) + 1)}
-{lines}
-
-"columns of any length" pays the L1 penalty in features that shrink while decoder columns grow: compare its L0, not its λ.
-
-{SOURCES}""",
-        root=out.parent,
-    )
-
-
-def measure_trials(*, out: Path) -> dict:
-    """The stored table; measuring it again means training again (`make`), for its weights are not stored."""
-    return load_artifact(out.name, version=VERSION, root=out.parent)[1]["rows"]
-
-
-def there(name: str) -> bool:
-    """Whether data/NAME has been made."""
-    return (ROOT / "data" / name / "manifest.json").exists()
-
-
-def _units(name: str):
-    """(features of a dictionary or None for the neurons themselves, the transformer) of "a1" or "lm_gelu"."""
-    if name not in FOLDERS:
-        return None, transformer.load(name)
-    return load(name).features, transformer.load("lm_relu_b" if name == "b1" else "lm_relu")
-
-
-def index(*, scale: str, smoke: bool = False, out: Path) -> None:
-    """Top and uniform examples and the kinds of text, for features (500,000 held-out tokens) and neurons (250,000)."""
-    rows, domains = corpus.stream("heldout").contexts()
-    sets = [
-        name
-        for name in ("a0", "a1", "a2", "lm_relu", "lm_solu_ln")
-        if there(FOLDERS.get(name, name))
-    ]
-    tensors, used, units_of = {}, {}, {}
-    for name in sets[:1] if smoke else sets:
-        pick = torch.arange(0, len(rows), 400 if smoke else 2 if name in FOLDERS else 4)
-        units, model = _units(name)
-        places = (pick[:, None] * corpus.CONTEXT + torch.arange(corpus.CONTEXT)).flatten()
-        found = examples(fire(units, model, rows[pick]), rows[pick], domains[pick], places)
-        fires = (found.density > 0).nonzero().flatten()
-        tensors[f"{name}.rows"] = fires.to(torch.int16)
-        tensors |= {
-            f"{name}.{field}": (
-                value.half()
-                if value.is_floating_point() and field not in ("density", "maximum")
-                else value
-            )[fires]
-            for field, value in found._asdict().items()
-        }
-        used[name], units_of[name] = len(places), len(found.density)
-    save_artifact(
-        out.name,
-        tensors,
-        version=VERSION,
-        root=out.parent,
-        meta={"tokens": used, "units": units_of},
-    )
-    write_card(
-        out.name,
-        f"""# Where features and neurons fire
-For each unit of {", ".join(used)}: places in the held-out stream (`corpus.stream("heldout")`, which every machine makes anew; no text is
-stored) of its twenty strongest firings and of up to three firings in each of twelve equal intervals up to its maximum; its density; and for each kind
-of text specificity, sensitivity and correlation. A neuron of GELU or SoLU "fires" where it is positive. Loaded by `helpers.sae.load_examples(name)`.
-Made by `python -m helpers make {out.name}` in some minutes; tokens read: {", ".join(f"{name} {n:,}" for name, n in used.items())}.
-
-{SOURCES}""",
-        root=out.parent,
-    )
-
-
-def measure_index(*, out: Path) -> dict:
-    """For each set of units and some kinds of text: the best unit by correlation, its specificity and sensitivity."""
-    from helpers.sae.features import PROXIES
-
-    tensors, meta = load_artifact(out.name, version=VERSION, root=out.parent)
-    numbers = {}
-    for name in meta["tokens"]:
-        found = Examples(
-            *(tensors[f"{name}.{field}"].float() for field in Examples._fields)
-        )  # units that fire at all
-        numbers[name] = {}
-        for i, proxy in enumerate(PROXIES):
-            best = int(found.correlation[:, i].argmax())
-            numbers[name][proxy] = {"unit": int(tensors[f"{name}.rows"][best])} | {
-                field: round(getattr(found, field)[best, i].item(), 3)
-                for field in ("correlation", "specificity", "specificity_top", "sensitivity")
-            }
     return numbers
 
 
-def tables(*, scale: str, smoke: bool = False, out: Path) -> None:
-    """Universality between seeds and transformers, the splitting graph, and a map of decoder directions."""
-    rows = heldout()[0][::2][: 20 if smoke else None]
-    fired = {
-        name: fire(*_units(name), rows)
-        for name in ("a0", "a1", "a1_seed", "b1", "lm_relu", "lm_relu_b", "a2")
-        if there(FOLDERS.get(name, name))
-    }
-    tensors, numbers = {}, {"tokens": rows.numel()}
-    for a, b in (
-        ("a1", "a1_seed"),
-        ("a1", "b1"),
-        ("b1", "a1"),
-        ("lm_relu", "lm_relu_b"),
-        ("a1", "lm_relu"),
-    ):
+def trials(run: Run) -> None:
+    """The λ sweep and an ingredient taken away each: trained in one pass, only numbers stored."""
+    saes, _, meta = _trained(run, "lm_relu", TRIALS, Training(tokens=600_000))
+    model, rows = transformer.load("lm_relu", device=run.device), _few(run)
+    intact, ablated = _loss(model, rows), _loss(model, rows, ablate)
+    numbers = {}
+    for name, sae in saes.items():
+        dictionary = Dictionary(sae, meta["scale"])
+        replaced = _loss(model, rows, dictionary.reconstruct)
+        numbers[name] = {
+            "features": sae.settings.features,
+            "l1": sae.settings.l1,
+            "loss_recovered": round((ablated - replaced) / (ablated - intact), 4),
+            **summary(sparse_activations(dictionary.features, model, rows), dictionary),
+        }
+    meta |= {"rows": numbers, "loss": intact, "loss_ablated": ablated}
+    run.save({"none": torch.zeros(1)}, version=VERSION, meta=meta)
+    run.card(f"""# Small dictionaries: λ swept, and each ingredient taken away
+Dictionaries on lm_relu's activations, {BASE.features} features and λ = {BASE.l1:g} unless said.
+{_made(run, meta)} Held-out text, 62,000 tokens:
+
+{_numbers(numbers)}
+
+"columns of any length" pays the L1 penalty in features that shrink while directions grow: compare
+its L0, not its λ.
+
+{SOURCES}""")
+
+
+def measure_trials(run: Run) -> dict:
+    """The stored table: its weights are not stored, so measuring again means training again."""
+    return run.load(version=VERSION)[1]["rows"]
+
+
+def index(run: Run) -> None:
+    """Where features (500,000 held-out tokens) and neurons (250,000) fire, and in which text."""
+    rows, domains = corpus.stream("heldout").contexts()
+    names = [n for n in ("a0", "a1", "a2", "lm_relu", "lm_solu_ln") if there(FOLDERS.get(n, n))]
+    tensors, tokens, units_of = {}, {}, {}
+    for name in names[:1] if run.smoke else names:
+        pick = torch.arange(0, len(rows), 400 if run.smoke else 2 if name in FOLDERS else 4)
+        places = (pick[:, None] * corpus.CONTEXT + torch.arange(corpus.CONTEXT)).flatten()
+        fired = sparse_activations(*_units(run, name), rows[pick])
+        found = examples(fired, rows[pick], domains[pick], places)
+        fires = (found.density > 0).nonzero().flatten()
+        tensors[f"{name}.rows"] = _small_int(fires)
+        for field, value in found._asdict().items():
+            half = value.is_floating_point() and field not in ("density", "maximum")
+            tensors[f"{name}.{field}"] = (value.half() if half else value)[fires]
+        tokens[name], units_of[name] = len(places), len(found.density)
+    run.save(tensors, version=VERSION, meta={"tokens": tokens, "units": units_of})
+    run.card(f"""# Where features and neurons fire
+For each unit: places in the held-out stream (`corpus.stream("heldout")`, which every machine makes
+anew; no text is stored) of its twenty strongest firings and of up to three firings in each of
+twelve equal intervals up to its maximum; its density; and for each kind of text specificity,
+sensitivity and correlation. A neuron of GELU or SoLU "fires" where it is positive. Loaded by
+`helpers.sae.load_examples(name)`. Made by `python -m helpers make {run.name}`.
+
+{table({"tokens read": tokens, "units": units_of}, digits=6)}
+
+{SOURCES}""")
+
+
+def measure_index(run: Run) -> dict:
+    """For each set of units and each kind of text: the best unit by correlation, and its rates."""
+    tensors, meta = run.load(version=VERSION)
+    shown = ("correlation", "specificity", "specificity_top", "sensitivity")
+    numbers = {name: {} for name in meta["tokens"]}
+    for name in numbers:
+        found = Examples(*(tensors[f"{name}.{field}"].float() for field in Examples._fields))
+        for i, proxy in enumerate(PROXIES):
+            best = int(found.correlation[:, i].argmax())
+            rates = {field: round(getattr(found, field)[best, i].item(), 3) for field in shown}
+            numbers[name][proxy] = {"unit": int(tensors[f"{name}.rows"][best])} | rates
+    return numbers
+
+
+def tables(run: Run) -> None:
+    """Universality between seeds and transformers, the splitting graphs, and the map."""
+    rows = heldout(run.smoke)[0][::2]
+    names = ("a0", "a1", "a1_seed", "b1", "lm_relu", "lm_relu_b", "a2")
+    names = [name for name in names if there(FOLDERS.get(name, name))]
+    fired = {name: sparse_activations(*_units(run, name), rows) for name in names}
+    tensors = {}
+    for pair in ("a1~a1_seed", "a1~b1", "b1~a1", "lm_relu~lm_relu_b", "a1~lm_relu"):
+        a, b = pair.split("~")
         if a in fired and b in fired:
             best, match = best_matches(fired[a], fired[b])
-            tensors |= {
-                f"{a}~{b}.correlation": best.half(),
-                f"{a}~{b}.match": match.to(torch.int16),
-            }
-    for narrow, wide in (("a0", "a1"), ("a1", "a2")):
+            tensors |= {f"{pair}.correlation": best.half(), f"{pair}.match": _small_int(match)}
+    for pair in ("a0>a1", "a1>a2"):
+        narrow, wide = pair.split(">")
         if narrow in fired and wide in fired:
-            tensors |= {
-                f"{narrow}>{wide}.{field}": value.half()
-                if value.is_floating_point()
-                else value.to(torch.int16)
-                for field, value in edges(fired[narrow], fired[wide])._asdict().items()
-            }
-    if not smoke:
-        tensors["map"] = direction_map(
-            torch.cat([load("a0").directions, load("a1").directions])
-        ).half()
-    save_artifact(out.name, tensors, version=VERSION, root=out.parent, meta=numbers)
-    lines = "\n".join(f"| {key} | {value:.4g} |" for key, value in measure_tables(out=out).items())
-    write_card(
-        out.name,
-        f"""# Universality, splitting, and a map
-Made by `python -m helpers make {out.name}` on {rows.numel():,} held-out tokens. `X~Y.correlation`: for each unit of X the largest Pearson
-correlation of activations with a unit of Y, `X~Y.match`: which one; `X>Y`: edges of the splitting graph where the larger masked cosine similarity
-exceeds .4; `map`: t-SNE of the decoder directions of a0 (first 512 rows) and a1. Units that never fire on these tokens count with correlation 0.
+            for field, value in edges(fired[narrow], fired[wide])._asdict().items():
+                value = value.half() if value.is_floating_point() else _small_int(value)
+                tensors[f"{pair}.{field}"] = value
+    if not run.smoke:
+        tensors["map"] = direction_map(torch.cat([load(n).directions for n in ("a0", "a1")])).half()
+    run.save(tensors, version=VERSION, meta={"tokens": rows.numel()})
+    run.card(f"""# Universality, splitting, and a map
+Made by `python -m helpers make {run.name}` on {rows.numel():,} held-out tokens.
+`X~Y.correlation`: for each unit of X the largest Pearson correlation of activations with a unit of
+Y, `X~Y.match`: which one; `X>Y`: edges of the splitting graph where the larger masked cosine
+similarity exceeds .4; `map`: t-SNE of the directions of a0 (first 512 rows) and a1. Units that
+never fire on these tokens count with correlation 0.
 
-| | |
-|---|---|
-{lines}
+{table({"value": measure_tables(run)}, digits=4)}
 
 Bricken et al. 2023: median .72 for features between transformers, .46 for neurons.
 
-{SOURCES}""",
-        root=out.parent,
+{SOURCES}""")
+
+
+def measure_tables(run: Run) -> dict:
+    """Medians of the stored correlations, and the size of the splitting graphs."""
+    numbers = {}
+    for key, value in run.load(version=VERSION)[0].items():
+        pair, _, field = key.partition(".")
+        if field == "correlation":
+            numbers[f"median {key}"] = round(value.float().median().item(), 3)
+            numbers[f"share above .7, {key}"] = round((value > 0.7).float().mean().item(), 3)
+        if field == "parent":
+            children = value.long().bincount()
+            numbers[f"edges {pair}"] = len(value)
+            numbers[f"parents {pair}"] = int((children > 0).sum())
+            numbers[f"parents with two children or more {pair}"] = int((children > 1).sum())
+    return numbers
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def summary(fired: csc_matrix, dictionary: Dictionary) -> dict:
+    """L0, shares of dead and ultra-low features, densities of activations (T, M), and cosines."""
+    density = _density(fired)
+    sae = dictionary.sae
+    stored = sae.W_dec.any(dim=1)  # (M,)
+    cosine = torch.cosine_similarity(sae.W_enc.T[stored], sae.W_dec[stored]).cpu()
+    bins = np.arange(-6.5, 0.26, 0.25)
+    counts, ends = np.histogram(density[density > 0].log10().numpy(), bins=bins)
+    share = lambda mask: round(mask.float().mean().item(), 4)
+    quartiles = cosine.quantile(torch.tensor([0.25, 0.5, 0.75])).tolist()
+    return {
+        "L0": round(fired.nnz / fired.shape[0], 2),
+        "dead": share(density == 0),
+        "ultra_low": share(density < 1e-5),
+        "above_1_percent": share(density > 0.01),
+        "median_density": round(density.median().item(), 6),
+        "cosine_median": round(cosine.median().item(), 4),
+        "tokens": fired.shape[0],
+        "cosine_quartiles": [round(value, 3) for value in quartiles],
+        "density_histogram": counts.tolist(),
+        "density_edges": ends.round(2).tolist(),
+    }
+
+
+def best_matches(a: csc_matrix, b: csc_matrix) -> tuple[Tensor, Tensor]:
+    """For each unit of a (T, M) the largest Pearson correlation with a unit of b (T, K), and which.
+
+    Bricken et al. 2023: the median over features, between dictionaries of two transformers, is .72.
+    """
+    best, match = [], []
+    b_mean, b_std = _moments(b)
+    for start in range(0, a.shape[1], 512):
+        part = a[:, start : start + 512]
+        mean, std = _moments(part)
+        together = (b.T @ part).toarray().T / a.shape[0]  # (512, K)
+        correlation = (together - mean[:, None] * b_mean) / (std[:, None] * b_std)
+        best.append(correlation.max(axis=1))
+        match.append(correlation.argmax(axis=1))
+    return torch.from_numpy(np.concatenate(best)).float(), torch.from_numpy(np.concatenate(match))
+
+
+def _moments(x: csc_matrix) -> tuple[np.ndarray, np.ndarray]:
+    mean = np.asarray(x.mean(axis=0)).ravel()
+    square = np.asarray(x.multiply(x).mean(axis=0)).ravel()
+    return mean, np.sqrt(np.maximum(square - mean**2, 1e-12))
+
+
+def _density(fired: csc_matrix) -> Tensor:
+    """The share of tokens on which each unit fires, (M,)."""
+    return torch.from_numpy(fired.getnnz(axis=0) / fired.shape[0])
+
+
+# ---------------------------------------------------------------- files
+
+
+def pack(sae: SparseAutoencoder, name: str, silent: Tensor | None = None) -> dict[str, Tensor]:
+    """What `helpers.sae.store.restore` reads: int8 with one float32 step for each feature's row.
+
+    Features marked in `silent` (M,) have died in training and are left out.
+    """
+    silent = torch.zeros_like(sae.b_enc, dtype=torch.bool) if silent is None else silent
+    rows = (~silent).nonzero().flatten()
+    tensors = {"rows": _small_int(rows), "b_e": sae.b_enc[rows], "b_d": sae.b_dec}
+    for key, matrix in (("W_e", sae.W_enc.T[rows]), ("W_d", sae.W_dec[rows])):  # (alive, N)
+        step = matrix.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
+        tensors[key] = (matrix / step).round().to(torch.int8)
+        tensors[f"{key}_step"] = step.flatten()
+    return {f"{name}.{key}": t.detach().cpu().contiguous() for key, t in tensors.items()}
+
+
+def export_saelens(dictionary: Dictionary, folder: Path, *, model_name: str = "lm_relu") -> Path:
+    """Write the two files that `SAE.load_from_disk(folder)` of sae-lens 6 reads.
+
+    Our scale s goes into the biases, so that it takes activations as the transformer has them; its
+    features are ours / s.
+    """
+    sae, s = dictionary.sae, dictionary.scale
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {
+        "d_in": sae.settings.neurons,
+        "d_sae": sae.settings.features,
+        "dtype": "float32",
+        "device": "cpu",
+        "apply_b_dec_to_input": True,
+        "normalize_activations": "none",
+        "reshape_activations": "none",
+        "architecture": "standard",
+        "metadata": {
+            "model_name": model_name,
+            "hook_name": "blocks.0.mlp.hook_post",
+            "hook_head_index": None,
+            "prepend_bos": True,
+            "context_size": corpus.CONTEXT,
+            "course": asdict(sae.settings) | {"scale": s},
+        },
+    }
+    (folder / "cfg.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+    weights = sae.state_dict() | {"b_enc": sae.b_enc / s, "b_dec": sae.b_dec / s}
+    save_file(weights, folder / "sae_weights.safetensors")
+    return folder
+
+
+# ---------------------------------------------------------------- what the recipes share
+
+
+def _trained(run: Run, lm: str, settings: dict[str, Settings], training: Training) -> tuple:
+    """(dictionaries by name, their silent features, what is to be said about them)."""
+    if run.scale == "full":
+        training = replace(training, **FULL)
+    if run.smoke:
+        training = replace(training, tokens=5 * 256, batch=256)
+    training = replace(training, bfloat16=half_precision(run.device))
+    rows = corpus.stream("heldout" if run.smoke else "train").contexts()[0]
+    model = transformer.load(lm, device=run.device)
+    inputs = ActivationBuffer(model, rows, bfloat16=training.bfloat16)
+    saes = {key: SparseAutoencoder(s).to(run.device) for key, s in settings.items()}
+    checkpoint = run.checkpoint()
+    trained = train(list(saes.values()), inputs, training, checkpoint=checkpoint)
+    checkpoint.clear()
+    return (
+        saes,
+        dict(zip(saes, trained.silent, strict=True)),
+        {
+            "model": lm,
+            "scale": inputs.scale,
+            "training": asdict(training),
+            "minutes": run.minutes,
+            "dictionaries": {key: {"settings": asdict(s)} for key, s in settings.items()},
+        },
     )
 
 
-def measure_tables(*, out: Path) -> dict:
-    """Medians of the stored correlations, and the size of the splitting graph."""
-    tensors, _ = load_artifact(out.name, version=VERSION, root=out.parent)
-    numbers = {}
-    for key, value in tensors.items():
-        if key.endswith(".correlation"):
-            numbers[f"median {key}"] = round(value.float().median().item(), 3)
-            numbers[f"share above .7, {key}"] = round((value > 0.7).float().mean().item(), 3)
-        if key.endswith(".parent"):
-            numbers[f"edges {key.removesuffix('.parent')}"] = len(value)
-            numbers[f"parents {key.removesuffix('.parent')}"] = len(value.unique())
-            numbers[f"parents with two children or more {key.removesuffix('.parent')}"] = int(
-                (value.long().bincount() > 1).sum()
-            )
-    return numbers
+def _few(run: Run) -> Tensor:
+    """Every sixteenth held-out context, (489, 128): losses with a dictionary are measured here."""
+    return heldout()[0][::4][: 20 if run.smoke else None]
+
+
+def _many(run: Run) -> Tensor:
+    """Half of the held-out contexts, (3906, 128): firing is measured here."""
+    return corpus.stream("heldout").contexts()[0][1::2][: 20 if run.smoke else None]
+
+
+def _loss(model, rows: Tensor, edit=None) -> float:
+    return round(token_losses(model, rows, edit).mean().item(), 4)
+
+
+def _units(run: Run, name: str) -> tuple:
+    """(features of a dictionary or None for the neurons themselves, the transformer)."""
+    if name not in FOLDERS:
+        return None, transformer.load(name, device=run.device)
+    lm = transformer.load("lm_relu_b" if name == "b1" else "lm_relu", device=run.device)
+    return load(name, device=run.device).features, lm
+
+
+def _small_int(numbers: Tensor) -> Tensor:
+    """In 16 bits where they fit, else in 32."""
+    fits = len(numbers) == 0 or int(numbers.max()) < 2**15
+    return numbers.to(torch.int16 if fits else torch.int32)
+
+
+def _made(run: Run, meta: dict) -> str:
+    training = Training(**meta["training"])
+    tokens = training.steps * training.batch / 1e6
+    return f"""Made by `python -m helpers make {run.name}` at scale {run.scale} in {meta["minutes"]}
+minutes on {run.device.type}, in one pass: {tokens:.1f} M activations in batches of {training.batch},
+learning rate {training.learning_rate:g}, {"bfloat16" if training.bfloat16 else "float32"},
+resampling at {training.resample_at} of the run."""
+
+
+def _rare(run: Run) -> str:
+    return f", nor are those below a density of {RARE[run.name]:g}" if run.name in RARE else ""
+
+
+def _numbers(numbers: dict) -> str:
+    """The card's table: a row a dictionary, without lists."""
+    keys = [key for key, value in next(iter(numbers.values())).items() if np.isscalar(value)]
+    columns = {key: {name: row[key] for name, row in numbers.items()} for key in keys}
+    return table(columns, digits=4)

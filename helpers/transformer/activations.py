@@ -1,4 +1,4 @@
-"""The neurons' activations on a stream of text: in shuffled batches for a dictionary, and unit by unit for a reader."""
+"""The neurons' activations on a stream of text, in shuffled batches for a dictionary."""
 
 from collections.abc import Iterator
 
@@ -7,59 +7,66 @@ from torch import Tensor
 
 from helpers.transformer.model import OneLayerTransformer
 
-CHUNK = 1024  # contexts computed and shuffled at once: 131,072 activations of 512 neurons in float16 are 134 MB
+CHUNK = 1024  # contexts shuffled at once: 131,072 activations of 512 neurons, 134 MB in float16
 
 
-class Activations:
-    """Shuffled batches of a model's activations on rows of tokens (R, T), rescaled to mean norm √N.
+class ActivationBuffer:
+    """Shuffled batches of a model's activations on rows of tokens (R, T), at mean norm √N.
 
-    The rows come in a random order, CHUNK of them at a time; inside a chunk all positions are shuffled. Every batch
-    follows from the seed and its number alone, so that a killed training can go on in the middle.
+    The rows come in a random order, CHUNK of them at a time; inside a chunk all positions are
+    shuffled. Every batch follows from the seed and its number alone, so that a killed training
+    can go on in the middle. Batches are where the model is.
     """
 
     def __init__(
         self, model: OneLayerTransformer, contexts: Tensor, *, seed: int = 0, bfloat16: bool = False
     ):
-        self.model, self.contexts, self.seed, self.bfloat16 = model, contexts, seed, bfloat16
-        self.order = torch.randperm(len(contexts), generator=torch.Generator().manual_seed(seed))
+        self.model = model
+        self.device = model.embed.weight.device
+        self.contexts = contexts.to(self.device)  # 10 M tokens: 80 MB as int64, 20 MB as int16
+        self.seed = seed
+        self.bfloat16 = bfloat16
+        self.order = self._shuffled(len(contexts), seed)
         self.scale = 1.0
         norms = self._of(self.order[:64]).norm(dim=-1)  # 8,192 activations
         self.scale = (model.settings.d_mlp**0.5 / norms.mean()).item()
 
     def batches(self, size: int, *, start: int = 0) -> Iterator[Tensor]:
-        """Batches (size, N) float32 for ever, beginning with number `start`; after all rows they come again."""
-        rows, positions = min(CHUNK, len(self.contexts)), self.contexts.shape[1]
-        per_chunk = rows * positions // size
+        """Batches (size, N) float32 for ever, from number `start` on; the rows come again."""
+        rows = min(CHUNK, len(self.contexts))
+        positions = rows * self.contexts.shape[1]
+        per_chunk = positions // size
         if per_chunk == 0:
             raise ValueError(
-                f"A batch of {size} is larger than the {rows * positions} activations at hand: give more text or a smaller batch."
+                f"A batch of {size} is larger than the {positions} activations at hand: "
+                "give more text or a smaller batch."
             )
         chunk, first = divmod(start, per_chunk)
         while True:
             places = torch.arange(chunk * rows, (chunk + 1) * rows) % len(self.order)
-            acts = self._of(self.order[places]).half()
-            mixed = torch.randperm(
-                len(acts), generator=torch.Generator().manual_seed(1000 * self.seed + chunk)
-            )
-            for i in range(first, per_chunk):
-                yield acts[mixed[i * size : (i + 1) * size].to(acts.device)].float()
+            acts = self._of(self.order[places.to(self.device)]).half()
+            mixed = self._shuffled(len(acts), 1000 * self.seed + chunk)
+            for batch in mixed[: per_chunk * size].split(size)[first:]:
+                yield acts[batch].float()
             chunk, first = chunk + 1, 0
 
     def sample(self, size: int, *, seed: int) -> Tensor:
         """Random activations (size, N), for resampling and for measurements on training text."""
         generator = torch.Generator().manual_seed(seed)
-        rows = torch.randint(
-            len(self.contexts), (max(1, size // self.contexts.shape[1]),), generator=generator
-        )
-        return self._of(rows)[:size]
+        count = max(1, size // self.contexts.shape[1])
+        rows = torch.randint(len(self.contexts), (count,), generator=generator)
+        return self._of(rows.to(self.device))[:size]
+
+    def _shuffled(self, count: int, seed: int) -> Tensor:
+        """A random order of `count` things, drawn on the CPU and moved once."""
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+        return order.to(self.device)
 
     @torch.no_grad()
     def _of(self, rows: Tensor) -> Tensor:
         """Rescaled activations of some rows, (rows · T, N)."""
-        device = self.model.embed.weight.device
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
-            parts = [
-                self.model.activations(part.to(device)).flatten(0, 1).float()
-                for part in self.contexts[rows].split(64)
-            ]
+        parts = []
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            for part in self.contexts[rows].long().split(64):
+                parts.append(self.model.activations(part).flatten(0, 1).float())
         return torch.cat(parts) * self.scale

@@ -1,10 +1,11 @@
-"""A one-layer transformer whose MLP can be looked into: ReLU, GELU or SoLU neurons, with or without LayerNorm after them.
+"""A one-layer transformer whose MLP can be looked into: ReLU, GELU or SoLU neurons.
 
 Shapes: B sequences, T positions, D = d_model, F = d_mlp (neurons), H heads, V vocabulary.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -19,12 +20,12 @@ VERSION = 1  # of the stored weights
 
 
 def solu(x: Tensor) -> Tensor:
-    """SoLU(x) = x · softmax(x) over the last dimension: (..., F) → (..., F). Elhage et al. 2022; D2-06."""
+    """SoLU(x) = x · softmax(x) over the last dimension, (..., F). Elhage et al. 2022; D2-06."""
     return x * x.softmax(dim=-1)
 
 
 def quick_gelu(x: Tensor) -> Tensor:
-    """The approximation GELU(x) ≈ x · sigmoid(1.7 x) that makes GELU and SoLU look alike; off by at most 0.0205."""
+    """GELU(x) ≈ x · sigmoid(1.7 x), which makes GELU and SoLU look alike; off by at most 0.0205."""
     return x * torch.sigmoid(1.7 * x)
 
 
@@ -33,12 +34,10 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.
 
 @dataclass(frozen=True)
 class Settings:
-    """The shape of a model; the defaults are those of "Towards Monosemanticity", with a smaller vocabulary."""
+    """The shape of a model; defaults as in "Towards Monosemanticity", with a smaller vocabulary."""
 
     activation: str = "relu"  # relu, gelu or solu
-    layer_norm: bool = (
-        False  # a LayerNorm after the activation, before W_out: f(x) = LN(SoLU(x)), D2-09
-    )
+    layer_norm: bool = False  # a LayerNorm after the activation: f(x) = LN(SoLU(x)), D2-09
     d_model: int = 128  # width of the residual stream
     d_mlp: int = 512  # neurons
     heads: int = 4
@@ -47,11 +46,11 @@ class Settings:
 
 
 class Neurons(NamedTuple):
-    """The three stages of the MLP's hidden layer, each (B, T, F); TransformerLens calls them pre, mid and post."""
+    """The stages of the MLP's hidden layer, each (B, T, F), named as in TransformerLens."""
 
     pre: Tensor  # W_in x + b
     mid: Tensor  # after the activation
-    post: Tensor  # after the LayerNorm if there is one, otherwise mid: what W_out reads and a dictionary explains
+    post: Tensor  # after the LayerNorm if there is one, else mid: what W_out reads
 
 
 class OneLayerTransformer(nn.Module):
@@ -61,24 +60,24 @@ class OneLayerTransformer(nn.Module):
         super().__init__()
         if settings.activation not in ACTIVATIONS:
             raise ValueError(
-                f"No activation {settings.activation!r}: choose one of {', '.join(ACTIVATIONS)}."
+                f"No activation {settings.activation!r}: choose from {', '.join(ACTIVATIONS)}."
             )
         d, f = settings.d_model, settings.d_mlp
         self.settings = settings
         self.embed = nn.Embedding(settings.vocabulary, d)
         self.positions = nn.Parameter(torch.zeros(settings.context, d))
-        self.norm_1, self.norm_2, self.norm_final = (
-            nn.LayerNorm(d),
-            nn.LayerNorm(d),
-            nn.LayerNorm(d),
-        )
-        self.qkv, self.attention_out = nn.Linear(d, 3 * d), nn.Linear(d, d)
-        self.W_in, self.W_out = nn.Linear(d, f), nn.Linear(f, d)
+        self.norm_1 = nn.LayerNorm(d)
+        self.norm_2 = nn.LayerNorm(d)
+        self.norm_final = nn.LayerNorm(d)
+        self.qkv = nn.Linear(d, 3 * d)
+        self.attention_out = nn.Linear(d, d)
+        self.W_in = nn.Linear(d, f)
+        self.W_out = nn.Linear(f, d)
         self.norm_neurons = nn.LayerNorm(f) if settings.layer_norm else nn.Identity()
         self.unembed = nn.Linear(d, settings.vocabulary, bias=False)
 
     def forward(self, tokens: Tensor, edit: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """Logits (B, T, V). `edit` may replace the neurons' activations (B, T, F) on their way to W_out."""
+        """Logits (B, T, V). `edit` may replace the neurons' activations (B, T, F) before W_out."""
         x = self.residual(tokens)  # (B, T, D)
         acts = self.neurons(x).post  # (B, T, F)
         x = x + self.W_out(edit(acts) if edit else acts)
@@ -88,22 +87,18 @@ class OneLayerTransformer(nn.Module):
         """The residual stream that the MLP reads, (B, T, D)."""
         if tokens.shape[-1] > self.settings.context:
             raise ValueError(
-                f"{tokens.shape[-1]} tokens given, but the model has {self.settings.context} positions: cut the text."
+                f"{tokens.shape[-1]} tokens given, but the model has "
+                f"{self.settings.context} positions: cut the text."
             )
         x = self.embed(tokens) + self.positions[: tokens.shape[-1]]
         return x + self.attend(self.norm_1(x))
 
     def attend(self, x: Tensor) -> Tensor:
         """Causal self-attention with H heads, (B, T, D) → (B, T, D)."""
-        heads = (
-            self.qkv(x).unflatten(-1, (3, self.settings.heads, -1)).movedim(2, 0)
-        )  # (3, B, T, H, D/H)
-        q, k, v = heads.transpose(2, 3)  # (B, H, T, D/H) each
-        future = torch.full((x.shape[1], x.shape[1]), -torch.inf, device=x.device).triu(1)
-        pattern = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + future).softmax(
-            dim=-1
-        )  # (B, H, T, T)
-        return self.attention_out((pattern.to(v.dtype) @ v).transpose(1, 2).flatten(-2))
+        heads = self.qkv(x).unflatten(-1, (3, self.settings.heads, -1))  # (B, T, 3, H, D/H)
+        q, k, v = heads.permute(2, 0, 3, 1, 4)  # (B, H, T, D/H) each
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.attention_out(mixed.transpose(1, 2).flatten(-2))
 
     def neurons(self, x: Tensor) -> Neurons:
         """The MLP's hidden layer for a residual stream (B, T, D)."""
@@ -116,43 +111,57 @@ class OneLayerTransformer(nn.Module):
         return self.neurons(self.residual(tokens)).post
 
     def logit_effects(self, directions: Tensor) -> Tensor:
-        """What directions in neuron space (N, F) do to the logits, (N, V), each row shifted to median 0.
+        """What directions in neuron space (N, F) do to the logits, (N, V), each row's median 0.
 
-        d · W_out · γ · W_unembed; the final LayerNorm's division, which depends on the token, is left out (Bricken et al. 2023).
+        d · W_out · γ · W_unembed. The final LayerNorm's division, which depends on the token, is
+        left out (Bricken et al. 2023).
         """
-        effects = (
-            directions @ self.W_out.weight.T * self.norm_final.weight
-        ) @ self.unembed.weight.T
+        written = directions @ self.W_out.weight.T * self.norm_final.weight  # (N, D)
+        effects = written @ self.unembed.weight.T
         return effects - effects.median(dim=-1, keepdim=True).values
 
 
+@torch.no_grad()
 def initialise(model: OneLayerTransformer, seed: int) -> None:
-    """Normal weights of width 0.02 (1/√fan_in for the MLP and attention), zero biases, from the given seed."""
+    """Normal weights of width 0.02 (1/√fan_in for the MLP and attention) and zero biases.
+
+    Drawn on the CPU and copied, so that every device begins with the same numbers.
+    """
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
         if parameter.ndim == 2:
             std = 0.02 if "embed" in name or name == "positions" else parameter.shape[1] ** -0.5
-            nn.init.normal_(parameter, std=std, generator=generator)
+            parameter.copy_(torch.empty(parameter.shape).normal_(0, std, generator=generator))
         elif "norm" not in name:
-            nn.init.zeros_(parameter)
+            parameter.zero_()
 
 
-def load(name: str) -> OneLayerTransformer:
-    """A shipped transformer, ready to use on the CPU: "lm_relu", "lm_relu_b", "lm_gelu", "lm_solu", "lm_solu_ln", "lm_gelu_ln",
-    or a small one as "lm_sizes/gelu-32". Raises CourseError where it is missing, damaged or of another version."""
-    folder, _, part = name.partition("/")
-    tensors, meta = load_artifact(folder, version=VERSION)
+def load(where: str | Path, *, device: torch.device | str = "cpu") -> OneLayerTransformer:
+    """A stored transformer, ready to use: "lm_relu", "lm_relu_b", "lm_gelu", "lm_solu_ln", …
+
+    A small one is "lm_sizes/gelu-32". where: its name in data/, or a folder. Raises CourseError
+    where it is missing, damaged or of another version.
+    """
+    folder, part = (where, "") if isinstance(where, Path) else where.partition("/")[::2]
+    tensors, meta = load_artifact(folder, version=VERSION, device=device)
     if part:
         if part not in meta["models"]:
             raise CourseError(
                 f"No model {part!r} in {folder}: choose one of {', '.join(meta['models'])}."
             )
-        tensors = {
-            key.removeprefix(part + "."): value
-            for key, value in tensors.items()
-            if key.startswith(part + ".")
-        }
-        meta = meta["models"][part]
-    model = OneLayerTransformer(Settings(**meta["settings"]))
-    model.load_state_dict({key: value.float() for key, value in tensors.items()})
+        tensors, meta = part_of(tensors, part), meta["models"][part]
+    return restore(meta["settings"], tensors)
+
+
+def part_of(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Those stored as NAME.KEY, by KEY."""
+    start = f"{name}."
+    return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+
+
+def restore(settings: dict, tensors: dict[str, Tensor]) -> OneLayerTransformer:
+    """The model of stored settings and weights, in float32, on the weights' device."""
+    with torch.device("meta"):  # no weights are drawn, and no random number is used up
+        model = OneLayerTransformer(Settings(**settings))
+    model.load_state_dict({key: value.float() for key, value in tensors.items()}, assign=True)
     return model.eval()

@@ -1,7 +1,8 @@
-"""Toy models of superposition: more features than dimensions (Elhage et al. 2022, "Toy Models of Superposition").
+"""Toy models of superposition (Elhage et al. 2022): more features than dimensions. D2-04, D2-06.
 
-h = W x squeezes n features into m dimensions, x' = ReLU(W^T h + b) reads them out again. Whether a feature gets a
-dimension of its own, shares one, or is dropped depends on how sparse and how important the features are. D2-04, D2-06.
+h = W x squeezes n features into m dimensions, x' = ReLU(W^T h + b) reads them out again. Whether a
+feature gets a dimension of its own, shares one, or is dropped depends on how sparse and how
+important the features are.
 Shapes: I models trained side by side, B samples, n features, m hidden dimensions.
 """
 
@@ -16,35 +17,25 @@ from torch import Tensor, nn
 class ToySettings:
     """One family of toy models, trained side by side."""
 
-    features: int = 5
-    """n, what the world has"""
-    hidden: int = 2
-    """m, what the model has room for"""
-    steps: int = 1500
-    """training steps"""
-    batch: int = 256
-    """fresh samples a step and model"""
-    rate: float = 1e-2
-    """Adam's learning rate, falling to zero along a cosine"""
-    relu_out: bool = True
-    """False: the linear control"""
-    relu_hidden: bool = False
-    """True: h = ReLU(W x), a privileged basis"""
+    features: int = 5  # n, what the world has
+    hidden: int = 2  # m, what the model has room for
+    steps: int = 1500  # of training
+    batch: int = 256  # fresh samples a step and model
+    rate: float = 1e-2  # Adam's learning rate, falling to zero along a cosine
+    relu_out: bool = True  # False: the linear control
+    relu_hidden: bool = False  # True: h = ReLU(W x), a privileged basis
 
 
 class ToyModels(nn.Module):
-    """I independent toy models as one batched module, so that many seeds or settings train in one run."""
+    """I independent toy models as one batched module: many seeds or settings train in one run."""
 
     def __init__(self, instances: int, settings: ToySettings, *, generator: torch.Generator):
         super().__init__()
-        self.settings, device = settings, generator.device
-        shape = (instances, settings.hidden, settings.features)
-        start = (
-            torch.randn(shape, generator=generator, device=device)
-            * (2 / (settings.hidden + settings.features)) ** 0.5
-        )
-        self.W = nn.Parameter(start)  # (I, m, n)
-        self.b = nn.Parameter(torch.zeros(instances, settings.features, device=device))  # (I, n)
+        self.settings = settings
+        m, n, device = settings.hidden, settings.features, generator.device
+        drawn = torch.randn(instances, m, n, generator=generator, device=device)
+        self.W = nn.Parameter(drawn * (2 / (m + n)) ** 0.5)  # (I, m, n)
+        self.b = nn.Parameter(torch.zeros(instances, n, device=device))  # (I, n)
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstructions (I, B, n) of x (I, B, n)."""
@@ -55,17 +46,17 @@ class ToyModels(nn.Module):
 
 
 def sample(sparsity: Tensor, batch: int, features: int, *, generator: torch.Generator) -> Tensor:
-    """(I, B, n): each feature is 0 with probability S and uniform in [0, 1] otherwise; sparsity: (I,)."""
+    """(I, B, n): each feature is 0 with probability S, else uniform in [0, 1]; sparsity: (I,)."""
     u = torch.rand((len(sparsity), batch, features), generator=generator, device=sparsity.device)
     s = sparsity[:, None, None]
-    return ((u - s) / (1 - s)).clamp_min(
-        0
-    )  # one draw does both: what lies above S is uniform once it is stretched
+    # one draw does both: what lies above S is uniform once it is stretched
+    return ((u - s) / (1 - s)).clamp_min(0)
 
 
 def loss_per_model(model: ToyModels, x: Tensor, importance: Tensor) -> Tensor:
-    """(I,): sum_i importance_i (x_i - x'_i)^2, averaged over the samples. importance: (n,) or (I, n)."""
-    return (importance.expand(len(x), -1)[:, None] * (x - model(x)) ** 2).sum(-1).mean(-1)
+    """(I,): Σ_i importance_i (x_i − x'_i)², mean over samples; importance: (n,) or (I, n)."""
+    weight = importance.expand(len(x), -1)[:, None]  # (I, 1, n)
+    return (weight * (x - model(x)) ** 2).sum(-1).mean(-1)
 
 
 def train_toys(
@@ -73,29 +64,32 @@ def train_toys(
 ) -> ToyModels:
     """Trains one model a sparsity, `tries` times each, and keeps the try with the lowest loss.
 
-    sparsity: (I,), 0 (always present) to below 1; importance: (n,) or (I, n). Small m gets stuck in poor minima: take
-    several tries, as the authors did. Runs on the device of `sparsity`. Raises ValueError for shapes that do not fit.
+    sparsity: (I,), 0 (always present) to below 1; importance: (n,) or (I, n). Small m gets stuck
+    in poor minima: take several tries, as the authors did. Runs on the device of `sparsity`.
+    Raises ValueError for shapes that do not fit.
     """
     if importance.shape[-1] != settings.features:
         raise ValueError(
-            f"importance has {importance.shape[-1]} entries for {settings.features} features; give one each."
+            f"importance has {importance.shape[-1]} entries for {settings.features} features; "
+            "give one each."
         )
     if ((sparsity < 0) | (sparsity >= 1)).any():
         raise ValueError(
-            f"a sparsity is a probability of being absent, from 0 to below 1; got {sparsity.min():.3g} to {sparsity.max():.3g}."
+            "a sparsity is a probability of being absent, from 0 to below 1; "
+            f"got {sparsity.min():.3g} to {sparsity.max():.3g}."
         )
     device = sparsity.device
     generator = torch.Generator(device).manual_seed(seed)
     each = sparsity.repeat_interleave(tries)  # (I * tries,)
     weight = importance.to(device).expand(len(sparsity), -1).repeat_interleave(tries, 0)
     model = ToyModels(len(each), settings, generator=generator)
-    optimiser = torch.optim.Adam(model.parameters(), lr=settings.rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.steps)
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
     for _ in range(settings.steps):
         x = sample(each, settings.batch, settings.features, generator=generator)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss_per_model(model, x, weight).sum().backward()
-        optimiser.step()
+        optimizer.step()
         schedule.step()
     with torch.no_grad():
         x = sample(each, 8192, settings.features, generator=generator)
@@ -106,15 +100,15 @@ def train_toys(
 
 
 def represented(W: Tensor, threshold: float = 0.5) -> Tensor:
-    """(I,): how many features a model keeps, those with |W_i|^2 above the threshold. W: (I, m, n)."""
+    """(I,): how many features a model keeps, |W_i|² above the threshold; W: (I, m, n)."""
     return (W.pow(2).sum(1) > threshold).sum(-1)
 
 
 def dimensionality(W: Tensor) -> Tensor:
-    """(I, n): D_i = |W_i|^2 / sum_j (W_i/|W_i| . W_j)^2, the share of a dimension that feature i has for itself.
+    """(I, n): D_i = |W_i|² / Σ_j (W_i/|W_i| · W_j)²: the share of a dimension that i has.
 
-    1: alone; 1/2: one of an antipodal pair; 2/5: one corner of a pentagon; 0: not represented. Where features are packed
-    well the D_i of a model sum to m.
+    1: alone; 1/2: one of an antipodal pair; 2/5: one corner of a pentagon; 0: not represented.
+    Where features are packed well the D_i of a model sum to m.
     """
     norm = W.norm(dim=1)  # (I, n)
     overlap = torch.einsum("imn,imk->ink", W / norm.clamp_min(1e-9)[:, None], W)  # (I, n, n)
@@ -122,5 +116,5 @@ def dimensionality(W: Tensor) -> Tensor:
 
 
 def alignment(W: Tensor) -> Tensor:
-    """(I, m): for each hidden dimension, the share of its weights |W| that belongs to one feature; 1: it means one thing."""
+    """(I, m): of each hidden dimension's weights |W|, the share of its largest; 1: one meaning."""
     return W.abs().amax(-1) / W.abs().sum(-1).clamp_min(1e-9)

@@ -23,7 +23,7 @@ from helpers.sae.model import Settings, SparseAutoencoder, geometric_median
 from helpers.sae.store import load
 from helpers.sae.train import Training, train
 from helpers.transformer import model as transformer
-from helpers.transformer.activations import Activations
+from helpers.transformer.activations import ActivationBuffer
 from tests.benchmarks import bench
 
 PEERS = ("dictionary-learning==0.1.0", "sae-lens==6.54.12")
@@ -36,11 +36,11 @@ ONE, SEVERAL = (
 
 
 class Batches:
-    """The same real activations for everybody, in the interface of `Activations`."""
+    """The same real activations for everybody, in the interface of `ActivationBuffer`."""
 
     def __init__(self):
         rows = corpus.stream("heldout").contexts()[0]
-        acts = Activations(transformer.load("lm_relu").to(DEVICE), rows[:1000])
+        acts = ActivationBuffer(transformer.load("lm_relu").to(DEVICE), rows[:1000])
         *self.x, self.others = (
             acts.sample(BATCH, seed=seed).to(DEVICE) for seed in range(STEPS + 1)
         )
@@ -58,16 +58,13 @@ def begin(name: str, data: Batches, trained: bool) -> SparseAutoencoder:
     """A dictionary of the size of a shipped one: new, or with its weights, its silent features (not stored) filled up and kept silent."""
     shipped = load(name).sae
     sae = SparseAutoencoder(shipped.settings)
-    sae.b_d.data = geometric_median(data.x[0])
+    sae.b_dec.data = geometric_median(data.x[0])
     if trained:
-        stored = shipped.W_d.norm(dim=0) > 0
-        sae.b_e.data.fill_(-1.0)
-        sae.b_d.data, sae.b_e.data[stored], sae.W_e.data[stored], sae.W_d.data[:, stored] = (
-            shipped.b_d,
-            shipped.b_e[stored],
-            shipped.W_e[stored],
-            shipped.W_d[:, stored],
-        )
+        stored = shipped.W_dec.any(dim=1)
+        sae.b_dec.data = shipped.b_dec
+        sae.b_enc.data = torch.where(stored, shipped.b_enc, -1.0)
+        sae.W_enc.data = torch.where(stored, shipped.W_enc, sae.W_enc.data)
+        sae.W_dec.data = torch.where(stored[:, None], shipped.W_dec, sae.W_dec.data)
     return sae.to(DEVICE)
 
 
@@ -104,10 +101,10 @@ def dictionary_learning(data: Batches, names, trained: bool, bfloat16: bool) -> 
             lm_name="lm_relu",
         )
         theirs = {
-            "bias": sae.b_d,
-            "encoder.weight": sae.W_e,
-            "encoder.bias": sae.b_e,
-            "decoder.weight": sae.W_d,
+            "bias": sae.b_dec,
+            "encoder.weight": sae.W_enc.data.T,
+            "encoder.bias": sae.b_enc,
+            "decoder.weight": sae.W_dec.data.T,
         }
         trainer.ae.load_state_dict({key: value.detach() for key, value in theirs.items()})
         for step, x in enumerate(data.x):
@@ -116,7 +113,7 @@ def dictionary_learning(data: Batches, names, trained: bool, bfloat16: bool) -> 
             ):  # anew each step: it keeps the weights it has rounded
                 trainer.update(step, x)
         for key, value in theirs.items():
-            value.data = trainer.ae.state_dict()[key]
+            value.data.copy_(trainer.ae.state_dict()[key])
         losses.append(objective(sae, data.others))
     return losses
 
@@ -136,10 +133,10 @@ def sae_lens(data: Batches, names, trained: bool, bfloat16: bool) -> list[float]
             )
         )
         pairs = (
-            (theirs.W_enc, sae.W_e.T),
-            (theirs.W_dec, sae.W_d.T),
-            (theirs.b_enc, sae.b_e),
-            (theirs.b_dec, sae.b_d),
+            (theirs.W_enc, sae.W_enc),
+            (theirs.W_dec, sae.W_dec),
+            (theirs.b_enc, sae.b_enc),
+            (theirs.b_dec, sae.b_dec),
         )
         for parameter, value in pairs:
             parameter.data = value.detach().clone().contiguous()
@@ -156,14 +153,12 @@ def sae_lens(data: Batches, names, trained: bool, bfloat16: bool) -> list[float]
             theirs,
             iter(data.x),
         ).fit()
-        length = theirs.W_dec.detach().norm(
-            dim=1
-        )  # their columns are free, and the penalty counts their length
-        sae.W_e.data, sae.b_e.data = (
-            theirs.W_enc.detach().T * length[:, None],
-            theirs.b_enc.detach() * length,
-        )
-        sae.W_d.data, sae.b_d.data = theirs.W_dec.detach().T / length, theirs.b_dec.detach()
+        # their columns are free, and the penalty counts their length
+        length = theirs.W_dec.detach().norm(dim=1)
+        sae.W_enc.data = theirs.W_enc.detach() * length
+        sae.b_enc.data = theirs.b_enc.detach() * length
+        sae.W_dec.data = theirs.W_dec.detach() / length[:, None]
+        sae.b_dec.data = theirs.b_dec.detach()
         losses.append(objective(sae, data.others))
     return losses
 

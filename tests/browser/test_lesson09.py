@@ -40,7 +40,7 @@ def mend_the_slide(book):
     assert "0 of 9 mended" in book.output(MEND)
     book.wait_for(MEND, "is a word of the language")
     text, mended = (
-        "inputs = Activations(model, rows[:2500])\nacts_sample = inputs.sample(2048, seed=0)\nslide = r'''\n{}'''\ncheck.mend(slide, acts_sample)",
+        "inputs = ActivationBuffer(model, rows[:2500])\nacts_sample = inputs.sample(2048, seed=0)\nslide = r'''\n{}'''\ncheck.mend(slide, acts_sample)",
         solution(),
     )
     for old, new, said in (

@@ -4,25 +4,26 @@ import scipy.sparse
 import torch
 
 from helpers.datasets import corpus
-from helpers.sae.features import PROXIES, best_matches, examples, fire, proxy_masks
+from helpers.sae.features import PROXIES, examples, proxy_masks, sparse_activations
 from helpers.transformer.model import OneLayerTransformer, Settings
 
 LENGTH = corpus.CONTEXT
 
 
-def test_fire_is_the_positive_part_of_the_activations():
-    model = OneLayerTransformer(
-        Settings("gelu", d_model=16, d_mlp=24, heads=2, vocabulary=50)
-    ).eval()
+def test_sparse_activations_are_those_above_zero_in_their_places():
+    model = OneLayerTransformer(Settings("gelu", d_model=16, d_mlp=24, heads=2, vocabulary=50))
+    model.eval()
     rows = torch.randint(0, 50, (35, 20), generator=torch.Generator().manual_seed(0))
-    wanted = model.activations(rows).flatten(0, 1).clamp(min=0).detach().numpy()
-    np.testing.assert_allclose(fire(None, model, rows).toarray(), wanted, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(
-        fire(lambda a: a[..., :5] - 0.1, model, rows).toarray(),
-        (model.activations(rows).flatten(0, 1)[:, :5] - 0.1).clamp(min=0).detach().numpy(),
-        rtol=1e-4,
-        atol=1e-6,
-    )
+    found = sparse_activations(None, model, rows)
+    assert found.shape == (35 * 20, 24)
+    assert found.dtype == np.float32
+    row, place, neuron = 33, 7, 5  # in the third chunk
+    value = float(model.activations(rows[row : row + 1])[0, place, neuron])
+    assert found[row * 20 + place, neuron] == pytest.approx(max(value, 0), rel=1e-4, abs=1e-7)
+    assert found.nnz == int((model.activations(rows) > 0).sum())
+    five = sparse_activations(lambda acts: acts[..., :5] - 0.1, model, rows)
+    wanted = (model.activations(rows)[..., :5].flatten(0, 1) - 0.1).clamp(min=0)
+    np.testing.assert_allclose(five.toarray(), wanted.detach(), rtol=1e-4, atol=1e-6)
 
 
 def test_examples_on_a_case_by_hand():
@@ -36,9 +37,13 @@ def test_examples_on_a_case_by_hand():
     places = torch.arange(40 * LENGTH) + 1000
     found = examples(scipy.sparse.csc_matrix(acts), tokens, domains, places)
     dna = PROXIES.index("dna")
-    assert found.density[0] == pytest.approx(257 / 5120) and found.maximum[0] == 1
+    assert found.density[0] == pytest.approx(257 / 5120)
+    assert found.maximum[0] == 1
     assert (
-        found.specificity[0, dna] == pytest.approx(256 / 257) and found.specificity_top[0, dna] == 1
+        found.specificity[0, dna] == pytest.approx(256 / 257)
+    )
+    assert (
+        found.specificity_top[0, dna] == 1
     )
     assert found.sensitivity[0, dna] == pytest.approx(256 / 1280)
     assert found.correlation[0, dna] == pytest.approx(
@@ -46,12 +51,19 @@ def test_examples_on_a_case_by_hand():
     )
     top = found.top[0][found.top[0] >= 0] - 1000
     assert len(top) == 9 and len(set((top // LENGTH).tolist())) == 9, "one a context"
-    assert top[0] == acts[:, 0].argmax() and found.top_values[0, 0] == 1
+    assert top[0] == acts[:, 0].argmax()
+    assert found.top_values[0, 0] == 1
     assert found.uniform[0, 3, 0] == 1007 and found.uniform_values[0, 3, 0] == 0.25, (
         "a weak firing stands in its own interval"
     )
     assert (
-        (found.uniform[0, :3] == -1).all() and (found.top[1] == -1).all() and found.density[1] == 0
+        (found.uniform[0, :3] == -1).all()
+    )
+    assert (
+        (found.top[1] == -1).all()
+    )
+    assert (
+        found.density[1] == 0
     )
 
 
@@ -60,21 +72,8 @@ def test_latex_proxy_follows_the_delimiters():
     tokens = corpus.encode(text)
     domains = torch.full((len(tokens),), corpus.DOMAINS.index("mathematics"), dtype=torch.uint8)
     inside = proxy_masks(tokens, domains)[PROXIES.index("latex")]
-    shown = "".join(s for s, yes in zip((corpus.token_strings()[t] for t in tokens), inside) if yes)
-    assert (
-        "a" in shown
-        and "x" in shown
-        and "y" in shown
-        and "words" not in shown
-        and "End" not in shown
-    )
-
-
-def test_best_matches_agree_with_numpy():
-    rng = np.random.default_rng(0)
-    a, b = (np.maximum(rng.normal(size=(400, k)) - 0.7, 0) for k in (5, 9))
-    b[:, 6] = a[:, 2] + 0.1 * b[:, 6]
-    best, match = best_matches(scipy.sparse.csc_matrix(a), scipy.sparse.csc_matrix(b))
-    wanted = np.corrcoef(a.T, b.T)[:5, 5:]
-    np.testing.assert_allclose(best, wanted.max(axis=1), atol=1e-4)
-    assert match.tolist() == wanted.argmax(axis=1).tolist() and match[2] == 6
+    strings = [corpus.token_strings()[token] for token in tokens]
+    shown = "".join(s for s, yes in zip(strings, inside, strict=True) if yes)
+    assert all(letter in shown for letter in "axy")
+    assert "words" not in shown
+    assert "End" not in shown

@@ -20,9 +20,11 @@ def inputs(n: int = 64, seed: int = 0) -> torch.Tensor:
 
 def test_encode_decode_and_loss_by_the_written_formula():
     sae, x = tiny(), inputs()
-    sae.b_d.data, sae.b_e.data = inputs(1, 1)[0], torch.randn(30, dtype=torch.float64)
-    f = torch.relu((x - sae.b_d) @ sae.W_e.T + sae.b_e)
-    x_hat = f @ sae.W_d.T + sae.b_d
+    sae.b_dec.data, sae.b_enc.data = inputs(1, 1)[0], torch.randn(30, dtype=torch.float64)
+    assert sae.W_enc.shape == (12, 30)
+    assert sae.W_dec.shape == (30, 12)
+    f = torch.relu((x - sae.b_dec) @ sae.W_enc + sae.b_enc)
+    x_hat = f @ sae.W_dec + sae.b_dec
     torch.testing.assert_close(sae.encode(x), f)
     torch.testing.assert_close(sae(x), x_hat)
     total, mse, sparsity = sae.loss(x, f)
@@ -39,35 +41,31 @@ def test_the_loss_does_not_grow_with_the_batch():
     )
 
 
-def test_columns_have_length_one_and_the_gradient_keeps_it():
+def test_directions_have_length_one_and_the_gradient_keeps_it():
     sae, x = tiny(), inputs()
-    torch.testing.assert_close(sae.W_d.norm(dim=0), torch.ones(30, dtype=torch.float64))
+    torch.testing.assert_close(sae.W_dec.norm(dim=1), torch.ones(30, dtype=torch.float64))
     sae.loss(x, sae.encode(x)).total.backward()
-    before = sae.W_d.grad.clone()
+    before = sae.W_dec.grad.clone()
+    along = (before * sae.W_dec).sum(dim=1, keepdim=True)
     sae.project_gradient()
-    assert (
-        (sae.W_d.grad * sae.W_d).sum(dim=0).abs().max()
-        < 1e-12
-        < (before * sae.W_d).sum(dim=0).abs().max()
-    )
-    across = before - sae.W_d * (before * sae.W_d).sum(dim=0)
-    torch.testing.assert_close(sae.W_d.grad, across)
+    assert (sae.W_dec.grad * sae.W_dec).sum(dim=1).abs().max() < 1e-12 < along.abs().max()
+    torch.testing.assert_close(sae.W_dec.grad, before - sae.W_dec * along)
 
 
 def test_without_unit_norm_neither_happens():
     sae, x = tiny(unit_norm=False), inputs()
-    assert (sae.W_d.norm(dim=0) - 1).abs().max() > 0.05
+    assert (sae.W_dec.norm(dim=1) - 1).abs().max() > 0.05
     sae.loss(x, sae.encode(x)).total.backward()
-    before = sae.W_d.grad.clone()
+    before = sae.W_dec.grad.clone()
     sae.project_gradient()
-    assert torch.equal(before, sae.W_d.grad)
+    assert torch.equal(before, sae.W_dec.grad)
 
 
 def test_rescaling_would_cheat_the_penalty():
-    """Why the columns need length 1: ten times longer columns with features a tenth as large reconstruct alike and pay a tenth."""
+    """Ten times longer directions, features a tenth as large: the same x̂ for a tenth."""
     sae, x = tiny(unit_norm=False), inputs()
     before = sae.loss(x, sae.encode(x))
-    for p, factor in ((sae.W_e, 0.1), (sae.b_e, 0.1), (sae.W_d, 10.0)):
+    for p, factor in ((sae.W_enc, 0.1), (sae.b_enc, 0.1), (sae.W_dec, 10.0)):
         p.data *= factor
     after = sae.loss(x, sae.encode(x))
     torch.testing.assert_close(after.mse, before.mse)
@@ -76,7 +74,8 @@ def test_rescaling_would_cheat_the_penalty():
 
 def test_without_input_bias_nothing_moves_it():
     sae = tiny(input_bias=False)
-    assert not sae.b_d.requires_grad and sae.b_d.abs().max() == 0
+    assert not sae.b_dec.requires_grad
+    assert not sae.b_dec.any()
 
 
 def test_geometric_median_of_a_square_with_an_outlier():
@@ -92,7 +91,7 @@ def test_geometric_median_of_a_square_with_an_outlier():
 
 def test_a_dictionary_takes_the_transformers_own_units():
     sae = tiny()
-    sae.b_d.data = inputs(1, 1)[0]
+    sae.b_dec.data = inputs(1, 1)[0]
     acts = inputs(20)
     torch.testing.assert_close(Dictionary(sae, 2.5).reconstruct(acts), sae(acts * 2.5) / 2.5)
     torch.testing.assert_close(Dictionary(sae, 2.5).features(acts), sae.encode(acts * 2.5))
@@ -103,7 +102,7 @@ def test_pinning_moves_along_one_direction_only(value):
     sae = tiny()
     dictionary, acts = Dictionary(sae, 2.5), inputs(20)
     change = dictionary.with_feature(4, value)(acts) - acts
-    wanted = (value - dictionary.features(acts)[:, 4:5]) * sae.W_d[:, 4] / 2.5
+    wanted = (value - dictionary.features(acts)[:, 4:5]) * sae.W_dec[4] / 2.5
     torch.testing.assert_close(change, wanted)
     parts = dictionary.features(acts)
     parts[:, 4] = value

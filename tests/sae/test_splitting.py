@@ -1,8 +1,9 @@
 import numpy as np
+import pytest
 import scipy.sparse
 import torch
 
-from helpers.sae.splitting import direction_map, edges
+from helpers.sae.splitting import Edges, children_of, covered_by, direction_map, edges, forest
 
 
 def test_edges_agree_with_the_written_formula():
@@ -11,7 +12,7 @@ def test_edges_agree_with_the_written_formula():
     wide = np.maximum(rng.normal(size=(500, 7)) - 1.2, 0)
     wide[:, 0] = narrow[:, 1] * (rng.random(500) < 0.5)  # a child: its parent on half of its tokens
     found = edges(scipy.sparse.csc_matrix(narrow), scipy.sparse.csc_matrix(wide), threshold=0.2)
-    listed = {(int(p), int(c)): (float(s), float(v)) for p, c, s, v in zip(*found)}
+    listed = {(int(p), int(c)): (float(s), float(v)) for p, c, s, v in zip(*found, strict=True)}
     for i in range(4):
         for j in range(7):
             a, b = narrow[:, i], wide[:, j]
@@ -26,6 +27,40 @@ def test_edges_agree_with_the_written_formula():
     assert listed[1, 0][0] > 0.999, (
         "a child that repeats its parent on a part of its tokens has masked similarity 1"
     )
+
+
+def test_weak_firings_have_edges_too():
+    """Their squares are 0 in float32, and an edge must not be lost for it."""
+    narrow = np.array([[1e-25, 0.0], [2e-25, 0.0], [0.0, 1.0]], np.float32)
+    wide = np.array([[1e-25, 0.0], [2e-25, 0.0], [0.0, 1e-30]], np.float32)
+    found = edges(scipy.sparse.csc_matrix(narrow), scipy.sparse.csc_matrix(wide))
+    assert found.parent.tolist() == [0, 1]
+    assert found.child.tolist() == [0, 1]
+    torch.testing.assert_close(found.similarity, torch.ones(2))
+    torch.testing.assert_close(found.covered, torch.ones(2))
+
+
+def test_dictionaries_that_never_fire_together_have_no_edges():
+    narrow = scipy.sparse.csc_matrix(np.array([[1.0], [0.0]]))
+    wide = scipy.sparse.csc_matrix(np.array([[0.0], [1.0]]))
+    assert len(edges(narrow, wide).parent) == 0
+
+
+def test_a_forest_gives_each_living_child_its_closest_parent():
+    columns = ([0, 1, 1, 0], [5, 5, 6, 7], [0.5, 0.9, 0.6, 0.99], [0.1, 0.2, 0.3, 0.4])
+    graph = Edges(*map(torch.tensor, columns))
+    alive = torch.ones(8, dtype=torch.bool)
+    alive[7] = False
+    tree = forest(graph, alive=alive)
+    assert list(zip(tree.parent.tolist(), tree.child.tolist(), strict=True)) == [(1, 5), (1, 6)]
+    assert [child for child, *_ in children_of(graph, 0)] == [7, 5]
+    assert children_of(graph, 1)[0] == pytest.approx((5, 0.9, 0.2))
+
+
+def test_what_children_cover_counts_each_token_once():
+    parent = scipy.sparse.csc_matrix([[4.0], [2.0], [1.0], [0.0], [3.0]])
+    children = scipy.sparse.csc_matrix([[1.0, 2.0], [0.0, 0.5], [0.0, 0.0], [2.0, 0.0], [0.0, 0.0]])
+    assert covered_by(parent, children) == pytest.approx(0.6)
 
 
 def test_map_keeps_neighbours_together():

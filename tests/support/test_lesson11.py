@@ -84,7 +84,7 @@ def test_first_and_more(options, said):
 @pytest.fixture(scope="module")
 def atlas():
     from helpers.datasets import corpus
-    from helpers.sae.features import fire
+    from helpers.sae.features import sparse_activations
 
     model, (rows, domains) = transformer.load("lm_relu"), corpus.stream("heldout").contexts()
     rows, domains = rows[:24], domains[:24]
@@ -94,7 +94,7 @@ def atlas():
         dictionaries[name] = Dictionary(
             SparseAutoencoder(Settings(features=width, seed=width)), 1.0
         )
-        fired[name] = fire(dictionaries[name].features, model, rows)
+        fired[name] = sparse_activations(dictionaries[name].features, model, rows)
         found[name] = examples(fired[name], rows, domains, places)
     return Atlas(model, dictionaries, found, {("a0", "a1"): edges(fired["a0"], fired["a1"])})
 

@@ -2,9 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from helpers.sae.model import Dictionary, Settings, SparseAutoencoder
-from helpers.sae.splitting import Edges, children_of, covered_by, forest
-from helpers.sae.store import export_saelens
+from helpers.ground.errors import CourseError
+from helpers.sae.model import Settings, SparseAutoencoder
 from notebooks.support.lesson11 import hub, toy
 
 
@@ -27,7 +26,8 @@ def test_a_world_is_what_it_says():
         rtol=1e-4,
         atol=1e-4,
     )
-    assert torch.equal(world.draw(10, seed=1)[0], world.draw(10, seed=1)[0]) and not torch.equal(
+    assert torch.equal(world.draw(10, seed=1)[0], world.draw(10, seed=1)[0])
+    assert not torch.equal(
         world.draw(10, seed=1)[0], world.draw(10, seed=2)[0]
     )
 
@@ -38,10 +38,10 @@ def perfect(world, directions):
     unit = F.normalize(directions, dim=1)
     sae.load_state_dict(
         {
-            "W_e": unit,
-            "W_d": unit.T,
-            "b_e": torch.full((len(unit),), -0.8 * world.dimensions**0.5),
-            "b_d": torch.zeros(world.dimensions),
+            "W_enc": unit.T,
+            "W_dec": unit,
+            "b_enc": torch.full((len(unit),), -0.8 * world.dimensions**0.5),
+            "b_dec": torch.zeros(world.dimensions),
         }
     )
     return sae
@@ -55,53 +55,55 @@ def test_discovery_and_splitting_are_told_apart_by_their_owners():
     )
     assert wide.owner.tolist() == [0, 1, 2, 3, 4, 4]
     narrow = toy.found(perfect(world, torch.cat([members.sum(dim=1) * 1.0, middle])), world)
-    assert narrow.owner[2] == 4 and narrow.owner[0] in (0, 1) and narrow.owner[1] in (2, 3)
+    assert narrow.owner[2] == 4
+    assert narrow.owner[0] in (0, 1)
+    assert narrow.owner[1] in (2, 3)
     families = {group.parent: group.children for group in toy.families(narrow, wide)}
     assert families.get(4, [4, 4]) == [4, 4]
     assert (
         toy.share_split([toy.Family(0, [0, 1], 0.5), toy.Family(4, [4, 4], 0.5)]) == 0.5
-        and toy.share_split([]) == 0
+    )
+    assert (
+        toy.share_split([]) == 0
     )
 
 
-def test_a_forest_gives_each_living_child_its_closest_parent():
-    graph = Edges(
-        *map(
-            torch.tensor, ([0, 1, 1, 0], [5, 5, 6, 7], [0.5, 0.9, 0.6, 0.99], [0.1, 0.2, 0.3, 0.4])
-        )
-    )
-    alive = torch.ones(8, dtype=torch.bool)
-    alive[7] = False
-    tree = forest(graph, alive=alive)
-    assert list(zip(tree.parent.tolist(), tree.child.tolist())) == [(1, 5), (1, 6)]
-    assert [child for child, *_ in children_of(graph, 0)] == [7, 5] and children_of(graph, 1)[0][
-        1
-    ] == pytest.approx(0.9)
-
-
-def test_what_children_cover_counts_each_token_once():
-    import scipy.sparse
-
-    parent = scipy.sparse.csc_matrix([[4.0], [2.0], [1.0], [0.0], [3.0]])
-    children = scipy.sparse.csc_matrix([[1.0, 2.0], [0.0, 0.5], [0.0, 0.0], [2.0, 0.0], [0.0, 0.0]])
-    assert covered_by(parent, children) == pytest.approx(0.6)
-
-
-def test_a_public_dictionary_comes_back_as_it_went_out(tmp_path):
-    from safetensors.torch import load_file
-
+@pytest.fixture
+def weights():
+    """A plain dictionary in the field's names."""
     sae = SparseAutoencoder(Settings(neurons=16, features=40))
-    torch.nn.init.normal_(sae.b_e, generator=torch.Generator().manual_seed(0))
-    ours, x = Dictionary(sae, 2.5), torch.rand(9, 16, generator=torch.Generator().manual_seed(1))
-    weights = load_file(export_saelens(ours, tmp_path / "out") / "sae_weights.safetensors")
-    torch.testing.assert_close(hub.from_saelens(weights).reconstruct(x), ours.reconstruct(x))
-    longer = weights | {
-        "W_dec": weights["W_dec"] * 3,
-        "W_enc": weights["W_enc"] / 3,
-        "b_enc": weights["b_enc"] / 3,
-    }
-    again = hub.from_saelens(longer)
-    torch.testing.assert_close(again.reconstruct(x), ours.reconstruct(x))
-    torch.testing.assert_close(again.sae.W_d.norm(dim=0), torch.ones(40))
+    torch.nn.init.normal_(sae.b_enc, generator=torch.Generator().manual_seed(0))
+    return {key: value.detach().clone() for key, value in sae.state_dict().items()}
+
+
+def test_a_public_dictionary_computes_what_its_formula_says(weights):
+    x = torch.rand(9, 16, generator=torch.Generator().manual_seed(1))
+    for factor in (1, 3):  # directions need not have length 1
+        w = weights | {"W_dec": weights["W_dec"] * factor}
+        f = torch.relu((x - w["b_dec"]) @ w["W_enc"] + w["b_enc"])
+        ours = hub.from_saelens(w)
+        torch.testing.assert_close(ours.reconstruct(x), f @ w["W_dec"] + w["b_dec"])
+        torch.testing.assert_close(ours.sae.W_dec.norm(dim=1), torch.ones(40))
     with pytest.raises(ValueError, match="should be"):
         hub.from_saelens(weights | {"W_dec": weights["W_enc"]})
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"threshold": torch.ones(40)}, "it has threshold"),  # JumpReLU: Gemma Scope
+        ({"k": torch.tensor(8)}, "it has k"),  # TopK
+        ({"scaling_factor": torch.ones(40)}, "it has scaling_factor"),
+        ({"b_gate": torch.ones(40), "b_enc": None}, "it lacks b_enc; it has b_gate"),
+    ],
+)
+def test_a_dictionary_of_another_kind_is_refused(weights, change, named):
+    other = {key: value for key, value in (weights | change).items() if value is not None}
+    with pytest.raises(CourseError, match=named):
+        hub.from_saelens(other)
+
+
+def test_weights_that_are_not_numbers_are_refused(weights):
+    weights["b_enc"][3] = torch.nan
+    with pytest.raises(CourseError, match="not numbers"):
+        hub.from_saelens(weights)

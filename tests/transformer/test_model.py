@@ -12,7 +12,7 @@ from helpers.transformer.model import (
     solu,
 )
 
-TINY = dict(d_model=16, d_mlp=24, heads=2, context=12, vocabulary=40)
+TINY = {"d_model": 16, "d_mlp": 24, "heads": 2, "context": 12, "vocabulary": 40}
 
 
 def tiny(**changes) -> OneLayerTransformer:
@@ -43,7 +43,7 @@ def test_quick_gelu_is_off_by_at_most_0_0205():
 
 
 def test_solu_with_layer_norm_is_transformerlens_solu_ln():
-    """pre → x · softmax(x) over the neurons → LayerNorm with weight and bias, eps 1e-5 → W_out, by the written formula."""
+    """pre → x · softmax(x) over the neurons → LayerNorm with weight and bias, eps 1e-5."""
     model = tiny(activation="solu", layer_norm=True)
     x = torch.randn(2, 5, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     torch.nn.init.normal_(model.norm_neurons.weight), torch.nn.init.normal_(model.norm_neurons.bias)
@@ -79,11 +79,13 @@ def test_no_position_sees_the_future():
     assert (a[:, 7:] - b[:, 7:]).abs().max() > 1e-4
 
 
-def test_attention_agrees_with_torch():
+def test_attention_is_the_written_formula():
     model = tiny()
     x = torch.randn(2, 6, 16, dtype=torch.float64)
     q, k, v = (t.unflatten(-1, (2, 8)).transpose(1, 2) for t in model.qkv(x).split(16, dim=-1))
-    reference = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(-2)
+    scores = (q @ k.transpose(-1, -2)) / 8**0.5  # by the written formula
+    weights = scores.masked_fill(torch.ones(6, 6).triu(1).bool(), -torch.inf).softmax(dim=-1)
+    reference = (weights @ v).transpose(1, 2).flatten(-2)
     torch.testing.assert_close(model.attend(x), model.attention_out(reference))
 
 
@@ -97,13 +99,34 @@ def test_edit_reaches_the_logits_and_only_them():
 
 def test_logit_effects_are_the_direct_path_with_median_zero():
     model = tiny()
+    gamma = torch.linspace(0.2, 3.0, 16, dtype=torch.float64)
+    model.norm_final.weight.data = gamma
     effects = model.logit_effects(torch.eye(24, dtype=torch.float64))
     assert effects.shape == (24, 40)
     by_hand = model.W_out.weight.T[3] * model.norm_final.weight @ model.unembed.weight.T
     torch.testing.assert_close(effects[3], by_hand - by_hand.median())
 
 
-@pytest.mark.parametrize("bad, message", [(dict(activation="tanh"), "relu, gelu, solu")])
+def test_initial_weights_follow_from_the_seed_alone():
+    a, b, other = (OneLayerTransformer(Settings(**TINY)) for _ in range(3))
+    initialise(a, 0), initialise(b, 0), initialise(other, 1)
+    assert torch.equal(a.W_in.weight, b.W_in.weight)
+    assert not torch.equal(a.W_in.weight, other.W_in.weight)
+    assert a.W_in.weight.std().item() == pytest.approx(16**-0.5, rel=0.15)
+    assert a.unembed.weight.std().item() == pytest.approx(0.02, rel=0.15)
+    assert not a.W_in.bias.any()
+    assert (a.norm_1.weight == 1).all()
+
+
+def test_loading_leaves_the_readers_random_numbers_alone():
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    load("lm_relu")
+    assert torch.equal(torch.rand(3), wanted)
+
+
+@pytest.mark.parametrize(("bad", "message"), [({"activation": "tanh"}, "relu, gelu, solu")])
 def test_unknown_activation(bad, message):
     with pytest.raises(ValueError, match=message):
         OneLayerTransformer(Settings(**bad))
@@ -120,7 +143,8 @@ def test_shipped_model_loads_and_has_learned():
 
     model, rows = load("lm_relu"), heldout()[0][:40]
     loss, ablated = token_losses(model, rows).mean(), token_losses(model, rows, ablate).mean()
-    assert loss < 3.7 and ablated > loss + 0.7
+    assert loss < 3.7
+    assert ablated > loss + 0.7
 
 
 def test_missing_model_names_the_command():

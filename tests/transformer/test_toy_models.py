@@ -30,13 +30,16 @@ def test_features_are_absent_with_probability_s_and_uniform_otherwise():
     x = sample(
         torch.tensor([0.0, 0.5, 0.9]), 40_000, 3, generator=torch.Generator().manual_seed(0)
     )  # (3, 40000, 3)
-    assert x.shape == (3, 40_000, 3) and x.min() >= 0 and x.max() <= 1
+    assert x.shape == (3, 40_000, 3)
+    assert x.min() >= 0
+    assert x.max() <= 1
     assert torch.allclose((x == 0).float().mean((1, 2)), torch.tensor([0.0, 0.5, 0.9]), atol=0.01)
     for one in x:
         there = one[one > 0]
         assert there.mean().item() == pytest.approx(
             1 / 2, abs=0.01
-        ) and there.var().item() == pytest.approx(1 / 12, abs=0.005)
+        )
+        assert there.var().item() == pytest.approx(1 / 12, abs=0.005)
     present = (x[1] > 0).float()
     assert (
         torch.corrcoef(present.T).fill_diagonal_(0).abs().max() < 0.03
@@ -112,9 +115,17 @@ def trained() -> ToyModels:
 
 def test_sparse_features_are_superposed_and_dense_ones_are_not(trained):
     kept = represented(trained.W).tolist()
-    assert kept[0] == 2 and kept[1] == 4 and kept[2] >= 4
+    assert kept[0] == 2
+    assert kept[1] == 4
+    assert kept[2] >= 4
     assert (
-        trained.W.shape == (3, 2, 5) and trained.b.shape == (3, 5) and not trained.W.requires_grad
+        trained.W.shape == (3, 2, 5)
+    )
+    assert (
+        trained.b.shape == (3, 5)
+    )
+    assert (
+        not trained.W.requires_grad
     )
 
 
@@ -140,7 +151,8 @@ def test_the_best_try_is_kept():
 def test_the_same_seed_gives_the_same_models():
     settings, S = ToySettings(steps=5, batch=16), torch.tensor([0.5, 0.9])
     one, same, other = (train_toys(settings, S, torch.ones(5), seed=seed).W for seed in (3, 3, 4))
-    assert torch.equal(one, same) and not torch.allclose(one, other)
+    assert torch.equal(one, same)
+    assert not torch.allclose(one, other)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Neurons one by one: how alone each of them speaks, where it fires hardest, and whether one simple rule would do as its explanation.
+"""Neurons one by one: how alone each speaks, where it fires hardest, and whether one rule fits.
 
 Shapes: R rows of T tokens, N = R · T tokens in all, F neurons.
 """
@@ -12,32 +12,33 @@ from torch import Tensor
 from helpers.datasets import corpus
 from helpers.transformer.model import Neurons, OneLayerTransformer
 
-SHARE, MOST_COMMON = (
-    0.8,
-    0.1,
-)  # a rule has to hold for 80 % of the strongest firings, and for at most 10 % of all tokens
+SHARE = 0.8  # of a neuron's strongest firings that one rule has to hold for
+MOST_COMMON = 0.1  # of all tokens: a rule that holds for more is no explanation
 
 
 @torch.no_grad()
 def stages(model: OneLayerTransformer, rows: Tensor) -> Neurons:
-    """The neurons before the activation, after it, and after the LayerNorm, on rows of tokens (R, T): three times (N, F)."""
-    parts = [
-        model.neurons(model.residual(part.to(model.embed.weight.device))) for part in rows.split(32)
-    ]
-    return Neurons(*(torch.cat(stage).flatten(0, 1).cpu() for stage in zip(*parts, strict=True)))
+    """The neurons before the activation, after it and after the LayerNorm, (N, F) each.
+
+    rows: tokens (R, T).
+    """
+    device = model.embed.weight.device
+    parts = [model.neurons(model.residual(part.to(device))) for part in rows.split(32)]
+    return Neurons(*(torch.cat(stage).flatten(0, 1) for stage in zip(*parts, strict=True)))
 
 
 def kurtosis(acts: Tensor) -> Tensor:
-    """The fourth standardised moment over neurons, (N, F) → (N,): 3 for normal noise, F − 2 + 1/(F − 1) where one neuron speaks alone.
+    """The fourth standardised moment over neurons, (N, F) → (N,).
 
-    It measures how far activity sits on single neurons. It does not measure whether anybody understands these neurons.
+    3 for normal noise, F − 2 + 1/(F − 1) where one neuron speaks alone. It measures how far
+    activity sits on single neurons, not whether anybody understands these neurons.
     """
     z = acts - acts.mean(dim=-1, keepdim=True)
     return (z**4).mean(dim=-1) / (z**2).mean(dim=-1) ** 2
 
 
 def effective_neurons(acts: Tensor) -> Tensor:
-    """Over how many neurons a token's activity is spread, (N, F) → (N,): (Σ|a|)² / Σa², k where k neurons are equally active."""
+    """(Σ|a|)² / Σa², (N, F) → (N,): k where k neurons are equally active."""
     return acts.abs().sum(dim=-1) ** 2 / (acts**2).sum(dim=-1)
 
 
@@ -48,21 +49,24 @@ def rotation(size: int, seed: int = 0) -> Tensor:
 
 
 def strongest(acts: Tensor, count: int = 20) -> Tensor:
-    """Places of each unit's largest activations, one a row at most: (R, T, F) → (F, count) into the N tokens, strongest first."""
+    """Places (F, count) of the largest of (R, T, F) among all N tokens, one a row at most."""
     best = acts.max(dim=1)  # (R, F) each
     rows = best.values.topk(count, dim=0).indices  # (count, F)
     return (rows * acts.shape[1] + best.indices.gather(0, rows)).T
 
 
 class RuleList:
-    """What can be said of each token in a word or two, and how often it holds: the fixed list of rules of the stand-in.
+    """What can be said of each token in a word or two, and how often it holds.
 
-    Rules are: which token this is, which one stands before it, the first and last two letters of the token, a class of
-    characters, the kind of text. A rule with a base rate above MOST_COMMON is no explanation and is never used.
+    Rules are: which token this is, which one stands before it, the first and last two letters of
+    the token, a class of characters, the kind of text. A rule with a base rate above MOST_COMMON
+    is no explanation and is never used.
     """
 
     def __init__(self, rows: Tensor, domains: Tensor):
-        self.tokens, self.domains, self.width = rows.flatten(), domains.flatten(), rows.shape[1]
+        self.tokens = rows.flatten().cpu()
+        self.domains = domains.flatten().cpu()
+        self.width = rows.shape[1]
         strings = corpus.token_strings()
         self._alone = [_of_token(string) for string in strings]
         self._after = [f"after {string!r}" for string in strings]
@@ -88,11 +92,8 @@ class RuleList:
 
 def _of_token(string: str) -> set[str]:
     rules, word = {f"is {string!r}"}, string.strip()
-    rules |= (
-        {f"starts with {word[:2].lower()}", f"ends in {word[-2:].lower()}"}
-        if word.isalpha() and len(word) > 2
-        else set()
-    )
+    if word.isalpha() and len(word) > 2:
+        rules |= {f"starts with {word[:2].lower()}", f"ends in {word[-2:].lower()}"}
     classes = {
         "a line break": "\n" in string,
         "a number": word.isdigit(),
@@ -120,10 +121,11 @@ class Verdict(NamedTuple):
 
 
 def best_rule(places: Tensor, rules: RuleList) -> Verdict:
-    """The stand-in's verdict on one unit from the places of its strongest firings, (count,). Of equal rules the rarest counts.
+    """The rule that holds for most of the places (count,) of a unit's strongest firings.
 
-    The paper's people judged whether at least 80 % of the strongest firings "can be explained by a single rule or
-    category"; this does so with a fixed list. It knows no meaning: a stand-in and not a reader (Elhage et al. 2022; D2-11).
+    Of equal rules the rarest counts. The paper's people judged whether at least 80 % of the
+    strongest firings "can be explained by a single rule or category"; this does so with a fixed
+    list. It knows no meaning: a stand-in and not a reader (Elhage et al. 2022; D2-11).
     """
     counts = Counter(rule for place in places.tolist() for rule in rules.at(place))
     rule = min(counts, key=lambda rule: (-counts[rule], rules.base[rule], rule), default="none")
@@ -131,10 +133,12 @@ def best_rule(places: Tensor, rules: RuleList) -> Verdict:
 
 
 def inconsistent(acts: Tensor, follows: Tensor, edges: Tensor) -> Tensor:
-    """Of one neuron's firings (N,) the share that breaks its rule, by relative activation: (len(edges) − 1,), nan for an empty bin.
+    """The share of one neuron's firings (N,) that break its rule, by relative activation.
 
-    edges: rising shares of the largest activation, such as 0.1, 0.2, … 1. The figure of D2-14.
+    edges (E + 1,): rising shares of the largest activation, such as 0.1, 0.2, … 1. Returns (E,),
+    nan for an empty bin. The figure of D2-14.
     """
-    which = torch.bucketize(acts / acts.max(), edges, right=False) - 1  # below the first edge: −1
-    which[acts == acts.max()] = len(edges) - 2
-    return torch.stack([(~follows[which == i]).float().mean() for i in range(len(edges) - 1)])
+    follows = follows.to(acts.device)
+    bins = torch.bucketize(acts / acts.max(), edges.to(acts.device)) - 1  # below the first: −1
+    bins[acts == acts.max()] = len(edges) - 2
+    return torch.stack([(~follows[bins == i]).float().mean() for i in range(len(edges) - 1)])

@@ -1,21 +1,21 @@
-"""Rules that learners write for a neuron, "words that end in ing", and how well they do on text nobody has seen.
+"""Rules that learners write for a neuron, and how well they do on text nobody has seen.
 
-Everything is decided word by word: a word fires as much as its strongest token, and a rule says yes or no to each word.
+Everything is decided word by word: a word fires as much as its strongest token, and a rule, such
+as "words that end in ing", says yes or no to each word.
 """
 
 from __future__ import annotations
 
-import bisect
-import json
-import re
-import subprocess
-import sys
+import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import regex
 import torch
 from torch import Tensor
 
+from helpers.datasets import corpus
 from helpers.ground.errors import CourseError
 
 KINDS = ("words", "prefix", "suffix", "regular expression", "free text")
@@ -23,37 +23,14 @@ LEVELS = ("silent", "up to ¼", "¼ to ½", "½ to ¾", "¾ to 1")  # of the neu
 STRONG = 3  # from this level on a firing counts as strong
 SECONDS, LONGEST = 5.0, 200  # for a regular expression: time, and characters
 
-_WORD = re.compile(r"[^\W_]+|(?:[^\w\s]|_)+|\n\s*")  # letters and digits, signs, or a line break
-
-# Runs in a process of its own, because nothing else can stop a regular expression that never ends.
-_SEARCH = """
-import json, re, sys, warnings
-warnings.simplefilter("ignore")
-pattern, flags, texts = json.load(sys.stdin)
-try:
-    found = re.compile(pattern, flags)
-except (re.error, OverflowError, RecursionError, MemoryError) as error:
-    print(json.dumps(str(error) or "too large"))
-else:
-    spans = []
-    for text in texts:
-        spans.append([])
-        for match in found.finditer(text):
-            if spans[-1] and spans[-1][-1][1] == match.start():
-                spans[-1][-1][1] = match.end()
-            elif match.end() > match.start():
-                spans[-1].append(list(match.span()))
-    print(json.dumps(spans))
-"""
+_WORD = regex.compile(r"[^\W_]+|(?:[^\w\s]|_)+|\n\s*")  # letters and digits, signs, a line break
 
 
 class Words(NamedTuple):
     """Texts cut into W words."""
 
     texts: list[str]
-    spans: list[
-        tuple[int, int, int]
-    ]  # of each word: number of the text, first and last character (exclusive), in order
+    spans: list[tuple[int, int, int]]  # of each word: its text, first and last character + 1
     word_of: Tensor  # (N,) for each token the word that its last character lies in, or -1
 
     @property
@@ -62,10 +39,12 @@ class Words(NamedTuple):
         return [self.texts[text][start:end] for text, start, end in self.spans]
 
     def strongest(self, acts: Tensor) -> Tensor:
-        """Activations of tokens (N,) as activations of words (W,): each word's largest, 0 for one without a token."""
+        """Activations of tokens (N,) → of words (W,): each word's largest, 0 without a token."""
+        acts = acts.float().cpu()
         inside = self.word_of >= 0
-        return torch.zeros(len(self.spans)).scatter_reduce(
-            0, self.word_of[inside], acts.float()[inside].cpu(), "amax", include_self=False
+        words = torch.zeros(len(self.spans))
+        return words.scatter_reduce(
+            0, self.word_of[inside], acts[inside], "amax", include_self=False
         )
 
 
@@ -77,29 +56,18 @@ def words_of(texts: Sequence[str]) -> Words:
 
 def words_of_tokens(rows: Tensor) -> Words:
     """Cut rows of the corpus's tokens (R, T) into words, and say which token lies in which."""
-    from helpers.datasets import corpus
-
     raw, texts, last = corpus.token_bytes(), [], []
-    for row in rows.tolist():
-        text, ends = b"", []
+    for n, row in enumerate(rows.tolist()):
+        text = b""
         for token in row:
             text += raw[token]
-            ends.append(
-                len(text.decode(errors="replace")) - 1
-            )  # where the token's last character stands
+            last.append((n, len(text.decode(errors="replace")) - 1))  # the token's last character
         texts.append(text.decode(errors="replace"))
-        last.append(ends)
     words = words_of(texts)
-    owner = {
-        (text, place): n
-        for n, (text, start, end) in enumerate(words.spans)
-        for place in range(start, end)
-    }
-    return words._replace(
-        word_of=torch.tensor(
-            [owner.get((n, place), -1) for n, ends in enumerate(last) for place in ends]
-        )
-    )
+    owner = {}  # (text, character) → word
+    for word, (n, start, end) in enumerate(words.spans):
+        owner |= {(n, place): word for place in range(start, end)}
+    return words._replace(word_of=torch.tensor([owner.get(place, -1) for place in last]))
 
 
 # ---------------------------------------------------------------- what a rule says
@@ -108,82 +76,66 @@ def words_of_tokens(rows: Tensor) -> Words:
 def fires(kind: str, rule: str, words: Words, *, seconds: float = SECONDS) -> Tensor:
     """For each word whether a rule says yes, (W,) bool.
 
-    kind: one of KINDS but "free text". Rules in small letters match capitals too. A regular expression is searched in each
-    text and fires on every word that a match touches. Raises CourseError, in one sentence, for an empty rule, a broken
-    expression, or one that is still searching after `seconds`.
+    kind: one of KINDS but "free text". Rules in small letters match capitals too. A regular
+    expression is searched in each text and fires on every word that a match touches. Raises
+    CourseError for an empty rule, a broken expression, or one that searches for too long.
     """
-    rule = rule.strip() if kind != "regular expression" else rule
     if not rule.strip():
         raise CourseError(
-            "The rule is empty: write the words, the letters or the expression that the neuron answers to."
+            "The rule is empty: write the words, the letters or the expression that the neuron "
+            "answers to."
         )
     if kind == "regular expression":
         return _touched(words, _matches(rule, words.texts, seconds))
     if kind not in KINDS[:3]:
         raise CourseError(
-            f"A rule of the kind {kind!r} cannot be scored by a program; these can: {', '.join(KINDS[:4])}."
+            f"A rule of the kind {kind!r} cannot be scored by a program; these can: "
+            f"{', '.join(KINDS[:4])}."
         )
-    parts = [part for part in re.split(r"[,\s]+", rule) if part]
-    test = {
-        "words": lambda word, part: word == part,
-        "prefix": str.startswith,
-        "suffix": str.endswith,
-    }[kind]
-    spell = (lambda text: text) if _has_capital(rule) else str.lower
-    return torch.tensor(
-        [any(test(word, part) for part in parts) for word in map(spell, words.strings)],
-        dtype=torch.bool,
-    )
+    parts = tuple(part for part in regex.split(r"[,\s]+", rule) if part)
+    strings = words.strings if _has_capital(rule) else [word.lower() for word in words.strings]
+    if kind == "words":
+        return torch.tensor([word in parts for word in strings], dtype=torch.bool)
+    test = str.startswith if kind == "prefix" else str.endswith
+    return torch.tensor([test(word, parts) for word in strings], dtype=torch.bool)
 
 
-def _matches(pattern: str, texts: list[str], seconds: float) -> list[list[list[int]]]:
+def _matches(pattern: str, texts: list[str], seconds: float) -> list[tuple[int, int, int]]:
+    """(text, first character, last character + 1) of every match that is not empty."""
     if len(pattern) > LONGEST:
         raise CourseError(
-            f"This expression has {len(pattern)} characters, and {LONGEST} is the most: keep a rule short enough to say."
+            f"This expression has {len(pattern)} characters, and {LONGEST} is the most: keep a "
+            "rule short enough to say."
         )
-    flags = 0 if _has_capital(re.sub(r"\\.", "", pattern)) else int(re.IGNORECASE)
+    letters = regex.sub(r"\\.", "", pattern)  # the D of \D is no capital
+    flags = regex.V0 if _has_capital(letters) else regex.V0 | regex.IGNORECASE
+    stop, found = time.monotonic() + seconds, []
     try:
-        done = subprocess.run(
-            [sys.executable, "-I", "-c", _SEARCH],
-            input=json.dumps([pattern, flags, texts]),
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
-    except subprocess.TimeoutExpired:
+        compiled = regex.compile(pattern, flags)
+        for n, text in enumerate(texts):
+            left = max(stop - time.monotonic(), 1e-3)
+            found += [(n, *m.span()) for m in compiled.finditer(text, timeout=left) if m[0]]
+    except TimeoutError:
         raise CourseError(
-            f"This expression was still searching after {seconds:g} seconds and was stopped: a repetition inside a "
-            "repetition, such as (a+)+, can take for ever; write it with one."
+            f"This expression was still searching after {seconds:g} seconds and was stopped: a "
+            "repetition inside a repetition, such as (a+)+, can take for ever; write it with one."
         ) from None
-    if done.returncode:
+    except (regex.error, OverflowError, RecursionError, MemoryError) as error:
         raise CourseError(
-            "The search for this expression broke off, probably for want of memory: try a shorter one."
-        )
-    found = json.loads(done.stdout)
-    if isinstance(found, str):
-        raise CourseError(
-            f"This is no regular expression ({found}): correct it, or put a backslash before a sign that stands for itself."
-        )
+            f"This is no regular expression ({error}): correct it, or put a backslash before a "
+            "sign that stands for itself."
+        ) from None
     return found
 
 
-def _touched(words: Words, matches: list[list[list[int]]]) -> Tensor:
+def _touched(words: Words, matches: list[tuple[int, int, int]]) -> Tensor:
     """Which words overlap a match, (W,) bool."""
-    said, starts = (
-        torch.zeros(len(words.spans), dtype=torch.bool),
-        [(text, start) for text, start, _ in words.spans],
-    )
-    for text, spans in enumerate(matches):
-        for start, end in spans:
-            first, after = (
-                bisect.bisect_right(starts, (text, start)) - 1,
-                bisect.bisect_left(starts, (text, end)),
-            )
-            if first >= 0 and (words.spans[first][0] != text or words.spans[first][2] <= start):
-                first += 1  # the word before ends before the match begins
-            said[max(first, 0) : after] = True
-    return said
+    says_yes = torch.zeros(len(words.spans), dtype=torch.bool)
+    starts = [(text, start) for text, start, _ in words.spans]
+    ends = [(text, end) for text, _, end in words.spans]
+    for text, start, end in matches:
+        says_yes[bisect_right(ends, (text, start)) : bisect_left(starts, (text, end))] = True
+    return says_yes
 
 
 def _has_capital(text: str) -> bool:
@@ -201,10 +153,9 @@ class Score(NamedTuple):
 
     @property
     def covered(self) -> tuple[float, ...]:
-        """The share of words at each level that the rule says yes to: recall, level by level; nan without words."""
-        return tuple(
-            s / c if c else float("nan") for s, c in zip(self.said, self.count, strict=True)
-        )
+        """The share of words at each level that the rule says yes to; nan without words."""
+        pairs = zip(self.said, self.count, strict=True)
+        return tuple(said / count if count else float("nan") for said, count in pairs)
 
     @property
     def recall(self) -> float:
@@ -228,30 +179,27 @@ class Score(NamedTuple):
 
 
 def levels(acts: Tensor) -> Tensor:
-    """The level of each activation, (W,) → (W,): 0 where it is not positive, else its quarter of the largest."""
-    return torch.where(
-        acts > 0, (acts / acts.max().clamp(min=1e-9) * 4).ceil().clamp(1, 4), torch.zeros(())
-    ).long()
+    """The level of each activation, (W,): 0 where it is not positive, else its quarter."""
+    quarter = (acts / acts.max().clamp(min=1e-9) * 4).ceil().clamp(1, 4).long()
+    return torch.where(acts > 0, quarter, 0)
 
 
 def score(said: Tensor, acts: Tensor) -> Score:
     """Compare a rule's answers (W,) with a neuron's activations (W,) on the same words."""
     level = levels(acts)
-    return Score(
-        tuple(torch.bincount(level, minlength=5).tolist()),
-        tuple(torch.bincount(level[said], minlength=5).tolist()),
-    )
+    count = torch.bincount(level, minlength=5)
+    return Score(tuple(count.tolist()), tuple(torch.bincount(level[said], minlength=5).tolist()))
 
 
 # ---------------------------------------------------------------- sentences with coloured words
 
 
 def marked(sentences: Sequence[str]) -> tuple[Words, dict[str, Tensor]]:
-    """Sentences in which a coloured word stands as {A:word}, or {?:word}: their words, and for each letter 1.0 for its words, (W,)."""
+    """Sentences with {A:word} or {?:word}: their words, and for each letter 1.0 for its own."""
     texts, places = [], {}
     for n, sentence in enumerate(sentences):
         text = ""
-        for part in re.split(r"(\{[A-Z?]:[^}]*\})", sentence):
+        for part in regex.split(r"(\{[A-Z?]:[^}]*\})", sentence):
             if part.startswith("{"):
                 if part[1] != "?":
                     places.setdefault(part[1], []).append((n, len(text)))
@@ -259,7 +207,8 @@ def marked(sentences: Sequence[str]) -> tuple[Words, dict[str, Tensor]]:
             text += part
         texts.append(text)
     words = words_of(texts)
+    starts = [(text, start) for text, start, _ in words.spans]
     return words, {
-        letter: torch.tensor([float((text, start) in at) for text, start, _ in words.spans])
-        for letter, at in sorted(places.items())
+        letter: torch.tensor([float(start in here) for start in starts])
+        for letter, here in sorted(places.items())
     }

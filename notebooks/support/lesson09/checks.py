@@ -77,6 +77,7 @@ def without_feature(edit) -> str | None:
 @exercise
 def mend(source: str, acts: Tensor) -> str | None:
     """Python text that defines the slide's class -> the first fault that is left; acts (B, 512) are real activations."""
+    acts = acts.cpu()  # where the learner's class is built
     for number, rung in enumerate(RUNGS, start=1):
         try:
             fault = rung(source, acts)
@@ -115,9 +116,11 @@ def _class(source: str) -> type[nn.Module]:
 
 
 def _built(source: str) -> nn.Module:
-    torch.manual_seed(0)
+    """The learner's module, always with the same weights; his own random numbers stay as they are."""
     try:
-        return _class(source)(0.01)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return _class(source)(0.01)
     except _Broken:
         raise
     except Exception as error:

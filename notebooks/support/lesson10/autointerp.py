@@ -1,8 +1,9 @@
-"""Automated interpretability: somebody explains a unit in words, somebody simulates it from these words, a correlation keeps the score.
+"""Automated interpretability: explain a unit in words, simulate it from these words, correlate.
 
-A `Speaker` does both. Here are a baseline of counted tokens and anything that talks (`Talker`); people go through
-the course's rating view, and `notebooks.support.lesson10.explainers` brings language models. Bricken et al. 2023, "Automated
-Interpretability"; D2-23, D2-24. Shapes: R rows of T tokens; levels are activations as digits 0–9.
+A `Speaker` does both. Here are a baseline of counted tokens and anything that talks (`Talker`);
+people go through the course's rating view, and `notebooks.support.lesson10.explainers` brings
+language models. Bricken et al. 2023, "Automated Interpretability"; D2-23, D2-24.
+Shapes: R rows of T tokens; levels are activations as digits 0–9.
 """
 
 import json
@@ -18,11 +19,8 @@ from torch import Tensor
 from helpers.datasets import corpus
 from helpers.sae.features import Examples
 
-BEFORE, AFTER = (
-    6,
-    2,
-)  # a snippet: nine tokens, the one it is about the seventh, as many as in the paper
-SEEN = 12  # snippets that a language model reads to explain a unit; small ones lose the thread with more
+BEFORE, AFTER = 6, 2  # a snippet is nine tokens, as in the paper; it is about the seventh
+SEEN = 12  # snippets that a language model reads to explain a unit; small ones lose the thread
 
 
 class Snippet(NamedTuple):
@@ -39,13 +37,11 @@ class Snippet(NamedTuple):
 
 
 class Case(NamedTuple):
-    """One unit as a puzzle: explain it from `shown`, then simulate `hidden`, which the explainer has not seen."""
+    """One unit as a puzzle: explain it from `shown`, then simulate `hidden`, never seen before."""
 
     shown: list[Snippet]  # ten of the strongest firings, two from each of twelve intervals
-    hidden: list[Snippet]  # the next ten, one more from each interval, and twenty random places
-    candidates: list[
-        int
-    ]  # twenty tokens, mixed: ten that the unit raises most, ten drawn at random
+    hidden: list[Snippet]  # the next ten, one more from each interval, twenty random places
+    candidates: list[int]  # twenty tokens, mixed: ten that the unit raises most, ten at random
     raised: list[bool]  # which is which
 
 
@@ -80,20 +76,22 @@ def case(
 ) -> Case:
     """Cut one unit's puzzle out of the held-out rows (R, T).
 
-    acts: rows (n, T) → this unit's activations (n, T). effects: what it does to each token's logit, (V,).
+    acts: rows (n, T) → this unit's activations (n, T). effects: what it does to each token's
+    logit, (V,).
     """
     rng = np.random.default_rng((seed, unit))
     anywhere = torch.from_numpy(rng.integers(0, rows.numel(), 20))
     shown = torch.cat([seen.top[unit, :10], seen.uniform[unit, :, :2].flatten()])
     hidden = torch.cat([seen.top[unit, 10:20], seen.uniform[unit, :, 2], anywhere])
-    best = effects.topk(10).indices
-    others = torch.from_numpy(
-        rng.choice(np.setdiff1d(np.arange(1, len(effects)), best.numpy()), 10, replace=False)
-    )
+    best = effects.topk(10).indices.cpu().numpy()
+    others = rng.choice(np.setdiff1d(np.arange(1, len(effects)), best), 10, replace=False)
     order = rng.permutation(20)
-    cut = lambda places: _cut(acts, rows, places[places >= 0], float(seen.maximum[unit]))
+    largest = float(seen.maximum[unit])
     return Case(
-        cut(shown), cut(hidden), torch.cat([best, others])[order].tolist(), (order < 10).tolist()
+        _cut(acts, rows, shown[shown >= 0], largest),
+        _cut(acts, rows, hidden[hidden >= 0], largest),
+        np.concatenate([best, others])[order].tolist(),
+        (order < 10).tolist(),
     )
 
 
@@ -101,14 +99,13 @@ def _cut(
     acts: Callable[[Tensor], Tensor], rows: Tensor, places: Tensor, largest: float
 ) -> list[Snippet]:
     row, at = places // rows.shape[1], places % rows.shape[1]
-    levels = quantise(acts(rows[row]), largest)  # (n, T)
-    return [
-        Snippet(
-            rows[r, max(a - BEFORE, 0) : a + AFTER + 1].tolist(),
-            level[max(a - BEFORE, 0) : a + AFTER + 1].tolist(),
-        )
-        for r, a, level in zip(row.tolist(), at.tolist(), levels, strict=True)
-    ]
+    texts = rows[row.to(rows.device)]  # (n, T)
+    levels = quantise(acts(texts), largest)  # (n, T)
+    snippets = []
+    for tokens, level, a in zip(texts.tolist(), levels.tolist(), at.tolist(), strict=True):
+        around = slice(max(a - BEFORE, 0), a + AFTER + 1)
+        snippets.append(Snippet(tokens[around], level[around]))
+    return snippets
 
 
 class Scores(NamedTuple):
@@ -144,7 +141,10 @@ def correlation(true: Sequence[float], simulated: Sequence[float]) -> float:
 
 
 def half_right(raised: Sequence[bool], sure: Sequence[float]) -> float:
-    """The half the speaker is surest of is called raised: the share of candidates on the right side. Ties fall as the candidates are mixed."""
+    """The share of candidates on the right side, where the surer half is called raised.
+
+    Ties fall as the candidates are mixed.
+    """
     called = np.argsort(-np.asarray(sure, float), kind="stable")[: len(sure) // 2]
     return float(np.mean(np.isin(np.arange(len(sure)), called) == np.asarray(raised)))
 
@@ -153,7 +153,10 @@ def half_right(raised: Sequence[bool], sure: Sequence[float]) -> float:
 
 
 class TokenStatistics:
-    """The baseline: no language, only counts. Its "explanation" is each token's mean level, and the mean level just before each token."""
+    """The baseline: no language, only counts.
+
+    Its "explanation" is each token's mean level, and the mean level just before each token.
+    """
 
     name = "token statistics (a baseline, no language model)"
 
@@ -204,22 +207,25 @@ class Talker:
     def explain(self, shown: Sequence[Snippet]) -> str:
         texts = "\n".join(_marked(snippet) for snippet in shown[:: max(1, len(shown) // SEEN)])
         answer = self.model.say(
-            "A unit in a network fires on some tokens of a text. They are marked <<like this|7>>, with a strength "
-            f"from 1 to 9.\n\n{texts}\n\nIn one short sentence: what do the marked tokens have in common?"
+            "A unit in a network fires on some tokens of a text. They are marked <<like this|7>>, "
+            f"with a strength from 1 to 9.\n\n{texts}\n\n"
+            "In one short sentence: what do the marked tokens have in common?"
         )
         return " ".join(answer.split()) or "nothing was said"
 
     def simulate(self, explanation: str, snippets: Sequence[Sequence[int]]) -> list[list[float]]:
         prompt = (
-            f"A unit in a network fires on this: {explanation}\n\nFor each token of a text, how strongly does the unit fire, "
-            "from 0 (not at all) to 9 (as strongly as it can)? Most tokens get 0."
+            f"A unit in a network fires on this: {explanation}\n\nFor each token of a text, how "
+            "strongly does the unit fire, from 0 (not at all) to 9 (as strongly as it can)? "
+            "Most tokens get 0."
         )
         return [self.model.grade(prompt, Snippet(list(tokens), []).pieces) for tokens in snippets]
 
     def raises(self, explanation: str, candidates: Sequence[int]) -> list[float]:
         prompt = (
-            f"A unit in a network fires on this: {explanation}\n\nWhen it fires, some tokens become more likely to come next. How "
-            "likely is each of these, from 0 (not at all) to 9 (very)?"
+            f"A unit in a network fires on this: {explanation}\n\nWhen it fires, some tokens "
+            "become more likely to come next. How likely is each of these, from 0 (not at all) "
+            "to 9 (very)?"
         )
         return self.model.grade(prompt, Snippet(list(candidates), []).pieces)
 

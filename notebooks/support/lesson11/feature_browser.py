@@ -1,6 +1,6 @@
-"""What the feature explorer knows: where features of several dictionaries fire, what they do, and who their relatives are.
+"""What the feature explorer knows: where features fire, what they do, and who their relatives are.
 
-A feature is addressed as ("a1", 437), shown as A/1/437, as the paper writes it. Lesson 11, D2-26, D2-27.
+A feature is addressed as ("a1", 437), shown as A/1/437, as the paper writes it. D2-26, D2-27.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.ground.errors import CourseError
-from helpers.lesson.widgets.excerpts import Excerpts, firings
+from helpers.datasets.excerpts import Excerpts, firings
 from helpers.datasets import corpus
 from helpers.sae.features import PROXIES, Examples
 from helpers.sae.model import Dictionary
@@ -31,11 +31,11 @@ class Relative(NamedTuple):
     relation: str  # "parent", "child" or "neighbour"
     where: str  # its dictionary
     number: int
-    closeness: float  # masked cosine similarity of activations; for a neighbour the cosine of the directions
+    closeness: float  # masked cosine of activations; for a neighbour the directions' cosine
 
 
 class Atlas:
-    """Dictionaries on one transformer, narrow to wide, with their examples and the splitting graphs between them."""
+    """Dictionaries on one transformer, narrow to wide, their examples and splitting graphs."""
 
     def __init__(
         self,
@@ -44,22 +44,17 @@ class Atlas:
         examples: dict[str, Examples],
         graphs: dict[tuple[str, str], Edges],
     ):
-        self.model, self.dictionaries, self.examples, self.graphs = (
-            model,
-            dictionaries,
-            examples,
-            graphs,
-        )
+        self.model = model
+        self.device = model.embed.weight.device
+        self.dictionaries = dictionaries
+        self.examples = examples
+        self.graphs = graphs
         stream = corpus.stream("heldout")
-        self.rows, self.tokens, self.strings = (
-            stream.contexts()[0],
-            stream.tokens.long(),
-            corpus.token_strings(),
-        )
-        self.kinds, self.sizes = (
-            PROXIES,
-            {name: len(found.density) for name, found in examples.items()},
-        )
+        self.rows = stream.contexts()[0].to(self.device)
+        self.tokens = stream.tokens.long()
+        self.strings = [shown(string) for string in corpus.token_strings()]
+        self.kinds = PROXIES
+        self.sizes = {name: len(found.density) for name, found in examples.items()}
 
     def called(self, where: str, number: int) -> str:
         """A/1/437. Raises CourseError for a feature that does not exist."""
@@ -70,51 +65,57 @@ class Atlas:
             )
         return f"{where[0].upper()}/{where[1:]}/{number}"
 
-    @cache  # noqa: B019: an atlas lives as long as its notebook
+    # an atlas lives as long as its notebook
+    @cache  # noqa: B019
     def name(self, where: str, number: int) -> str:
-        """A mechanical name: the commonest tokens among the strongest firings, and the kind of text most of them lie in."""
+        """A mechanical name: the commonest tokens of its strongest firings, and their text."""
         found = self.examples[where]
         places = found.top[number][found.top[number] >= 0]
-        tokens = Counter(shown(self.strings[t]) for t in self.tokens[places].tolist())
+        tokens = Counter(self.strings[token] for token in self.tokens[places].tolist())
+        if not tokens:
+            return "never fires"
         kind = int(found.specificity_top[number, : len(corpus.DOMAINS)].argmax())
-        return (
-            " ".join(f"‘{token}’" for token, _ in tokens.most_common(3)) + f" · {PROXIES[kind]}"
-            if tokens
-            else "never fires"
-        )
+        return " ".join(f"‘{token}’" for token, _ in tokens.most_common(3)) + f" · {PROXIES[kind]}"
 
     def best(self, where: str, kind: str) -> int:
         """The feature whose activation follows a kind of text most closely (PROXIES)."""
         return int(self.examples[where].correlation[:, PROXIES.index(kind)].argmax())
 
     def relatives(self, where: str, number: int, most: int = 6) -> list[Relative]:
-        """Parents, children and, by direction in the same dictionary, neighbours; only living ones, the closest first."""
+        """Living parents, children and, by direction, neighbours here; the closest first."""
         found = []
         for (narrow, wide), graph in self.graphs.items():
-            for relation, here, mine, other, theirs in (
-                ("parent", wide, graph.child, narrow, graph.parent),
-                ("child", narrow, graph.parent, wide, graph.child),
-            ):
-                edges = (
-                    (mine == number).nonzero().flatten()
-                    if here == where
-                    else torch.empty(0, dtype=torch.long)
+            if where == wide:
+                found += self._related(
+                    "parent",
+                    narrow,
+                    graph.parent[graph.child == number],
+                    graph.similarity[graph.child == number],
+                    most,
                 )
-                edges = edges[self.alive(other)[theirs[edges].long()]]
-                edges = edges[graph.similarity[edges].argsort(descending=True, stable=True)][:most]
-                found += [
-                    Relative(relation, other, int(theirs[e]), float(graph.similarity[e]))
-                    for e in edges
-                ]
-        cosine = (self._directions[where] @ self._directions[where][number]).masked_fill(
-            ~self.alive(where), -1
-        )
-        cosine[number] = -1
-        near = cosine.topk(4)
-        return found + [
-            Relative("neighbour", where, i, c)
-            for c, i in zip(near.values.tolist(), near.indices.tolist(), strict=True)
-        ]
+            if where == narrow:
+                found += self._related(
+                    "child",
+                    wide,
+                    graph.child[graph.parent == number],
+                    graph.similarity[graph.parent == number],
+                    most,
+                )
+        directions = self._directions[where]
+        cosine = (directions @ directions[number]).cpu()  # (M,)
+        others = torch.arange(len(cosine))
+        others = others[others != number]
+        return found + self._related("neighbour", where, others, cosine[others], 4)
+
+    def _related(
+        self, relation: str, where: str, numbers: Tensor, closeness: Tensor, most: int
+    ) -> list[Relative]:
+        """The closest living ones of some features (n,) of a dictionary."""
+        alive = self.alive(where)[numbers.long()]
+        numbers, closeness = numbers[alive], closeness[alive]
+        order = closeness.argsort(descending=True, stable=True)[:most]
+        pairs = zip(numbers[order].tolist(), closeness[order].tolist(), strict=True)
+        return [Relative(relation, where, number, value) for number, value in pairs]
 
     def alive(self, where: str) -> Tensor:
         """(M,) whether each feature fires on more than 1 token in 10,000."""
@@ -125,49 +126,39 @@ class Atlas:
         return {name: dictionary.directions for name, dictionary in self.dictionaries.items()}
 
     @torch.no_grad()
-    def logits(
-        self, where: str, number: int, most: int = 8
-    ) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
-        """The tokens whose logits the feature raises most, and lowers most, with what a firing of 1 does to them."""
+    def logits(self, where: str, number: int, most: int = 8) -> list[list[tuple[str, float]]]:
+        """The tokens whose logits the feature raises most, and lowers most, at a firing of 1."""
         effect = self.model.logit_effects(self._directions[where][number, None])[0]  # (V,)
-        return tuple(
-            [
-                (shown(self.strings[t]), v)
-                for v, t in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-            ]
-            for best in (effect.topk(most), effect.topk(most, largest=False))
-        )
+        order = effect.argsort(descending=True).tolist()
+        ends = order[:most], order[: -most - 1 : -1]
+        return [[(self.strings[token], float(effect[token])) for token in end] for end in ends]
 
     @torch.no_grad()
     def acts(self, where: str, number: int, rows: Tensor) -> Tensor:
-        """One feature's activations on rows of tokens (R, T) → (R, T): one encoder row is enough."""
+        """One feature's activations on rows of tokens (R, T) → (R, T): one column is enough."""
         dictionary = self.dictionaries[where]
-        sae, x = dictionary.sae, self.model.activations(rows) * dictionary.scale
-        return F.relu((x - sae.b_d) @ sae.W_e[number] + sae.b_e[number])
+        sae, x = dictionary.sae, self.model.activations(rows.to(self.device)) * dictionary.scale
+        return F.relu((x - sae.b_dec) @ sae.W_enc[:, number] + sae.b_enc[number])
 
     @torch.no_grad()
     def read(
         self, where: str, text: str, most: int = 4
     ) -> list[tuple[str, list[tuple[int, float]]]]:
-        """Token by token: a printable piece, and the features that fire there with their strengths, the strongest first."""
-        tokens = corpus.encode(text)
+        """Token by token: a printable piece, and the features that fire most there."""
+        tokens = corpus.encode(text).to(self.device)
         if not 1 < len(tokens) <= corpus.CONTEXT:
             raise CourseError(
                 f"This text has {len(tokens) - 1} tokens: give 1 to {corpus.CONTEXT - 1}."
             )
-        fired = self.dictionaries[where].features(self.model.activations(tokens[None]))[
-            0, 1:
-        ]  # (T, M)
-        best, which = fired.topk(most, dim=1)
-        return [
-            (
-                shown(self.strings[token]),
-                [(i, v) for i, v in zip(row, values, strict=True) if v > 0],
-            )
-            for token, row, values in zip(
-                tokens[1:].tolist(), which.tolist(), best.tolist(), strict=True
-            )
-        ]
+        acts = self.model.activations(tokens[None])[0, 1:]  # (T, N)
+        best = self.dictionaries[where].features(acts).topk(most, dim=1)  # (T, most) each
+        lines = []
+        for token, values, numbers in zip(
+            tokens[1:].tolist(), *(part.tolist() for part in best), strict=True
+        ):
+            fired = [(i, value) for i, value in zip(numbers, values, strict=True) if value > 0]
+            lines.append((self.strings[token], fired))
+        return lines
 
     def page(self, where: str, number: int) -> Page:
         """Everything about one feature, to be displayed."""
@@ -180,42 +171,34 @@ def shown(token: str) -> str:
 
 
 class Page:
-    """One feature on a page: HTML in a notebook, words elsewhere. It needs no kernel once it is drawn."""
+    """One feature on a page: HTML in a notebook, words elsewhere. It needs no kernel once drawn."""
 
     def __init__(self, atlas: Atlas, where: str, number: int):
-        self.atlas, self.where, self.number, self.title = (
-            atlas,
-            where,
-            number,
-            atlas.called(where, number),
-        )
-        self.found, self.relatives = atlas.examples[where], atlas.relatives(where, number)
+        self.atlas = atlas
+        self.where = where
+        self.number = number
+        self.title = atlas.called(where, number)
+        self.found = atlas.examples[where]
+        self.relatives = atlas.relatives(where, number)
 
     def __repr__(self) -> str:
         return f"{self.title}: {self.atlas.name(self.where, self.number)}; fires on {self._often()}"
 
     def _often(self) -> str:
         density = float(self.found.density[self.number])
-        return (
-            f"{density:.1%} of the tokens"
-            if density >= 0.001
-            else f"1 token in {round(1 / density, -3):,.0f}"
-            if density
-            else "no token"
-        )
+        if density >= 0.001:
+            return f"{density:.1%} of the tokens"
+        return f"1 token in {round(1 / density, -3):,.0f}" if density else "no token"
 
     def _repr_html_(self) -> str:
-        parts = "".join(
-            f'<div style="flex:1 1 {wide}em">{part}</div>'
-            for wide, part in (
-                (20, self._kinds() + self._density()),
-                (27, self._logits() + self._family()),
-            )
-        )
-        title = f"<b style='font-size:22px'>{self.title}</b> · {html.escape(self.atlas.name(self.where, self.number))} · fires on {self._often()}"
+        name = html.escape(self.atlas.name(self.where, self.number))
+        left, right = self._kinds() + self._density(), self._logits() + self._family()
         return (
-            f'<div style="background:#fff;color:#111;font-size:16px;line-height:1.4;padding:6px 10px">{title}'
-            f'<div style="display:flex;flex-wrap:wrap;gap:4px 26px">{parts}</div>{self._examples()}</div>'
+            '<div style="background:#fff;color:#111;font-size:16px;line-height:1.4;'
+            f"padding:6px 10px\"><b style='font-size:22px'>{self.title}</b> · {name} · "
+            f'fires on {self._often()}<div style="display:flex;flex-wrap:wrap;gap:4px 26px">'
+            f'<div style="flex:1 1 20em">{left}</div><div style="flex:1 1 27em">{right}</div></div>'
+            f"{self._examples()}</div>"
         )
 
     def _kinds(self) -> str:
@@ -225,17 +208,17 @@ class Page:
             for i in share.argsort(descending=True).tolist()
             if share[i] >= 0.05
         ]
-        return table(
-            "Where it fires", ("kind of text", "of its strong firings", "of that text"), rows[:5]
-        )
+        heads = ("kind of text", "of its strong firings", "of that text")
+        return table("Where it fires", heads, rows[:5])
 
     def _density(self) -> str:
-        """How often it fires among all features of its dictionary, as a small drawing with a marker."""
+        """How often it fires among all features of its dictionary: a drawing with a marker."""
         logs = self.found.density[self.found.density > 1e-6].log10()
         counts = torch.histc(logs, 24, -6, 0)
+        heights = (60 * counts / counts.max()).tolist()
         bars = "".join(
-            f'<rect x="{10 * i}" y="{60 - 60 * c:.0f}" width="9" height="{60 * c:.0f}" fill="#56B4E9"/>'
-            for i, c in enumerate((counts / counts.max()).tolist())
+            f'<rect x="{10 * i}" y="{60 - h:.0f}" width="9" height="{h:.0f}" fill="#56B4E9"/>'
+            for i, h in enumerate(heights)
         )
         at = float(self.found.density[self.number].clamp(min=1e-6).log10() + 6) * 40
         axis = "".join(
@@ -243,7 +226,8 @@ class Page:
             for x, label in ((40, "1e-5"), (120, "1e-3"), (200, "10 %"))
         )
         return (
-            f'<b>How often</b><br><svg viewBox="0 0 240 92" width="240" height="92" role="img" aria-label="Densities of all features; this one is marked">{bars}'
+            '<b>How often</b><br><svg viewBox="0 0 240 92" width="240" height="92" role="img" '
+            f'aria-label="Densities of all features; this one is marked">{bars}'
             f'<path d="M{at:.0f} 62 l-6 12 h12 z" fill="#000"/>{axis}</svg>'
         )
 
@@ -255,46 +239,39 @@ class Page:
         return f"<b>What it makes likelier</b> ▲ {words[0]}<br><b>less likely</b> ▼ {words[1]}<br>"
 
     def _family(self) -> str:
-        rows = [
-            (
-                r.relation,
-                self.atlas.called(r.where, r.number),
-                f"{r.closeness:.2f}",
-                self.atlas.name(r.where, r.number),
-            )
-            for r in self.relatives
-        ]
+        rows = []
+        for r in self.relatives:
+            title, name = self.atlas.called(r.where, r.number), self.atlas.name(r.where, r.number)
+            rows.append((r.relation, title, f"{r.closeness:.2f}", name))
         return table("Relatives", ("", "", "closeness", ""), rows)
 
     def _examples(self) -> str:
-        acts = lambda rows: self.atlas.acts(self.where, self.number, rows)
-        top = firings(acts, self.atlas.rows, self.found.top[self.number, :5], before=12, after=4)
-        uniform = firings(
-            acts,
-            self.atlas.rows,
-            self.found.uniform[self.number, 1::2, 0].flip(0),
-            before=12,
-            after=4,
-        )
-        largest = float(self.found.maximum[self.number])
-        draw = lambda title, some: (
-            f"<b>{title}</b>"
-            + "".join(
-                f'<div style="display:flex"><span style="flex:0 0 3em;padding-top:6px;text-align:right">{e.values[e.at]:.1f}</span>{Excerpts([e], largest)._repr_html_()}</div>'
-                for e in some
-            )
-        )
-        return draw("Strongest firings", top) + draw(
+        top = self.found.top[self.number, :5]
+        uniform = self.found.uniform[self.number, 1::2, 0].flip(0)
+        return self._firings("Strongest firings", top) + self._firings(
             "Firings from all strengths (one of every second twelfth)", uniform
         )
+
+    def _firings(self, title: str, places: Tensor) -> str:
+        acts = lambda rows: self.atlas.acts(self.where, self.number, rows)
+        largest = float(self.found.maximum[self.number])
+        number = '<span style="flex:0 0 3em;padding-top:6px;text-align:right">'
+        lines = "".join(
+            f'<div style="display:flex">{number}{e.values[e.at]:.1f}</span>'
+            f"{Excerpts([e], largest)._repr_html_()}</div>"
+            for e in firings(acts, self.atlas.rows, places, before=12, after=4)
+        )
+        return f"<b>{title}</b>{lines}"
 
 
 def table(title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """A small HTML table under a title; the cells are escaped."""
-    cells = lambda row, tag: "".join(
-        f'<{tag} style="text-align:left;padding:0 10px 0 0;background:#fff;white-space:nowrap">{html.escape(cell)}</{tag}>'
-        for cell in row
-    )
-    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
-    head = f"<tr>{cells(heads, 'th')}</tr>" if any(heads) else ""
+    style = "text-align:left;padding:0 10px 0 0;background:#fff;white-space:nowrap"
+
+    def line(cells: tuple[str, ...], tag: str) -> str:
+        inside = "".join(f'<{tag} style="{style}">{html.escape(c)}</{tag}>' for c in cells)
+        return f"<tr>{inside}</tr>"
+
+    body = "".join(line(row, "td") for row in rows)
+    head = line(heads, "th") if any(heads) else ""
     return f'<b>{html.escape(title)}</b><table style="margin:0;font-size:15px">{head}{body}</table>'

@@ -1,48 +1,71 @@
-"""Public dictionaries and models, fetched where the source is `hub`: none of the course's numbers comes from them."""
+"""Public dictionaries and models, fetched where the source is `hub`.
+
+None of the course's numbers comes from them.
+"""
 
 import torch
 from torch import Tensor
 
+from helpers.ground.errors import CourseError
 from helpers.sae.model import Dictionary, Settings, SparseAutoencoder
 
-PUBLIC = "NeelNanda/sparse_autoencoder"  # dictionaries for the MLP neurons of gelu-1l; run 1 ended with version 25
+PUBLIC = "NeelNanda/sparse_autoencoder"  # on the MLP neurons of gelu-1l; run 1 ended with 25
+NAMES = ("W_enc", "b_enc", "W_dec", "b_dec")  # of a plain dictionary: ReLU, one bias each way
 
 
 def from_saelens(weights: dict[str, Tensor], *, scale: float = 1.0) -> Dictionary:
-    """A dictionary from W_enc (N, M), b_enc (M,), W_dec (M, N), b_dec (N,), the names that SAELens and most others use.
+    """A dictionary from W_enc (N, M), b_enc (M,), W_dec (M, N), b_dec (N,), the field's names.
 
-    Both sides compute x̂ = ReLU((x − b_dec) W_enc + b_enc) W_dec + b_dec. Rows of W_dec need not have length 1: features are
-    rescaled so that ours do. scale: by what activations are to be multiplied first. Raises ValueError for other shapes.
+    x̂ = ReLU((x − b_dec) W_enc + b_enc) W_dec + b_dec. Rows of W_dec need not have length 1:
+    features are rescaled so that ours do. scale: by what activations are to be multiplied first.
+    Raises CourseError for what is not such a dictionary (JumpReLU, TopK, gated, own scales: it
+    would load and be wrong), and ValueError for other shapes.
     """
+    missing = [name for name in NAMES if name not in weights]
+    unknown = [name for name in weights if name not in NAMES]
+    if missing or unknown:
+        raise CourseError(
+            "This is not a plain ReLU dictionary: "
+            + f"it lacks {', '.join(missing)}; " * bool(missing)
+            + f"it has {', '.join(unknown)} as well; " * bool(unknown)
+            + f"only {', '.join(NAMES)} are understood. Load it with SAELens instead."
+        )
     enc, dec = weights["W_enc"].float(), weights["W_dec"].float()
     if enc.shape != dec.T.shape:
         raise ValueError(
-            f"W_enc {tuple(enc.shape)} should be (neurons, features) and W_dec {tuple(dec.shape)} (features, neurons)."
+            f"W_enc {tuple(enc.shape)} should be (neurons, features) and W_dec "
+            f"{tuple(dec.shape)} (features, neurons)."
         )
+    if not all(value.isfinite().all() for value in weights.values()):
+        raise CourseError("Some weights of this dictionary are not numbers (nan or inf).")
     length = dec.norm(dim=1).clamp(min=1e-12)  # (M,)
-    sae = SparseAutoencoder(Settings(neurons=enc.shape[0], features=enc.shape[1]))
+    sae = SparseAutoencoder(Settings(neurons=enc.shape[0], features=enc.shape[1])).to(enc.device)
     sae.load_state_dict(
         {
-            "W_e": enc.T * length[:, None],
-            "b_e": weights["b_enc"].float() * length,
-            "W_d": (dec / length[:, None]).T,
-            "b_d": weights["b_dec"].float(),
+            "W_enc": enc * length,
+            "b_enc": weights["b_enc"].float() * length,
+            "W_dec": dec / length[:, None],
+            "b_dec": weights["b_dec"].float(),
         }
     )
     return Dictionary(sae, scale)
 
 
 def gelu_1l(version: int = 25) -> Dictionary:
-    """Neel Nanda's replication of A/2's size: 16,384 features on the 2,048 neurons of TransformerLens's gelu-1l. Needs a network."""
+    """Neel Nanda's replication of A/2's size: 16,384 features on gelu-1l's 2,048 neurons."""
     from huggingface_hub import hf_hub_download
 
-    return from_saelens(
-        torch.load(hf_hub_download(PUBLIC, f"{version}.pt"), map_location="cpu", weights_only=True)
-    )
+    file = hf_hub_download(PUBLIC, f"{version}.pt")
+    return from_saelens(torch.load(file, map_location="cpu", weights_only=True))
 
 
 def solu_1l():
-    """The public SoLU model with one layer as TransformerLens's HookedTransformer. Needs a network and `pip install transformer-lens`."""
-    from transformer_lens import HookedTransformer
+    """The public SoLU model with one layer, as a HookedTransformer.
 
+    Needs a network and `pip install "transformer-lens<4"`: later versions cannot read it.
+    """
+    try:
+        from transformer_lens import HookedTransformer
+    except ImportError as error:
+        raise CourseError('it needs `pip install "transformer-lens<4"`') from error
     return HookedTransformer.from_pretrained("solu-1l")
