@@ -3,7 +3,6 @@
 import pytest
 
 from helpers.ground.errors import CourseError
-from helpers.lesson import answers as store_module
 from helpers.lesson.answers import Store, pool
 from helpers.lesson.rating import Item, Question, Rating, by_condition, counterbalanced
 
@@ -21,11 +20,6 @@ RUBRIC = (
 )
 
 
-@pytest.fixture(autouse=True)
-def no_memory_of_other_tests():
-    store_module._answer_file.cache_clear()
-
-
 def items(count=12):
     return [
         Item(f"neuron {i:02}", "SoLU" if i % 2 else "GELU", f"content {i}") for i in range(count)
@@ -41,7 +35,8 @@ class Clock:
 
 def test_the_order_is_random_fixed_for_a_folder_and_hides_how_items_came(tmp_path):
     keys = [item.key for item in Rating("r", items(), YES_NO, tmp_path).items]
-    assert keys != sorted(keys) and sorted(keys) == [item.key for item in items()]
+    assert keys != sorted(keys)
+    assert sorted(keys) == [item.key for item in items()]
     assert [item.key for item in Rating("r", reversed(items()), YES_NO, tmp_path).items] == keys
     orders = {
         tuple(i.key for i in Rating("r", items(), YES_NO, tmp_path / str(n)).items)
@@ -64,7 +59,8 @@ def test_keys_answer_and_a_wrong_one_gets_a_sentence(tmp_path):
     assert not rating.given
     rating.press("1")
     rating.press("0")
-    assert rating.done and rating.item is rating.question is None
+    assert rating.done
+    assert rating.item is rating.question is None
     assert [rating.given[item.key] for item in rating.items] == [{"one rule": 1}, {"one rule": 0}]
     for action in (lambda: rating.press("1"), rating.skip, lambda: rating.give(1)):
         with pytest.raises(CourseError, match="Everything is rated"):
@@ -103,13 +99,15 @@ def test_back_undoes_an_answer_and_then_returns_to_the_item_before(tmp_path):
     first = rating.item
     rating.press("3")
     rating.press("b")
-    assert rating.question.key == "confidence" and rating.item is first
+    assert rating.question.key == "confidence"
+    assert rating.item is first
     rating.press("b")  # nothing before the first
     rating.press("2")
     rating.press("1")
     assert rating.item is not first
     rating.press("b")
-    assert rating.item is first and rating.answers == {}
+    assert rating.item is first
+    assert rating.answers == {}
     rating.press("0")
     rating.press("0")
     assert rating.given[first.key] == {"confidence": 0, "all": 0}
@@ -125,7 +123,9 @@ def test_it_goes_on_where_it_was_broken_off(tmp_path):
     for key in ("3", "1", "s", "2"):  # one item done, one passed over, one half done
         rating.press(key)
     again = Rating("r", items(), RUBRIC[1:3], tmp_path)
-    assert len(again.given) == 2 and again.item.key == rating.items[2].key and again.answers == {}
+    assert len(again.given) == 2
+    assert again.item.key == rating.items[2].key
+    assert again.answers == {}
     while not again.done:
         again.press("1")
     assert Rating("r", items(), RUBRIC[1:3], tmp_path).done
@@ -163,9 +163,8 @@ def test_a_class_is_pooled_by_condition(tmp_path):
         while not rating.done:
             rating.give(int(rating.item.condition == "SoLU"))
     groups = by_condition(pool(tmp_path, "r").records)
-    assert list(groups) == ["GELU", "SoLU"] and {len(records) for records in groups.values()} == {
-        180
-    }
+    assert list(groups) == ["GELU", "SoLU"]
+    assert {len(records) for records in groups.values()} == {180}
     assert {record.answer["one rule"] for record in groups["SoLU"]} == {1}
     assert {record.answer["one rule"] for record in groups["GELU"]} == {0}
 

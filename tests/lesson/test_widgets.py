@@ -77,10 +77,12 @@ def test_a_playground_draws_at_once_and_at_every_change(shown):
         "label": "a line",
     }  # a slider starts at the function's default
     ((data, metadata),) = shown
-    assert data["image/png"].startswith(b"\x89PNG") and data["text/plain"] == "<figure>"
+    assert data["image/png"].startswith(b"\x89PNG")
+    assert data["text/plain"] == "<figure>"
     assert metadata == {"image/png": {"alt": "a line"}}
     view.controls["slope"].value = 2.5
-    assert shown[1] == "cleared" and shown[2][0]["image/png"] != data["image/png"]
+    assert shown[1] == "cleared"
+    assert shown[2][0]["image/png"] != data["image/png"]
     assert view.result.axes[0].lines[0].get_ydata()[1] == 2.5
     assert not plt.get_fignums()  # or the notebook would show it twice
 
@@ -88,14 +90,13 @@ def test_a_playground_draws_at_once_and_at_every_change(shown):
 def test_an_error_while_drawing_is_one_sentence_and_goes_away(shown):
     view = playground(line, slope=(0.0, 5.0, 0.5))
     view.controls["slope"].value = 4.0
-    assert view.sentence == "Steeper than 3 leaves the picture." and "<b>Steeper" in view.note.value
+    assert view.sentence == "Steeper than 3 leaves the picture."
+    assert "<b>Steeper" in view.note.value
     assert view.result.axes[0].lines[0].get_ydata()[1] == 1.0  # what was last good
     view.controls["slope"].value = 2.0
-    assert (
-        view.sentence == ""
-        and view.note.value == ""
-        and view.result.axes[0].lines[0].get_ydata()[1] == 2.0
-    )
+    assert view.sentence == ""
+    assert view.note.value == ""
+    assert view.result.axes[0].lines[0].get_ydata()[1] == 2.0
 
 
 def test_an_unfinished_figure_does_not_turn_up_later(shown):
@@ -106,7 +107,8 @@ def test_an_unfinished_figure_does_not_turn_up_later(shown):
 
     view = playground(draw, x=(0, 2))
     view.controls["x"].value = 1
-    assert view.sentence == "This did not work (KeyError: 'colour')" and not plt.get_fignums()
+    assert view.sentence == "This did not work (KeyError: 'colour')"
+    assert not plt.get_fignums()
     before = len(shown)
     view.controls["x"].value = 2
     assert len(shown) == before + 2  # cleared, one picture
@@ -115,7 +117,8 @@ def test_an_unfinished_figure_does_not_turn_up_later(shown):
 def test_figures_of_others_stay_open(shown):
     mine = plt.figure()
     playground(line, slope=(0.0, 5.0))
-    assert plt.get_fignums() == [mine.number] and len(shown) == 1
+    assert plt.get_fignums() == [mine.number]
+    assert len(shown) == 1
 
 
 def test_a_mistake_in_the_first_drawing_is_raised():
@@ -153,10 +156,8 @@ def test_short_forms_of_controls(shown):
         "f": "text",
         "many_words": "u",
     }
-    assert (
-        view.controls["many_words"].description == "many words"
-        and not view.controls["f"].continuous_update
-    )
+    assert view.controls["many_words"].description == "many words"
+    assert not view.controls["f"].continuous_update
     with pytest.raises(ValueError, match=r"a=None is no control: give \(low, high\)"):
         playground(lambda a: None, a=None)
 
@@ -179,7 +180,8 @@ def test_the_courses_own_figures_show_themselves_once(monkeypatch, shown):
         savefig = _ipython_display_ = data = None
 
     publish(Own())
-    assert len(shown) == 1 and "text/markdown" in shown[0][0]  # handed to display, not drawn again
+    assert len(shown) == 1
+    assert "text/markdown" in shown[0][0]
 
 
 # ---------------------------------------------------------------- a picture of one's own
@@ -226,9 +228,11 @@ def test_a_picture_by_its_path_and_by_upload(tmp_path, shown):
     view = picture_input(seen.append, read=open_picture)
     (tmp_path / "my cat.png").write_bytes(png())
     view.path.value = f' "{tmp_path / "my cat.png"}" '  # with quotes, as file managers copy it
-    assert [image.shape for image in seen] == [(20, 30, 3)] and view.sentence == ""
+    assert [image.shape for image in seen] == [(20, 30, 3)]
+    assert view.sentence == ""
     view._uploaded({"new": ({"name": "b.png", "content": memoryview(png(8 * 5, 50))},)})
-    assert view.value.shape == (50, 40, 3) and len(seen) == 2
+    assert view.value.shape == (50, 40, 3)
+    assert len(seen) == 2
     view.path.value = ""
     assert len(seen) == 2
 
@@ -241,11 +245,9 @@ def test_what_is_no_picture_ends_in_a_sentence(tmp_path, shown, content, words):
     view = picture_input(lambda image: pytest.fail("must not be called"), read=open_picture)
     (tmp_path / "a.png").write_bytes(content)
     view.path.value = str(tmp_path / "a.png")
-    assert (
-        re.search(words, view.sentence)
-        and view.value is None
-        and "did not work" not in view.sentence
-    )
+    assert re.search(words, view.sentence)
+    assert view.value is None
+    assert "did not work" not in view.sentence
     view.path.value = str(tmp_path / "nowhere.png")
     assert view.sentence.startswith("There is no file")
     view.path.value = str(tmp_path)
@@ -255,7 +257,8 @@ def test_what_is_no_picture_ends_in_a_sentence(tmp_path, shown, content, words):
 def test_a_picture_to_begin_with(shown):
     seen = []
     start = np.zeros((4, 4, 3), dtype=np.uint8)
-    assert picture_input(seen.append, read=open_picture, start=start).value is start and seen == [start]
+    assert picture_input(seen.append, read=open_picture, start=start).value is start
+    assert seen == [start]
 
 
 # ---------------------------------------------------------------- board and choice
@@ -263,25 +266,23 @@ def test_a_picture_to_begin_with(shown):
 
 def test_a_board_is_written_on(tmp_path, shown):
     view = board_view(Board("k", "Why?", folder=tmp_path))
-    assert (
-        shown[-1][0]["text/markdown"] == "### Why?\n\n*no answer yet*\n"
-        and view.seat.layout.display == "none"
-    )
+    assert shown[-1][0]["text/markdown"] == "### Why?\n\n*no answer yet*\n"
+    assert view.seat.layout.display == "none"
     view.text.value = "Because of *this*"
     view.put.click()
-    assert (
-        view.value == ["Because of *this*"]
-        and view.text.value == ""
-        and "\\*this\\*" in shown[-1][0]["text/markdown"]
-    )
+    assert view.value == ["Because of *this*"]
+    assert view.text.value == ""
+    assert "\\*this\\*" in shown[-1][0]["text/markdown"]
     view.put.click()
     assert view.sentence.startswith("The answer is empty")
     view.take_back.click()
-    assert view.value == [] and view.sentence == ""
+    assert view.value == []
+    assert view.sentence == ""
     view.take_back.click()
     assert view.sentence == "There is no answer of yours to take back."
     view.save.click()
-    assert view.sentence.startswith("Saved as") and (tmp_path / "board-k.md").exists()
+    assert view.sentence.startswith("Saved as")
+    assert (tmp_path / "board-k.md").exists()
 
 
 def test_a_seat_at_the_board(tmp_path, shown):
@@ -300,26 +301,25 @@ def test_a_full_disk_is_said_on_the_board_and_loses_nothing(tmp_path, shown, mon
         patch.setattr(store_module, "_append", full)
         view.text.value = "kept"
         view.put.click()
-        assert view.value == ["kept"] and view.sentence.startswith("The disk is full")
+        assert view.value == ["kept"]
+        assert view.sentence.startswith("The disk is full")
     view.text.value = "next"
     view.put.click()
-    assert view.value == ["kept", "next"] and view.sentence == ""
+    assert view.value == ["kept", "next"]
+    assert view.sentence == ""
 
 
 def test_a_prediction_is_stored_once_and_then_told(tmp_path, shown):
     view = choice_view(
         "k", "Which?", ["a hen", "an egg"], right=1, why="Dinosaurs.", folder=tmp_path
     )
-    assert (
-        "(a) a hen" in shown[0][0]["text/markdown"]
-        and "Dinosaurs" not in shown[0][0]["text/markdown"]
-        and view.value is None
-    )
+    assert "(a) a hen" in shown[0][0]["text/markdown"]
+    assert "Dinosaurs" not in shown[0][0]["text/markdown"]
+    assert view.value is None
     view.choices[0].click()
     view.choose(1)
-    assert (
-        view.value == 0 and "You chose (a); it is (b). Dinosaurs." in shown[-1][0]["text/markdown"]
-    )
+    assert view.value == 0
+    assert "You chose (a); it is (b). Dinosaurs." in shown[-1][0]["text/markdown"]
     assert [(r.item, r.answer) for r in Store("prediction", tmp_path).records()] == [("k", 0)]
     assert all(button.disabled for button in view.choices)
     again = choice_view(
@@ -352,55 +352,52 @@ def rated(tmp_path, shown):
 def test_before_the_start_there_are_questions_and_no_items(rated, shown):
     view, contents = rated
     text = shown[0][0]["text/markdown"]
-    assert (
-        "Look closely." in text and "3 items in random order" in text and "*1 not · 2 very*" in text
-    )
-    assert (
-        not contents
-        and view.panel.layout.display == "none"
-        and view.progress.value == "0 of 3 done"
-    )
+    assert "Look closely." in text
+    assert "3 items in random order" in text
+    assert "*1 not · 2 very*" in text
+    assert not contents
+    assert view.panel.layout.display == "none"
+    assert view.progress.value == "0 of 3 done"
     assert view.rating.seconds is None
 
 
 def test_a_rating_by_keys_and_buttons(rated, shown):
     view, contents = rated
     view.begin.click()
-    assert (
-        len(contents) == 1
-        and view.asked.value == "<b>Which rule?</b>"
-        and view.choices[0].layout.display == "none"
-    )
-    assert "left" in view.progress.value and view.begin.layout.display == "none"
+    assert len(contents) == 1
+    assert view.asked.value == "<b>Which rule?</b>"
+    assert view.choices[0].layout.display == "none"
+    assert "left" in view.progress.value
+    assert view.begin.layout.display == "none"
     view.key_box.value = "1"
     assert view.sentence.startswith("'1' means nothing here")
     view.text.value = "left or right"
-    assert (
-        view.text.value == ""
-        and view.asked.value == "<b>How clear is &lt;it&gt;?</b>"
-        and view.text.layout.display == "none"
-    )
+    assert view.text.value == ""
+    assert view.asked.value == "<b>How clear is &lt;it&gt;?</b>"
+    assert view.text.layout.display == "none"
     assert [button.description for button in view.choices] == ["1 · not", "2 · very"]
     view.key_box.value += "9"
     assert view.sentence == "The answer is a number from 1 to 2, not 9."
     view.key_box.value = "1"  # deleting is going back
-    assert view.asked.value == "<b>Which rule?</b>" and view.sentence == "" and len(contents) == 1
+    assert view.asked.value == "<b>Which rule?</b>"
+    assert view.sentence == ""
+    assert len(contents) == 1
     view.text.value = "another"
     view.key_box.value += "2"
-    assert len(contents) == 2 and view.progress.value.startswith("1 of 3")
+    assert len(contents) == 2
+    assert view.progress.value.startswith("1 of 3")
     view.skip.click()
     assert len(contents) == 3
     view.back.click()
-    assert len(contents) == 4 and contents[3] == contents[1]  # the item before, again
+    assert len(contents) == 4
+    assert contents[3] == contents[1]
     view.text.value = "a rule"
     view.choices[0].click()
     view.text.value = "last"
     view.choices[1].click()
-    assert (
-        view.rating.done
-        and "Everything is rated" in shown[-1][0]["text/markdown"]
-        and view.panel.layout.display == "none"
-    )
+    assert view.rating.done
+    assert "Everything is rated" in shown[-1][0]["text/markdown"]
+    assert view.panel.layout.display == "none"
     assert list(view.value.values()) == [
         {"rule": "another", "clear": 2},
         {"rule": "a rule", "clear": 1},
@@ -431,7 +428,8 @@ def test_the_rater_never_reads_a_condition(rated, shown, capsys):
         str(shown),
         capsys.readouterr().out,
     ]
-    assert len(contents) == 3 and not any("LU" in text for text in texts)
+    assert len(contents) == 3
+    assert not any("LU" in text for text in texts)
 
 
 def test_an_item_that_cannot_be_drawn_gets_a_sentence_and_can_be_passed_over(tmp_path, shown):
@@ -442,7 +440,8 @@ def test_an_item_that_cannot_be_drawn_gets_a_sentence_and_can_be_passed_over(tmp
     view.begin.click()
     assert view.sentence == "This neuron has no examples."
     view.skip.click()
-    assert view.rating.done and view.value == {"a": None}
+    assert view.rating.done
+    assert view.value == {"a": None}
 
 
 # ---------------------------------------------------------------- all views
