@@ -505,3 +505,14 @@ def test_the_first_failure_stops_unless_asked_to_go_on(monkeypatch, capsys):
 
 def test_a_part_that_runs_nothing_is_a_failure(tmp_path):
     assert cli.run_parts({"gone": [f"pytest -q {tmp_path} -p no:nbval"]}, keep_going=False) == 1
+
+
+# ---- for real
+@pytest.mark.long
+def test_a_fresh_clone_installs_itself_from_another_folder(tmp_path):
+    """With nothing played: minutes, and gigabytes of packages."""
+    subprocess.run(["git", "clone", "--quiet", ROOT, tmp_path / "course"], check=True)
+    command = [sys._base_executable, "course/helpers", "test", "tests/test_readme.py", "-q"]
+    done = call(command, tmp_path, PIP_TARGET="x", PYTHONPATH="x", PYTHONWARNINGS="error")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert (tmp_path / "course" / ".venv" / "course.json").stat().st_size > 100
