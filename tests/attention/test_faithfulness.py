@@ -5,76 +5,23 @@ import math
 import pytest
 import torch
 
-from helpers.attention import faithfulness, train
+from helpers.attention import faithfulness
 from helpers.attention import model as M
-from helpers.ground.errors import CourseError
-
-
-def texts(n=24, seed=0, longest=12):
-    g = torch.Generator().manual_seed(seed)
-    length = lambda: int(torch.randint(3, longest, (1,), generator=g))
-    return [
-        (
-            torch.tensor(
-                [M.START, *torch.randint(4, 30, (length(),), generator=g).tolist(), M.END]
-            ),
-            i % 2,
-        )
-        for i in range(n)
-    ]
-
-
-def questions(n=20, seed=0):
-    g = torch.Generator().manual_seed(seed)
-    return [
-        (*text, torch.tensor([M.START, *torch.randint(4, 30, (3,), generator=g).tolist(), M.END]))
-        for text in texts(n, seed)
-    ]
-
-
-def build(seed=0, **settings):
-    torch.manual_seed(seed)
-    return M.AttentionModel(30, embed=8, hidden=16, **settings).eval()
-
-
-SETTINGS = [
-    dict(encoder=e, attention=a) for e in ("lstm", "cnn", "average") for a in ("tanh", "dot")
-]
-
-
-@pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: "-".join(s.values()))
-@pytest.mark.parametrize("asked", [False, True])
-def test_weights_are_a_distribution_over_words_alone(settings, asked):
-    batch = M.collate(questions() if asked else texts(), range(20 if asked else 24))
-    logits, alpha = build(outputs=6 if asked else 1, question=asked, **settings)(batch)
-    assert (alpha[~batch.content] == 0).all() and torch.allclose(
-        alpha.sum(-1), torch.ones(len(alpha)), atol=1e-5
-    )
-    assert logits.shape == (len(alpha), 6 if asked else 1)
-
-
-@pytest.mark.parametrize("encoder", ["lstm", "cnn", "average"])
-def test_padding_changes_nothing(encoder):
-    data, model = texts(), build(encoder=encoder)
-    together = model(M.collate(data, range(len(data))))[0]
-    alone = torch.cat([model(M.collate([example], [0]))[0] for example in data])
-    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+from tests.attention.texts import build, questions, texts
 
 
 def test_jsd_by_hand_and_its_bound():
     p, q = torch.tensor([1.0, 0, 0]), torch.tensor([0.0, 0.5, 0.5])
-    assert faithfulness.jsd(p, q).item() == pytest.approx(
-        math.log(2), abs=1e-6
-    )  # nothing in common
+    ln2 = math.log(2)
+    assert faithfulness.jsd(p, q).item() == pytest.approx(ln2, abs=1e-6)  # nothing in common
     assert faithfulness.jsd(p, p).item() == pytest.approx(0, abs=1e-7)
     half = torch.tensor([0.5, 0.5, 0])
-    by_hand = 0.5 * (math.log(1 / 0.75)) + 0.5 * (
-        0.5 * math.log(0.5 / 0.75) + 0.5 * math.log(0.5 / 0.25)
-    )
-    assert faithfulness.jsd(p, half).item() == pytest.approx(by_hand, abs=1e-6)
+    to_p = math.log(1 / 0.75)
+    to_half = 0.5 * math.log(0.5 / 0.75) + 0.5 * math.log(0.5 / 0.25)
+    assert faithfulness.jsd(p, half).item() == pytest.approx((to_p + to_half) / 2, abs=1e-6)
     random = torch.rand(2, 5000, 7).softmax(-1) ** 9
     random = random / random.sum(-1, keepdim=True)
-    assert faithfulness.jsd(*random).max() <= math.log(2) + 1e-6
+    assert faithfulness.jsd(*random).max() <= ln2 + 1e-6
     with_zeros = p.clone().requires_grad_()
     faithfulness.jsd(with_zeros, q).backward()
     assert with_zeros.grad.isfinite().all()
@@ -88,21 +35,19 @@ def test_tvd_of_two_outputs_is_the_change_of_the_probability():
 @pytest.mark.parametrize("asked", [False, True])
 def test_leave_one_out_equals_a_loop_over_shortened_texts(asked):
     data = questions(6) if asked else texts(6)
-    model, batch = build(outputs=6 if asked else 1, question=asked), M.collate(data, range(6))
+    model, batch = build(outputs=6 if asked else 1, question=asked), M.collate(data)
     fast = faithfulness.leave_one_out(model, batch)
     slow = torch.zeros_like(fast)
-    for i, example in enumerate(data):
-        whole = M.probabilities(model(M.collate([example], [0]))[0])[0]
-        for t in range(1, len(example[0]) - 1):
-            shorter = (torch.cat([example[0][:t], example[0][t + 1 :]]), *example[1:])
-            slow[i, t] = faithfulness.tvd(
-                M.probabilities(model(M.collate([shorter], [0]))[0])[0], whole
-            )
+    output = lambda example: M.probabilities(model(M.collate([example]))[0])[0]
+    for i, (ids, *rest) in enumerate(data):
+        for t in range(1, len(ids) - 1):
+            shorter = (torch.cat([ids[:t], ids[t + 1 :]]), *rest)
+            slow[i, t] = faithfulness.tvd(output(shorter), output(data[i]))
     torch.testing.assert_close(fast, slow.detach(), atol=1e-5, rtol=1e-4)
 
 
 def test_gradient_importance_by_finite_differences_with_the_weights_held():
-    model, batch = build(), M.collate(texts(3), range(3))
+    model, batch = build(), M.collate(texts(3))
     model.double()
     fast = faithfulness.gradient_importance(model, batch)
     words = model.embedding(batch.words).detach()
@@ -112,68 +57,131 @@ def test_gradient_importance_by_finite_differences_with_the_weights_held():
         -1
     )
     step = 1e-6
-    for t in range(
-        1, 4
-    ):  # scaling word t by (1 + step) moves along x_t: the slope is x_t . dy/dx_t
+    for t in range(1, 4):  # along x_t: the slope is x_t . dy/dx_t
         up, down = words.clone(), words.clone()
         up[:, t], down[:, t] = words[:, t] * (1 + step), words[:, t] * (1 - step)
-        slope = (output(up) - output(down)) / (2 * step)
-        torch.testing.assert_close(
-            fast[:, t], (slope.abs() * batch.content[:, t]).detach(), atol=1e-7, rtol=1e-4
-        )
+        slope = ((output(up) - output(down)) / (2 * step)).abs() * batch.content[:, t]
+        torch.testing.assert_close(fast[:, t], slope.detach(), atol=1e-7, rtol=1e-4)
     assert all(p.grad is None for p in model.parameters())
 
 
-def test_permutation_shuffles_the_words_weights_and_nothing_else():
-    model, batch = build(), M.collate(texts(), range(24))
-    seen = []
-    model.decode = lambda hidden, alpha, query, decode=model.decode: (
-        seen.append(alpha),
-        decode(hidden, alpha, query),
-    )[1]
-    change = faithfulness.permutation(model, batch, n=5, generator=torch.Generator().manual_seed(0))
-    own, *shuffled = seen
+def test_gradient_importance_goes_without_cudnn_and_restores_the_mode():
+    """cuDNN's recurrent layers refuse a backward pass in evaluation mode (pytorch #5878)."""
+    model, batch = build(), M.collate(texts(3))
+    model.train()
+    allowed = []
+    encode = model.encode
+
+    def watched(*args):
+        allowed.append(torch.backends.cudnn.enabled)
+        return encode(*args)
+
+    model.encode = watched
+    before = torch.backends.cudnn.enabled
+    faithfulness.gradient_importance(model, batch)
+    assert allowed == [False]
+    assert torch.backends.cudnn.enabled == before
+    assert model.training
+
+
+def kept_and_decoded(model, monkeypatch) -> list:
+    """All weights that the model's decoder is given from now on."""
+    seen, decode = [], model.decode
+
+    def watched(hidden, alpha, query):
+        seen.append(alpha)
+        return decode(hidden, alpha, query)
+
+    monkeypatch.setattr(model, "decode", watched)
+    return seen
+
+
+def test_permutation_is_the_median_change_over_shuffled_words(monkeypatch):
+    model, batch = build(), M.collate(texts())
+    seen = kept_and_decoded(model, monkeypatch)
+    generator = torch.Generator().manual_seed(0)
+    change = faithfulness.permutation(model, batch, n=5, generator=generator)
+    own, shuffled = seen
+    assert shuffled.shape == (5, *own.shape)
     for alpha in shuffled:
         assert (alpha[~batch.content] == 0).all()
         torch.testing.assert_close(alpha.sort(-1).values, own.sort(-1).values)
-    assert change.shape == (24,) and (change >= 0).all() and (change <= 1).all()
+    assert len({tuple(alpha[0].tolist()) for alpha in shuffled}) > 1
+    output = lambda alpha: M.probabilities(model(batch, alpha)[0])
+    each = torch.stack([faithfulness.tvd(output(a), output(own)) for a in shuffled])  # (5, B)
+    torch.testing.assert_close(change, each.sort(0).values[2].detach(), atol=1e-6, rtol=1e-4)
+
+
+def adversary(model, batch, **settings):
+    settings = {"epsilon": 0.05, "steps": 150, "rate": 0.05} | settings
+    generator = torch.Generator().manual_seed(0)
+    return faithfulness.adversarial_attention(model, batch, generator=generator, **settings)
 
 
 def test_the_adversary_keeps_the_output_and_moves_the_weights():
-    model, batch = build(), M.collate(texts(), range(24))
-    found = faithfulness.adversarial_attention(
-        model, batch, epsilon=0.05, steps=150, rate=0.05, generator=torch.Generator().manual_seed(0)
-    )
-    own_logits, own = model(batch)
-    moved = faithfulness.tvd(
-        M.probabilities(model(batch, found.alpha)[0]), M.probabilities(own_logits)
-    )
-    assert (moved <= 0.05 + 1e-5).all()
-    torch.testing.assert_close(
-        found.jsd, faithfulness.jsd(found.alpha, own).detach(), atol=1e-5, rtol=1e-3
-    )
-    assert (found.alpha[~batch.content] == 0).all() and (found.jsd <= math.log(2) + 1e-6).all()
-    assert found.jsd.median() > 0.3
+    model, batch = build(), M.collate(texts())
+    result = adversary(model, batch)
+    logits, own = model(batch)
+    there = M.probabilities(model(batch, result.alpha)[0])
+    change = faithfulness.tvd(there, M.probabilities(logits)).detach()
+    assert (change <= 0.05 + 1e-5).all()
+    torch.testing.assert_close(result.tvd, change, atol=1e-5, rtol=1e-3)
+    distance = faithfulness.jsd(result.alpha, own).detach()
+    torch.testing.assert_close(result.jsd, distance, atol=1e-5, rtol=1e-3)
+    assert (result.alpha[~batch.content] == 0).all()
+    assert (result.jsd <= math.log(2) + 1e-6).all()
+    assert result.jsd.median() > 0.3
 
 
-def test_training_learns_which_word_decides_and_keeps_the_best_epoch():
-    g = torch.Generator().manual_seed(0)
-    data = []
-    for i in range(400):
-        words = torch.randint(6, 30, (8,), generator=g)
-        words[int(torch.randint(8, (1,), generator=g))] = (
-            4 + i % 2
-        )  # word 4: negative, word 5: positive
-        data.append((torch.tensor([M.START, *words.tolist(), M.END]), i % 2))
-    torch.manual_seed(0)
-    model = M.AttentionModel(30, embed=8, hidden=16)
-    history = train.fit(model, data[:300], data[300:], train.Settings(epochs=12, rate=0.01))
-    assert train.score(model, data[300:]) == pytest.approx(max(history)) and max(history) > 0.95
+def sharp(seed=0):
+    """A model whose output hangs on the weights: its decoder is 30 times as steep."""
+    model = build(seed)
+    model.out.weight.data *= 30
+    return model
 
 
-@pytest.mark.parametrize(
-    "words, part", [([], "empty"), (["zzz"] * 3, "knows none"), (["good"] * 100_000, "100,000")]
-)
-def test_texts_that_cannot_be_read_end_in_a_sentence(words, part):
-    with pytest.raises(CourseError, match=part):
-        M.Vocabulary([["good", "film"]]).encode(words)
+def test_a_change_of_the_output_costs_from_the_margin_on():
+    """With a margin of .01 the texts end near it; the penalty does not wait for 2 epsilon."""
+    model, batch = sharp(), M.collate(texts())
+    result = adversary(model, batch, steps=300)
+    assert (result.tvd < 0.03).float().mean() > 0.9
+    assert (result.jsd > 0).float().mean() > 0.9
+    loose = adversary(model, batch, steps=300, margin=0.04)
+    assert loose.tvd.mean() > result.tvd.mean() + 0.01
+
+
+def test_restarts_push_one_another_apart(monkeypatch):
+    """The gradient of the first step, by hand, for two restarts of one text."""
+    model, batch = build(), M.collate(texts(1))
+    seen = []
+    first_step = torch.optim.Adam.step
+
+    def watched(optimizer, *args):
+        (scores,) = optimizer.param_groups[0]["params"]
+        seen.append((scores.detach().clone(), scores.grad.clone()))
+        return first_step(optimizer, *args)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", watched)
+    adversary(model, batch, restarts=2, steps=1)
+    scores, gradient = seen[0]
+    scores.requires_grad_()
+    logits, own = (t.detach() for t in model(batch))
+    alpha = scores.masked_fill(~batch.content, -torch.inf).softmax(-1)
+    there = M.probabilities(model(batch, alpha[0])[0]), M.probabilities(model(batch, alpha[1])[0])
+    reference = M.probabilities(logits)
+    excess = [(faithfulness.tvd(p, reference) - 0.01).relu() for p in there]
+    loss = 500 * sum(excess) - faithfulness.jsd(alpha, own).sum()
+    loss = loss.sum() - faithfulness.jsd(alpha[0], alpha[1]).sum()
+    (by_hand,) = torch.autograd.grad(loss, scores)
+    torch.testing.assert_close(gradient, by_hand, atol=1e-6, rtol=1e-4)
+
+
+def test_texts_stand_in_the_bin_of_their_largest_weight():
+    largest = torch.tensor([0.1, 0.25, 0.3, 0.76, 1.0])
+    bins = faithfulness.by_largest_weight(largest, torch.arange(5))
+    assert {name: values.tolist() for name, values in bins.items()} == {
+        "above 0.75": [3, 4],
+        "to 0.75": [],
+        "to 0.5": [2],
+        "to 0.25": [0, 1],
+    }

@@ -6,23 +6,23 @@ from helpers.datasets import reviews
 
 
 @pytest.mark.parametrize(
-    "source, sizes", [("imdb", (19922, 2490, 2490)), ("rotten", (6824, 852, 854))]
+    ("source", "sizes"), [("imdb", (19922, 2490, 2490)), ("rotten", (6824, 852, 854))]
 )
 def test_sizes_balance_and_no_leak(source, sizes):
     parts = reviews.load(source)
     assert tuple(len(part.texts) for part in parts) == sizes
     for part in parts:
-        assert (
-            len(part.texts) == len(part.labels)
-            and abs(sum(part.labels) / len(part.labels) - 0.5) < 0.01
-        )
+        assert len(part.texts) == len(part.labels)
+        assert abs(sum(part.labels) / len(part.labels) - 0.5) < 0.01
     seen = [{text.lower() for text in part.texts} for part in parts]
-    assert not (seen[0] & seen[1] or seen[0] & seen[2] or seen[1] & seen[2])
+    assert not (seen[0] & seen[1])
+    assert not (seen[0] & seen[2])
+    assert not (seen[1] & seen[2])
     assert sum(map(len, seen)) == sum(sizes), "a text stands twice in one part"
 
 
 @pytest.mark.parametrize(
-    "source, expected", [("imdb", "db2fd1a0fe4df7ba"), ("rotten", "0aefce2bfcd3f38e")]
+    ("source", "expected"), [("imdb", "db2fd1a0fe4df7ba"), ("rotten", "0aefce2bfcd3f38e")]
 )
 def test_the_division_is_the_same_everywhere(source, expected):
     test = reviews.load(source).test

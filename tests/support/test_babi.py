@@ -1,4 +1,6 @@
-"""Every generated answer must follow from the story, by a simulation that knows nothing of the generator."""
+"""Every generated answer must follow from the story, by a simulation that knows nothing of the
+generator.
+"""
 
 import pytest
 
@@ -11,7 +13,7 @@ WALK, TAKE, DROP = (
 
 
 def simulate(words):
-    """Where people and things are after the story, and every place each thing has been, in order."""
+    """Where people and things are after the story, and each place a thing has been, in order."""
     person, holder, trail = {}, {}, {thing: [] for thing in stories.THINGS}
     for line in " ".join(words).split(" . "):
         who, verb, *_, last = line.split()
@@ -21,7 +23,8 @@ def simulate(words):
         elif verb in TAKE:
             holder[last] = who
         else:
-            assert verb in DROP and holder.pop(last) == who
+            assert verb in DROP
+            assert holder.pop(last) == who
         for thing, owner in holder.items():
             if owner in person and trail[thing][-1:] != [person[owner]]:
                 trail[thing].append(person[owner])

@@ -1,4 +1,6 @@
-"""The counterexamples of D1-23 to 1e-6, computed from their closed forms and not only from the library's numbers."""
+"""The counterexamples of D1-23 to 1e-6, computed from their closed forms and not only from the
+library's numbers.
+"""
 
 import pytest
 import torch
@@ -29,7 +31,9 @@ def test_attributions_and_slopes_by_hand(name, method):
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_closed_form(name):
-    """f depends on the sum s of equal features, so each one's IG and Shapley value is (g(s) - g(0)) / d."""
+    """f depends on the sum s of equal features, so each one's IG and Shapley value is (g(s) - g(0))
+    / d.
+    """
     case = CASES[name]
     s, d = sum(case.point), len(case.point)
     g = {"tent": lambda z: 2 * z if z <= 1 else 2 - 3 * (z - 1), "vee": lambda z: abs(z - 1) - 1}[
@@ -65,7 +69,9 @@ def test_zero_attribution_and_every_change_upwards_shows():
 
 
 def test_the_curves_part_when_midpoints_miss_the_kink():
-    """With 7 pieces the kink at 2/3 falls inside one: the sum is off by more than the tolerance, so 1e-6 means something."""
+    """With 7 pieces the kink at 2/3 falls inside one: the sum is off by more than the tolerance, so
+    1e-6 means something.
+    """
     case = CASES["positive, 1 feature"]
     x, zero = double(case)
     assert abs(integrated_gradients(case.f, x, zero, steps=7).item() - case.attribution) > 1e-2
@@ -96,13 +102,14 @@ def test_twins_have_one_explanation_and_opposite_recourse(features):
         assert (method(up) - method(down)).abs().max() < 1e-9
         torch.testing.assert_close(method(up), method(f))
     assert (up(x) == down(x)).all()
-    assert (average_change(up, x, 0, reach=1) > 0).all() and (
-        average_change(down, x, 0, reach=1) < 0
-    ).all()
+    assert (average_change(up, x, 0, reach=1) > 0).all()
+    assert (average_change(down, x, 0, reach=1) < 0).all()
 
 
 def test_on_twins_sensitivity_is_one_minus_specificity():
-    """Each network in both versions: whatever the threshold, a test that sees attributions only is on the diagonal."""
+    """Each network in both versions: whatever the threshold, a test that sees attributions only is
+    on the diagonal.
+    """
     g = torch.Generator().manual_seed(0)
     f, x = trial(200, roughness=1, generator=g)
     up, down = twins(f, x, 0)

@@ -1,4 +1,6 @@
-"""With and without an explanation: the plan, a round, its view, and a class's files, some of them damaged."""
+"""With and without an explanation: the plan, a round, its view, and a class's files, some of them
+damaged.
+"""
 
 import math
 import random
@@ -8,8 +10,9 @@ from collections import Counter
 import pytest
 
 from helpers.ground.errors import CourseError
-from helpers.lesson.answers import Store, pool
+from helpers.lesson.answers import pool
 from notebooks.support.lesson06 import user_study
+from notebooks.support.lesson06.figures import verdict
 from notebooks.support.lesson06.user_study import (
     ACTIVITY,
     CONDITIONS,
@@ -52,9 +55,8 @@ def play(round, answerer=None, seed=0):
 
 # ---- the items and the plan ----
 def test_items_are_balanced_and_their_truth_is_the_mean_change():
-    assert [item.rises for item in items()].count(True) == 6 and len(
-        {item.key for item in items()}
-    ) == 12
+    assert [item.rises for item in items()].count(True) == 6
+    assert len({item.key for item in items()}) == 12
     for item in items():
         mean = sum(item.change(REACH * k / 64) for k in range(1, 65)) / 64
         assert (mean > 0) == item.rises
@@ -64,21 +66,19 @@ def test_items_are_balanced_and_their_truth_is_the_mean_change():
 def test_plans_are_counterbalanced():
     plans = [plan(person) for person in people(18)]
     met = Counter(step for steps in plans for step in steps if step[0] != HELPFUL)
-    assert len(met) == 36 and set(met.values()) == {
-        6
-    }  # each item under each condition, 6 of 18 people
+    assert len(met) == 36
+    assert set(met.values()) == {6}
     assert Counter(steps[0][1] for steps in plans) == dict.fromkeys(
         CONDITIONS, 6
     )  # each condition comes first equally often
     rises = {item.key: item.rises for item in items()}
     for steps in plans:
-        assert len(steps) == 15 and len({step[0] for step in steps}) == 13
+        assert len(steps) == 15
+        assert len({step[0] for step in steps}) == 13
         for condition in CONDITIONS:
             block = [step for step in steps if step[1] == condition]
-            assert (
-                block[-1] == (HELPFUL, condition)
-                and steps.index(block[-1]) - steps.index(block[0]) == 4
-            )
+            assert block[-1] == (HELPFUL, condition)
+            assert steps.index(block[-1]) - steps.index(block[0]) == 4
             assert sum(rises[key] for key, _ in block[:-1]) == 2  # half of them rise
 
 
@@ -95,7 +95,8 @@ def test_a_whole_round_is_stored(tmp_path):
         if record.item != HELPFUL
     }
     assert tried == {"prediction": 0, "attribution": 0, "queries": TRIES}
-    assert done.step is None and done.item is None
+    assert done.step is None
+    assert done.item is None
     with pytest.raises(CourseError, match="not a network to judge"):
         done.answer(True)
 
@@ -131,7 +132,8 @@ def test_what_is_not_offered_is_refused_in_words(tmp_path):
 
 def test_the_view_shows_no_more_than_the_condition(tmp_path):
     view = round_view(Round(tmp_path))
-    assert "a round with and without" in repr(view) and view.answers.layout.display == "none"
+    assert "a round with and without" in repr(view)
+    assert view.answers.layout.display == "none"
     view.begin.click()
     seen = set()
     while view.round.step:
@@ -154,9 +156,11 @@ def test_the_view_shows_no_more_than_the_condition(tmp_path):
             view.try_it.click()
             assert "which is all there are" in view.sentence
         (view.up if sum(change for _, change in view.round.tried) > 0 else view.down).click()
-    assert seen == set(CONDITIONS) and view.value == 15
+    assert seen == set(CONDITIONS)
+    assert view.value == 15
     results = judge(pool(tmp_path, ACTIVITY))
-    assert results.people == 1 and [row.helpful for row in results.rows] == [4, 4, 4]
+    assert results.people == 1
+    assert [row.helpful for row in results.rows] == [4, 4, 4]
     with pytest.raises(CourseError, match="at least two people"):
         summary(results)
 
@@ -164,7 +168,9 @@ def test_the_view_shows_no_more_than_the_condition(tmp_path):
 # ---- a class ----
 @pytest.fixture
 def class_files(tmp_path):
-    """30 people's files as they are collected in one folder: 5 damaged in various ways, 3 also there as copies."""
+    """30 people's files as they are collected in one folder: 5 damaged in various ways, 3 also
+    there as copies.
+    """
     gathered = tmp_path / "gathered"
     gathered.mkdir()
     for number in range(30):
@@ -194,12 +200,10 @@ def class_files(tmp_path):
 def test_thirty_files_some_damaged_some_twice(class_files):
     pooled = pool(class_files, ACTIVITY)
     results = judge(pooled)
-    assert (
-        pooled.repeated == 45
-        and results.people == 25
-        and len(results.rows) == 75
-        and not results.simulated
-    )
+    assert pooled.repeated == 45
+    assert results.people == 25
+    assert len(results.rows) == 75
+    assert not results.simulated
     said = "\n".join(results.left_out)
     for name in (
         "00abc000",
@@ -211,7 +215,8 @@ def test_thirty_files_some_damaged_some_twice(class_files):
         assert any(
             name in sentence and "person" not in sentence for sentence in results.left_out
         ), said
-    assert "damaged line 5 left out" in said and "14 of 15 steps" in said
+    assert "damaged line 5 left out" in said
+    assert "14 of 15 steps" in said
     assert {row.person for row in results.rows}.isdisjoint({"00abc000", "00abc003", "00abc004"})
     table = summary(results)
     assert table["queries"]["accuracy"][0] > table["attribution"]["accuracy"][0] + 0.15
@@ -220,11 +225,10 @@ def test_thirty_files_some_damaged_some_twice(class_files):
 
 
 def test_the_pooled_figure_says_whom_it_left_out(class_files, capsys):
-    from notebooks.support.lesson06.figures import verdict
-
     results = judge(pool(class_files, ACTIVITY))
     fig = verdict(results, summary(results))
-    assert "25 people" in fig.caption_text and "SIMULATED" not in fig.caption_text
+    assert "25 people" in fig.caption_text
+    assert "SIMULATED" not in fig.caption_text
     for sentence in results.left_out:
         assert sentence in fig.caption_text
     places = [line for line in fig.axes[0].lines if line.get_marker() in "os^"]
@@ -249,11 +253,14 @@ def test_simulated_people_never_mix_with_people(tmp_path):
     with pytest.raises(ValueError, match="never pooled together"):
         judge([*real, *made_up])
     results = judge(made_up)
-    assert results.simulated and results.people == 4
+    assert results.simulated
+    assert results.people == 4
 
 
 def test_the_simulated_class_follows_its_stated_model():
-    """Who always follows the attribution is as right as the attribution is; who reads queries well is better."""
+    """Who always follows the attribution is as right as the attribution is; who reads queries well
+    is better.
+    """
     right = [(item.attribution[0] > 0) == item.rises for item in items()]
     table = summary(judge(simulated_class(180, answerer=Answerer(trust=1, lapse=0))))
     assert table["attribution"]["accuracy"][0] == pytest.approx(
@@ -267,11 +274,10 @@ def test_the_simulated_class_follows_its_stated_model():
 
 
 def test_simulated_figure_carries_its_name():
-    from notebooks.support.lesson06.figures import verdict
-
     results = judge(simulated_class())
     fig = verdict(results, summary(results))
-    assert fig.caption_text.startswith("SIMULATED") and "no human answer" in fig.get_suptitle()
+    assert fig.caption_text.startswith("SIMULATED")
+    assert "no human answer" in fig.get_suptitle()
 
 
 def test_intervals_cluster_by_person():
@@ -285,7 +291,8 @@ def test_intervals_cluster_by_person():
         for r in records
     ]
     mean, low, high = summary(judge(lucky))["queries"]["accuracy"]
-    assert mean == 0.5 and high - low > 0.4
+    assert mean == 0.5
+    assert high - low > 0.4
 
 
 def test_foreign_ids_and_odd_ratings_are_left_out():
@@ -293,11 +300,18 @@ def test_foreign_ids_and_odd_ratings_are_left_out():
     odd = [r._replace(person="someone") if r.person == "00000001" else r for r in records]
     odd = [r._replace(answer=9) if r.person == "00000002" and r.item == HELPFUL else r for r in odd]
     results = judge(odd)
-    assert results.people == 1 and len(results.left_out) == 2
+    assert results.people == 1
+    assert len(results.left_out) == 2
     assert any("someone" in sentence for sentence in results.left_out)
     assert user_study.judge([]).people == 0
 
 
-def test_store_names_the_activity(tmp_path):
-    Store(ACTIVITY, tmp_path)
-    Store(SIMULATED, tmp_path)
+def test_seconds_are_the_median_whatever_the_number_of_networks(monkeypatch):
+    """Six networks: two a condition."""
+    few = items(6)
+    monkeypatch.setattr(user_study, "items", lambda: few)
+    records = simulated_class(1)
+    for row in judge(records).rows:
+        own = [r.seconds for r in records if r.condition == row.condition and r.item != HELPFUL]
+        assert len(own) == 2
+        assert row.seconds == pytest.approx(sum(own) / 2)

@@ -1,7 +1,8 @@
-"""Little worlds in which people walk, carry and drop things, and a question about where something is (bAbI tasks 1-3).
+"""bAbI tasks 1-3: people walk, carry and drop things; where is somebody or something?
 
-The released bAbI files cannot be shipped, but their grammar is public (Weston et al. 2015, "Towards AI-complete
-question answering"), so the course writes its own stories from it. D1-12 asks one of them: "Where is Sandra?"
+The released bAbI files cannot be shipped, but their grammar is public (Weston et al. 2015, "Towards
+AI-complete question answering"), so the course writes its own stories from it. D1-12 asks one of
+them: "Where is Sandra?"
 """
 
 import random
@@ -41,7 +42,8 @@ class _World:
     def go(self) -> None:
         who, place = self.rng.choice(PEOPLE), self.rng.choice(PLACES)
         if self.person.get(who, ("", 0))[0] == place:  # nobody walks to where they are
-            return self.go()
+            self.go()
+            return
         self.person[who] = (place, len(self.lines))
         self.lines.append(f"{who} {self.rng.choice(GO)} {place}")
         for thing, (holder, taken) in self.holder.items():
@@ -51,30 +53,31 @@ class _World:
     def handle(self) -> None:
         """Somebody who is somewhere takes a free thing, or drops one they hold."""
         held = [(thing, who) for thing, (who, _) in self.holder.items() if who]
-        placed = [who for who in PEOPLE if who in self.person]
         free = [thing for thing in THINGS if not self.holder.get(thing, ("", 0))[0]]
         if held and (not free or self.rng.random() < 0.4):
-            thing, who = self.rng.choice(held)
-            self.lines.append(f"{who} {self.rng.choice(DROP)} {thing}")
-            self.holder[thing] = ("", len(self.lines) - 1)
-            return None
-        if not placed or not free:
-            return self.go()
-        thing = self.rng.choice(free)
-        here = (
-            self.trail[thing][-1][0] if self.trail[thing] else None
-        )  # a dropped thing is taken where it lies
+            self._drop(*self.rng.choice(held))
+        elif not self.person or not free or not self._take(self.rng.choice(free)):
+            self.go()
+
+    def _drop(self, thing: str, who: str) -> None:
+        self.lines.append(f"{who} {self.rng.choice(DROP)} {thing}")
+        self.holder[thing] = ("", len(self.lines) - 1)
+
+    def _take(self, thing: str) -> bool:
+        """Whether somebody is where the thing lies (anywhere, the first time), and takes it."""
+        here = self.trail[thing][-1][0] if self.trail[thing] else None
+        placed = [who for who in PEOPLE if who in self.person]
         able = [who for who in placed if here is None or self.person[who][0] == here]
-        if not able:
-            return self.go()
-        who = self.rng.choice(able)
-        self.lines.append(f"{who} {self.rng.choice(TAKE)} {thing}")
-        self.holder[thing] = (who, len(self.lines) - 1)
-        self._note(thing, [len(self.lines) - 1, self.person[who][1]])
+        if able:
+            who = self.rng.choice(able)
+            self.lines.append(f"{who} {self.rng.choice(TAKE)} {thing}")
+            self.holder[thing] = (who, len(self.lines) - 1)
+            self._note(thing, [len(self.lines) - 1, self.person[who][1]])
+        return bool(able)
 
 
-def _ask(world: _World, task: int, rng: random.Random):
-    """(question, answer, support) for the world as it stands, or None when there is nothing to ask."""
+def _ask(world: _World, task: int, rng: random.Random) -> tuple | None:
+    """(question, answer, support) for the world as it stands; None where nothing can be asked."""
     if task == 1:
         who = rng.choice(sorted(world.person))
         place, line = world.person[who]
@@ -83,7 +86,7 @@ def _ask(world: _World, task: int, rng: random.Random):
     if not known:
         return None
     thing = rng.choice(known)
-    (place, lines) = world.trail[thing][-1]
+    place, lines = world.trail[thing][-1]
     if task == 2:
         return f"Where is the {thing}", place, sorted(lines)
     before, earlier = world.trail[thing][-2]
@@ -91,25 +94,27 @@ def _ask(world: _World, task: int, rng: random.Random):
 
 
 def generate(task: int = 1, n: int = 1000, *, seed: int = 0) -> list[Story]:
-    """`n` questions of bAbI task 1 (one supporting fact), 2 (two) or 3 (three), each with the story up to it.
+    """`n` questions of bAbI task 1 (one supporting fact), 2 or 3, each with the story up to it.
 
-    Task 1 asks after every second of ten statements; tasks 2 and 3 ask about things people carry about.
-    Two people may end in the same place, as on D1-12. Source: Weston et al. 2015; README of the bAbI task generator.
+    Task 1 asks after every second of ten statements; tasks 2 and 3 ask about things people carry.
+    Two people may end in the same place, as on D1-12. After the README of the bAbI task generator.
     """
     if task not in (1, 2, 3):
         raise ValueError(f"There are story tasks 1, 2 and 3, and this asked for {task!r}.")
     rng, stories = random.Random(f"stories-{task}-{seed}"), []
     while len(stories) < n:
         world = _World(rng)
-        for round_ in range(5):
+        for _ in range(5):
             for _ in range(2 if task == 1 else rng.randint(2, 4)):
-                world.go() if task == 1 or rng.random() < 0.5 else world.handle()
+                if task == 1 or rng.random() < 0.5:
+                    world.go()
+                else:
+                    world.handle()
             asked = _ask(world, task, rng)
             if asked:
                 question, answer, support = asked
-                stories.append(
-                    Story(" . ".join(world.lines).split(), question.split(), answer, support)
-                )
+                words = " . ".join(world.lines).split()
+                stories.append(Story(words, question.split(), answer, support))
     return stories[:n]
 
 

@@ -1,8 +1,8 @@
 """Gradient and Integrated Gradients of a plain function of d features, as small as they can be.
 
-`f` maps points (..., N, d) to outputs (..., N), and item n of the result depends on item n of the points
-alone: one function at N points, or N different networks, each at its own point. For pictures and models
-there is `helpers.saliency`.
+`f` maps points (..., N, d) to outputs (..., N), and item n of the result depends on item n of the
+points alone: one function at N points, or N different networks, each at its own point. For pictures
+and models there is `helpers.saliency`.
 """
 
 import torch
@@ -19,8 +19,8 @@ def gradient(f, x: Tensor) -> Tensor:
 def integrated_gradients(f, x: Tensor, baseline: Tensor, *, steps: int = 60) -> Tensor:
     """(x - x') times the mean gradient at `steps` midpoints of the straight line from x' to x.
 
-    x, baseline x' (N, d) -> (N, d). Exact for piecewise linear f when every kink falls between two of the
-    equal pieces: 60 pieces fit kinks at halves, thirds, quarters, fifths. Sundararajan et al. 2017, eq. 1.
+    x, baseline x' (N, d) -> (N, d). Exact for piecewise linear f when every kink falls between two
+    of the equal pieces: 60 fit kinks at halves, thirds, quarters, fifths. Sundararajan et al. 2017.
     """
     alpha = (torch.arange(steps, dtype=x.dtype, device=x.device) + 0.5) / steps
     path = baseline + alpha[:, None, None] * (x - baseline)  # (steps, N, d)

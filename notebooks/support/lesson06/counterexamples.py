@@ -13,13 +13,13 @@ def tent(z: Tensor) -> Tensor:
 
 
 def vee(z: Tensor) -> Tensor:
-    """Down with slope -1 until z = 1, then up with slope 1, so that vee(2) = vee(0): a network of two ReLUs."""
+    """Down with slope -1 until z = 1, then up with slope 1: vee(2) = vee(0). Two ReLUs again."""
     return 2 * (z - 1).relu() - z.relu()
 
 
 @dataclass(frozen=True)
 class Case:
-    """One counterexample; `f` is a function of the sum of its features, so by symmetry each gets an equal share."""
+    """One counterexample: `f` depends on the sum of its features, so each gets an equal share."""
 
     quote: str  # the sentence of D1-23 that it shows
     curve: Callable[[Tensor], Tensor]  # tent or vee
@@ -37,8 +37,14 @@ class Case:
         return torch.tensor([self.point])
 
 
-_POSITIVE = "positive feature attribution does not, in general, imply that increasing the feature will increase the model output"
-_ZERO = "zero feature attribution does not, in general, imply that the model output is insensitive to changes in the feature"
+_POSITIVE = (
+    "positive feature attribution does not, in general, imply that increasing the feature will "
+    "increase the model output"
+)
+_ZERO = (
+    "zero feature attribution does not, in general, imply that the model output is insensitive to "
+    "changes in the feature"
+)
 CASES = {
     "positive, 1 feature": Case(_POSITIVE, tent, (1.5,), attribution=0.5, slope=-3),
     "positive, 2 features": Case(_POSITIVE, tent, (0.75, 0.75), attribution=0.25, slope=-3),

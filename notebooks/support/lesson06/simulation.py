@@ -1,7 +1,7 @@
-"""Attribution as a test: "does moving this feature up raise the output in this neighbourhood?", asked of random networks."""
+"""Attribution as a test: "does moving this feature up raise the output?", asked of networks."""
 
-from typing import NamedTuple
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from sklearn.metrics import roc_auc_score
@@ -19,36 +19,35 @@ class Trial(NamedTuple):
 
 
 def random_networks(
-    count: int, features: int, *, roughness: float, generator, hats: int = 32
+    count: int, features: int, *, roughness: float, generator, hats: int = 32, device="cpu"
 ) -> Callable:
     """`count` random one-layer ReLU networks, evaluated together: (..., count, d) -> (..., count).
 
-    Each is a sum of `hats` ridges of random direction, place and height; a ridge is three ReLUs (up, down, flat) and
-    2 / roughness wide. Roughness 0 means linear. Small roughness bends little inside the unit steps the lesson asks about.
+    Each is a sum of `hats` ridges of random direction, place and height; a ridge is three ReLUs
+    (up, down, flat) and 2 / roughness wide. Roughness 0 means linear; small roughness bends little
+    inside the unit steps that the lesson asks about. generator: on the CPU.
     """
-    directions = torch.randn(count, hats, features, generator=generator)
+    shape = (count, hats, features)
+    directions = torch.randn(shape, generator=generator).to(device)
     directions /= directions.norm(dim=-1, keepdim=True)
-    centres = (
-        3 * torch.rand(count, hats, features, generator=generator) - 0.5
-    )  # the data's cube and its border
-    heights = torch.randn(count, hats, generator=generator) / hats**0.5
+    centres = 3 * torch.rand(shape, generator=generator).to(device) - 0.5  # the cube and its border
+    heights = torch.randn(shape[:2], generator=generator).to(device) / hats**0.5
     if roughness == 0:
         return lambda x: torch.einsum("...nd,nhd,nh->...n", x, directions, heights)
 
     def f(x: Tensor) -> Tensor:
-        z = roughness * (
-            torch.einsum("...nd,nhd->...nh", x, directions) - (directions * centres).sum(-1)
-        )
+        along = torch.einsum("...nd,nhd->...nh", x, directions)
+        z = roughness * (along - (directions * centres).sum(-1))
         ridge = (z + 1).relu() - 2 * z.relu() + (z - 1).relu()  # (..., count, hats)
         return (ridge * heights).sum(-1)
 
     return f
 
 
-def trial(count: int, *, roughness: float, generator, features: int = 3) -> Trial:
+def trial(count: int, *, roughness: float, generator, features: int = 3, device="cpu") -> Trial:
     """Draw `count` networks and a point for each."""
-    f = random_networks(count, features, roughness=roughness, generator=generator)
-    return Trial(f, 0.5 + torch.rand(count, features, generator=generator))
+    f = random_networks(count, features, roughness=roughness, generator=generator, device=device)
+    return Trial(f, 0.5 + torch.rand(count, features, generator=generator).to(device))
 
 
 def steps_up(reach: float, like: Tensor, grid: int = 64) -> Tensor:
@@ -64,28 +63,31 @@ def changes(f, x: Tensor, feature: int, steps: Tensor) -> Tensor:
 
 
 def average_change(f, x: Tensor, feature: int, *, reach: float) -> Tensor:
-    """The mean change over all steps up to `reach`, (N,): its sign is the truth that every method has to guess."""
+    """The mean change over all steps up to `reach`, (N,): its sign is the truth to be guessed."""
     return changes(f, x, feature, steps_up(reach, x)).mean(0)
 
 
 def queries(f, x: Tensor, feature: int, *, k: int, reach: float, generator) -> Tensor:
-    """The mean change over k random steps, (N,): what a person learns who tries the model k times. Not the truth's own steps."""
-    return changes(f, x, feature, reach * torch.rand(k, len(x), generator=generator).to(x)).mean(0)
+    """The mean change over k random steps, (N,): what a person learns from k tries.
+
+    Not the truth's own steps. generator: on the CPU.
+    """
+    steps = reach * torch.rand(k, len(x), generator=generator).to(x)
+    return changes(f, x, feature, steps).mean(0)
 
 
 def twins(
     f, x: Tensor, feature: int, *, reach: float = 1.0, gap: float = 0.1
 ) -> tuple[Callable, Callable]:
-    """Two functions with f's attributions at x: moving the feature up by at most `reach` raises one, lowers the other.
+    """Two functions with f's attributions at x; raising the feature raises one, lowers the other.
 
-    One more ReLU is added to f or taken from it. It is silent until the feature exceeds its value in x by `gap`, and
-    the line from the baseline (below x) and all coalitions lie where it is silent; so does the gradient at x.
-    f, x (N, d) as in `attributions`. After the constructions in Bilodeau et al. 2024.
+    One more ReLU is added to f or taken from it. It is silent until the feature exceeds its value
+    in x by `gap`; the line from the baseline (below x), all coalitions and the gradient at x lie
+    where it is silent. x (N, d). After the constructions in Bilodeau et al. 2024.
     """
     ramp = (steps_up(reach, x) - gap).relu().mean()
-    weight = (
-        2 * (average_change(f, x, feature, reach=reach).abs() + 0.5) / ramp
-    )  # (N,): enough to turn the sign
+    size = average_change(f, x, feature, reach=reach).abs() + 0.5
+    weight = 2 * size / ramp  # (N,): enough to turn the sign
 
     def extra(points: Tensor) -> Tensor:
         return weight * (points[..., feature] - x[..., feature] - gap).relu()
@@ -98,25 +100,27 @@ def evidence(
 ) -> dict[str, Tensor]:
     """One number a method and network, (N,): positive means "it will rise"."""
     zero = torch.zeros_like(t.x)
-    found = {
+    scores = {
         "gradient": gradient(t.f, t.x)[:, feature],
         "IG": integrated_gradients(t.f, t.x, zero)[:, feature],
         "Shapley": shapley(t.f, t.x, zero)[:, feature],
     }
-    return found | {
-        f"{k} quer{'y' if k == 1 else 'ies'}": queries(
-            t.f, t.x, feature, k=k, reach=reach, generator=generator
-        )
-        for k in ks
-    }
+    for k in ks:
+        name = "1 query" if k == 1 else f"{k} queries"
+        scores[name] = queries(t.f, t.x, feature, k=k, reach=reach, generator=generator)
+    return scores
 
 
 def score_card(score: Tensor, rises: Tensor) -> dict[str, float]:
-    """How good a test `score > 0` is: accuracy, sensitivity (risers found), specificity (fallers found), AUC over all thresholds."""
+    """How good a test `score > 0` is.
+
+    Accuracy, sensitivity (risers found), specificity (fallers found), AUC over all thresholds.
+    """
+    score, rises = score.detach().cpu(), rises.cpu()
     says = score > 0
     return {
         "accuracy": (says == rises).float().mean().item(),
         "sensitivity": says[rises].float().mean().item(),
         "specificity": (~says[~rises]).float().mean().item(),
-        "AUC": float(roc_auc_score(rises.cpu(), score.detach().cpu())),
+        "AUC": float(roc_auc_score(rises, score)),
     }

@@ -1,7 +1,8 @@
-"""With and without an explanation: people answer a question about a network's behaviour under three conditions.
+"""With and without an explanation: people judge a network's behaviour under three conditions.
 
-`Round` is where one person stands, `round_view` shows it, `judge` pools a class. `simulated_class` stands in for a class
-where there is none; its records carry another activity's name, so they can never be pooled with people's.
+`Round` is where one person stands, `round_view` shows it, `judge` pools a class. `simulated_class`
+stands in where there is none; its records carry another activity's name, so they can never be
+pooled with people's.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import permutations
+from statistics import median
 from typing import NamedTuple
 
 import ipywidgets as widgets
@@ -19,63 +21,57 @@ import torch
 from IPython.display import Markdown
 
 from helpers.ground.errors import CourseError
-from helpers.lesson.rating import counterbalanced
+from helpers.ground.stats import clustered_mean
 from helpers.lesson.answers import Pooled, Record, Store
-from helpers.lesson.widgets.view import View
+from helpers.lesson.rating import counterbalanced
+from helpers.lesson.widgets.view import View, button
+from notebooks.support.lesson06.figures import DIALS, question
 
 ACTIVITY, SIMULATED = "with-and-without", "with-and-without-simulated"
 CONDITIONS = ("prediction", "attribution", "queries")
 HELPFUL = "helpful"  # the item under which a condition's rating is stored
 REACH, TRIES = 1.0, 3  # the largest step; how many steps a person may try
-DIALS = ("A", "B", "C")
 
 
 @dataclass(frozen=True)
 class Item:
-    """One random network at one point. A person sees the dials, the output and what the condition adds."""
+    """One random network at one point: the dials, the output, and what a condition adds."""
 
     key: str
     dials: tuple[float, ...]  # the point
     output: float  # f there
     attribution: tuple[float, ...]  # Integrated Gradients of each dial, baseline 0
     rises: bool  # the truth: the mean change of f over all steps of A up to REACH
-    change: Callable[[float], float] = field(
-        repr=False
-    )  # f after moving A by a step, less f before
+    change: Callable[[float], float] = field(repr=False)  # of the output, for a step of A
 
 
 @cache
 def items(count: int = 12, roughness: float = 2.0, seed: int = 0) -> tuple[Item, ...]:
-    """The networks of the activity: the first `count` / 2 that rise and as many that fall, by threes in turn.
+    """The activity's networks: the first `count` / 2 that rise and as many that fall, in threes.
 
     Nothing else selects them; whether an attribution points the right way is left to chance.
     """
-    from notebooks.support.lesson06.attributions import integrated_gradients
-    from notebooks.support.lesson06.simulation import average_change, trial
+    from notebooks.support.lesson06.simulation import average_change, trial  # not for the view
 
-    generator, queues = torch.Generator().manual_seed(seed), {True: [], False: []}
+    generator = torch.Generator().manual_seed(seed)
+    queues = {True: [], False: []}
     while min(map(len, queues.values())) < count / 2:
         f, x = trial(1, roughness=roughness, generator=generator, features=len(DIALS))
         queues[bool(average_change(f, x, 0, reach=REACH) > 0)].append((f, x))
-    turns = [(up, *queues[up].pop(0)) for up in (place // 3 % 2 == 0 for place in range(count))]
-    return tuple(
-        Item(
-            f"network-{place:02}",
-            tuple(x[0].tolist()),
-            f(x).item(),
-            tuple(integrated_gradients(f, x, torch.zeros_like(x))[0].tolist()),
-            up,
-            _change(f, x),
-        )
-        for place, (up, f, x) in enumerate(turns, 1)
-    )
+    turns = (place // 3 % 2 == 0 for place in range(count))
+    chosen = [(rises, *queues[rises].pop(0)) for rises in turns]
+    return tuple(_item(f"network-{i:02}", *one) for i, one in enumerate(chosen, 1))
 
 
-def _change(f, x: torch.Tensor) -> Callable[[float], float]:
+def _item(key: str, rises: bool, f: Callable, x: torch.Tensor) -> Item:
+    from notebooks.support.lesson06.attributions import integrated_gradients
+
+    attribution = integrated_gradients(f, x, torch.zeros_like(x))[0].tolist()
+
     def change(step: float) -> float:
         return (f(x + torch.tensor([step, 0.0, 0.0])) - f(x)).item()
 
-    return change
+    return Item(key, tuple(x[0].tolist()), f(x).item(), tuple(attribution), rises, change)
 
 
 def plan(person: str) -> list[tuple[str, str]]:
@@ -86,16 +82,15 @@ def plan(person: str) -> list[tuple[str, str]]:
     pairs = counterbalanced([item.key for item in items()], CONDITIONS, person)
     random.Random(person).shuffle(pairs)
     orders = list(permutations(CONDITIONS))
-    order = orders[int(person, 16) // len(CONDITIONS) % len(orders)]
-    return [
-        step
-        for condition in order
-        for step in [p for p in pairs if p[1] == condition] + [(HELPFUL, condition)]
-    ]
+    steps = []
+    for condition in orders[int(person, 16) // len(CONDITIONS) % len(orders)]:
+        steps += [pair for pair in pairs if pair[1] == condition]
+        steps.append((HELPFUL, condition))
+    return steps
 
 
 class Round:
-    """One person's way through the plan. Every answer is stored at once; a round broken off goes on where it stopped."""
+    """One person's way through the plan; answers are stored at once, a stopped round goes on."""
 
     def __init__(self, folder=None, *, clock: Callable[[], float] = time.monotonic):
         self.store, self._clock = Store(ACTIVITY, folder), clock
@@ -119,7 +114,7 @@ class Round:
         return next((item for item in items() if self.step and item.key == self.step[0]), None)
 
     def query(self, step: float) -> float:
-        """Try one step of dial A and return the change of the output. Raises CourseError where that is not offered."""
+        """Try one step of dial A: the output's change. CourseError where that is not offered."""
         if self.item is None or self.step[1] != "queries":
             raise CourseError("Nothing can be tried here: answer with what you see.")
         if len(self.tried) == TRIES:
@@ -153,64 +148,49 @@ class Round:
 
 # ---------------------------------------------------------------- on the screen
 
-INTRO = f"""**A round: 12 small networks, three ways to look at them, about five minutes.** Each network has three dials, A, B and
-C. You may turn **A** up, by any step up to {REACH:g}. Averaged over all these steps, does the output **rise or fall**?
+INTRO = f"""**A round: 12 small networks, three ways to look at them, about five minutes.**
+Each network has three dials, A, B and C. You may turn **A** up, by any step up to {REACH:g}.
+Averaged over all these steps, does the output **rise or fall**?
 
 - *prediction*: you see the dials and the output, nothing more
-- *attribution*: you also see how much each dial contributed, by Integrated Gradients with baseline 0
+- *attribution*: you also see how much each dial contributed, by Integrated Gradients, baseline 0
 - *queries*: you may try {TRIES} steps of A yourself
 
-Four networks each; then you say how helpful what you saw was. Which part comes first is drawn for you. Nobody is told who
-answered what: your answers lie in this course's class folder under a random number."""
+Four networks each; then you say how helpful what you saw was. Which part comes first is drawn for
+you. Nobody is told who answered what: your answers lie in this course's class folder under a random
+number."""
+HOW_HELPFUL = "**How helpful was what you saw in this part (*{}*) for answering?**"
+DONE = "**The round is done. Thank you.** Run the next cell to see what came out."
+ASK = f"<b>Turn A up by up to {REACH:g}: on average, does the output rise or fall?</b><br>"
 
 
 class RoundView(View):
-    """The round as buttons: `begin`, `up`, `down`, `size` and `try_it`, `ratings`; `round` is where the person stands."""
+    """The round as buttons: `begin`, `up`, `down`, `size` and `try_it`, `ratings`; see `round`."""
 
     def __init__(self, round: Round):
-        from notebooks.support.lesson06.figures import question
-
-        self.round, self.draw = round, question
-        self.begin = self._button("Start", self.start)
+        self.round = round
+        self.begin = button("Start", self.start)
         self.size = widgets.FloatSlider(
-            value=0.5,
-            min=0.05,
-            max=REACH,
-            step=0.05,
-            description="step of A",
-            continuous_update=False,
+            value=0.5, min=0.05, max=REACH, step=0.05, description="step of A"
         )
-        self.try_it = self._button("Try this step", lambda: self._act(round.query, self.size.value))
-        self.up, self.down = (
-            self._button(text, lambda rises=rises: self._act(round.answer, rises))
-            for text, rises in (("It rises", True), ("It falls", False))
-        )
+        self.size.continuous_update = False
+        self.try_it = button("Try this step", lambda: self._act(round.query, self.size.value))
+        self.up = button("It rises", lambda: self._act(round.answer, True))
+        self.down = button("It falls", lambda: self._act(round.answer, False))
+        marks = ("1 · not at all", "2", "3", "4", "5 · very")
         self.ratings = [
-            self._button(text, lambda n=n: self._act(round.rate, n))
-            for n, text in enumerate(("1 · not at all", "2", "3", "4", "5 · very"), 1)
+            button(text, lambda n=n: self._act(round.rate, n)) for n, text in enumerate(marks, 1)
         ]
-        self.trial, self.answers, self.rating = (
-            widgets.HBox(part, layout=widgets.Layout(flex_flow="row wrap"))
-            for part in ([self.size, self.try_it], [self.up, self.down], self.ratings)
-        )
+        self.trial = widgets.HBox([self.size, self.try_it])
+        self.answers = widgets.HBox([self.up, self.down])
+        self.rating = widgets.HBox(self.ratings)
         self.progress = widgets.HTML()
-        super().__init__(
-            "a round with and without explanations",
-            self.begin,
-            self.trial,
-            self.answers,
-            self.rating,
-            self.progress,
-        )
-        for part in (self.trial, self.answers, self.rating):
+        parts = (self.trial, self.answers, self.rating)
+        for part in parts:
+            part.layout.flex_flow = "row wrap"
             part.layout.display = "none"
+        super().__init__("a round with and without explanations", self.begin, *parts, self.progress)
         self.show(lambda: Markdown(INTRO))
-
-    @staticmethod
-    def _button(text: str, on_click: Callable[[], None]) -> widgets.Button:
-        button = widgets.Button(description=text, tooltip=text, layout=widgets.Layout(width="auto"))
-        button.on_click(lambda _: on_click())
-        return button
 
     @property
     def value(self) -> int:
@@ -228,38 +208,21 @@ class RoundView(View):
             self._refresh()
 
     def _refresh(self) -> None:
-        item, step = self.round.item, self.round.step
+        item, step, tried = self.round.item, self.round.step, self.round.tried
+        asked = step and step[1] == "queries" and item
         for part, wanted in (
             (self.answers, item),
-            (self.trial, item and step[1] == "queries"),
+            (self.trial, asked),
             (self.rating, step and not item),
         ):
             part.layout.display = "" if wanted else "none"
         if item:
-            self.show(self.draw, item, step[1], self.round.tried)
-        elif step:
-            self.show(
-                lambda: Markdown(
-                    f"**How helpful was what you saw in this part (*{step[1]}*) for answering?**"
-                )
-            )
+            self.show(question, item, step[1], tried)
         else:
-            self.show(
-                lambda: Markdown(
-                    "**The round is done. Thank you.** Run the next cell to see what came out."
-                )
-            )
-        left = (
-            f" · {TRIES - len(self.round.tried)} tries left"
-            if item and step[1] == "queries"
-            else ""
-        )
-        ask = (
-            f"<b>Turn A up by up to {REACH:g}: on average, does the output rise or fall?</b><br>"
-            if item
-            else ""
-        )
-        self.progress.value = f"{ask}{self.value} of {len(self.round.plan)} answered{left}"
+            self.show(lambda: Markdown(HOW_HELPFUL.format(step[1]) if step else DONE))
+        left = f" · {TRIES - len(tried)} tries left" if asked else ""
+        done = f"{self.value} of {len(self.round.plan)} answered"
+        self.progress.value = f"{ASK if item else ''}{done}{left}"
         self.say(self.sentence or self.round.store.trouble)
 
 
@@ -291,18 +254,17 @@ class Results(NamedTuple):
 
 
 def judge(pooled: Pooled | Sequence[Record]) -> Results:
-    """Judge everybody who finished a round; who did not is left out and named. A second answer to a step does not count.
+    """Judge everybody who finished a round; who did not is left out and named.
 
-    Raises ValueError where people's and simulated answers are mixed.
+    A second answer to a step does not count. ValueError where people's and simulated answers mix.
     """
-    records, left_out = (
-        (pooled.records, list(pooled.skipped)) if isinstance(pooled, Pooled) else (pooled, [])
-    )
+    records, left_out = pooled, []
+    if isinstance(pooled, Pooled):
+        records, left_out = pooled.records, list(pooled.skipped)
     if len({record.activity for record in records}) > 1:
-        raise ValueError(
-            "people's answers and simulated ones are never pooled together: judge them one after the other"
-        )
-    truth, by_person = {item.key: item.rises for item in items()}, {}
+        raise ValueError("people's answers and simulated ones are never pooled together")
+    truth = {item.key: item.rises for item in items()}
+    by_person: dict[str, dict] = {}
     for record in sorted(records, key=lambda record: record.time):
         by_person.setdefault(record.person, {}).setdefault((record.item, record.condition), record)
     rows, people = [], 0
@@ -314,15 +276,13 @@ def judge(pooled: Pooled | Sequence[Record]) -> Results:
             continue
         people += 1
         for condition in CONDITIONS:
-            mine = [given[step] for step in steps if step[1] == condition and step[0] != HELPFUL]
-            hits = tuple(record.answer["rises"] == truth[record.item] for record in mine)
-            seconds = sorted(record.seconds or 0.0 for record in mine)
-            rows.append(
-                Row(
-                    person, condition, hits, sum(seconds[1:3]) / 2, given[HELPFUL, condition].answer
-                )
-            )
-    return Results(rows, people, left_out, any(record.activity == SIMULATED for record in records))
+            own = [given[step] for step in steps if step[1] == condition and step[0] != HELPFUL]
+            hits = tuple(record.answer["rises"] == truth[record.item] for record in own)
+            seconds = median(record.seconds or 0.0 for record in own)
+            helpful = given[HELPFUL, condition].answer
+            rows.append(Row(person, condition, hits, seconds, helpful))
+    simulated = any(record.activity == SIMULATED for record in records)
+    return Results(rows, people, left_out, simulated)
 
 
 def _is_person(person: str) -> bool:
@@ -336,23 +296,22 @@ def _is_answer(record: Record) -> bool:
 
 
 def summary(results: Results) -> dict[str, dict[str, tuple[float, float, float]]]:
-    """{condition: {"accuracy" | "seconds" | "helpful": (mean, low, high)}}, 95 % intervals over people.
+    """{condition: {"accuracy" | "seconds" | "helpful": (mean, low, high)}}, intervals over people.
 
-    Seconds are the mean over people of each one's median. Raises CourseError with fewer than two people.
+    Seconds: the mean over people of each one's median. CourseError with fewer than two people.
     """
-    from helpers.ground.stats import clustered_mean
-
     if results.people < 2:
-        raise CourseError(
-            f"{results.people} finished round{'s' * (results.people != 1)}: an interval needs at least two people."
-        )
+        finished = f"{results.people} finished round{'s' * (results.people != 1)}"
+        raise CourseError(f"{finished}: an interval needs at least two people.")
     table = {}
     for condition in CONDITIONS:
         rows = [row for row in results.rows if row.condition == condition]
         hits = [(hit, row.person) for row in rows for hit in row.hits]
-        table[condition] = {"accuracy": clustered_mean(*zip(*hits, strict=True))} | {
-            what: clustered_mean([getattr(row, what) for row in rows], [row.person for row in rows])
-            for what in ("seconds", "helpful")
+        people = [row.person for row in rows]
+        table[condition] = {
+            "accuracy": clustered_mean(*zip(*hits, strict=True)),
+            "seconds": clustered_mean([row.seconds for row in rows], people),
+            "helpful": clustered_mean([row.helpful for row in rows], people),
         }
     return table
 
@@ -364,16 +323,10 @@ def summary(results: Results) -> dict[str, dict[str, tuple[float, float, float]]
 class Answerer:
     """How a simulated person answers. All numbers are assumptions; none was measured on people."""
 
-    trust: float = (
-        0.85  # the share of attributions whose sign is followed; otherwise a coin decides
-    )
-    lapse: float = 0.05  # the share of queries' outcomes that are misread
+    trust: float = 0.85  # share of attributions whose sign is followed; otherwise a coin decides
+    lapse: float = 0.05  # share of queries' outcomes that are misread
     seconds: tuple[float, ...] = (5.0, 9.0, 20.0)  # typical time under each condition
-    helpful: tuple[float, ...] = (
-        2.0,
-        4.0,
-        3.5,
-    )  # typical rating of each condition, whatever the accuracy
+    helpful: tuple[float, ...] = (2.0, 4.0, 3.5)  # typical rating, whatever the accuracy
 
     def decide(self, item: Item, condition: str, rng: random.Random) -> dict:
         """The answer to one network, from what the condition shows and nothing else."""
@@ -390,36 +343,20 @@ def simulated_class(
     people: int = 24, seed: int = 0, answerer: Answerer | None = None
 ) -> list[Record]:
     """Records of a made-up class, in memory only, under the activity SIMULATED."""
-    answerer, rng, known, records = (
-        answerer or Answerer(),
-        random.Random(seed),
-        {item.key: item for item in items()},
-        [],
-    )
+    answerer = answerer or Answerer()
+    rng = random.Random(seed)
+    known = {item.key: item for item in items()}
+    records = []
     for number in range(people):
         person = f"{number:08x}"
         for item, condition in plan(person):
-            typical = CONDITIONS.index(condition)
+            kind = CONDITIONS.index(condition)
             if item == HELPFUL:
-                answer, seconds = (
-                    min(5, max(1, round(rng.gauss(answerer.helpful[typical], 0.8)))),
-                    3.0,
-                )
+                answer = min(5, max(1, round(rng.gauss(answerer.helpful[kind], 0.8))))
+                seconds = 3.0
             else:
-                answer, seconds = (
-                    answerer.decide(known[item], condition, rng),
-                    answerer.seconds[typical] * rng.lognormvariate(0, 0.4),
-                )
-            records.append(
-                Record(
-                    SIMULATED,
-                    item,
-                    condition,
-                    answer,
-                    seconds,
-                    "",
-                    person,
-                    f"{person}-{item}-{condition}",
-                )
-            )
+                answer = answerer.decide(known[item], condition, rng)
+                seconds = answerer.seconds[kind] * rng.lognormvariate(0, 0.4)
+            key = f"{person}-{item}-{condition}"
+            records.append(Record(SIMULATED, item, condition, answer, seconds, "", person, key))
     return records

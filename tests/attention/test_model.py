@@ -1,0 +1,96 @@
+"""The network against torch's own LSTM, its formulas by hand, and how it is begun."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from helpers.attention import model as M
+from helpers.ground.errors import CourseError
+from tests.attention.texts import build, questions, texts
+
+SETTINGS = [{"encoder": e, "attention": a} for e in ("lstm", "average") for a in ("tanh", "dot")]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: "-".join(s.values()))
+@pytest.mark.parametrize("asked", [False, True])
+def test_weights_are_a_distribution_over_words_alone(settings, asked):
+    batch = M.collate(questions() if asked else texts())
+    logits, alpha = build(outputs=6 if asked else 1, question=asked, **settings)(batch)
+    assert (alpha[~batch.content] == 0).all()
+    torch.testing.assert_close(alpha.sum(-1), torch.ones(len(alpha)))
+    assert logits.shape == (len(alpha), 6 if asked else 1)
+
+
+@pytest.mark.parametrize("encoder", ["lstm", "average"])
+def test_padding_changes_nothing(encoder):
+    data, model = texts(), build(encoder=encoder)
+    together = model(M.collate(data))[0]
+    alone = torch.cat([model(M.collate([example]))[0] for example in data])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+
+
+def test_the_encoder_is_a_bidirectional_lstm_on_packed_texts():
+    """Each hidden state belongs to its own word, and the summary is the last state each way."""
+    ours = M.Encoder("lstm", 5, 8)
+    theirs = nn.LSTM(5, 4, batch_first=True, bidirectional=True)
+    forwards, backwards = ours.net
+    for name, value in forwards.named_parameters():
+        theirs.get_parameter(name).data.copy_(value.data)
+    for name, value in backwards.named_parameters():
+        theirs.get_parameter(f"{name}_reverse").data.copy_(value.data)
+    embedded = torch.randn(3, 7, 5, generator=torch.Generator().manual_seed(0))
+    lengths = torch.tensor([7, 4, 1])
+    hidden, summary = ours(embedded, lengths)
+    packed = nn.utils.rnn.pack_padded_sequence(embedded, lengths, batch_first=True)
+    expected, (last, _) = theirs(packed)
+    expected, _ = nn.utils.rnn.pad_packed_sequence(expected, batch_first=True)
+    torch.testing.assert_close(hidden, expected)
+    torch.testing.assert_close(summary, torch.cat(tuple(last), -1))
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_dot_scores_are_divided_by_the_root_of_the_width(asked):
+    model = build(attention="dot", question=asked, outputs=6 if asked else 1)
+    batch = M.collate(questions() if asked else texts())
+    hidden, query = model.encode(batch)
+    alpha = model.attend(hidden, batch.content, query)
+    for row in range(3):
+        q = query[row] if asked else model.query
+        scores = hidden[row][batch.content[row]] @ q / math.sqrt(16)
+        torch.testing.assert_close(alpha[row][batch.content[row]], scores.softmax(0))
+
+
+def test_the_word_vectors_begin_as_wide_as_asked():
+    usual, short = build().embedding.weight, build(embedding_std=0.1).embedding.weight
+    torch.testing.assert_close(short, 0.1 * usual)
+    assert 0.9 < usual[1:].std() < 1.1
+    assert (short[M.PAD] == 0).all()
+    assert build(embedding_std=0.1).settings["embedding_std"] == 0.1
+
+
+def test_a_new_model_follows_from_its_seed_and_leaves_the_global_stream_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    one, again, other = build(1), build(1), build(2)
+    assert torch.equal(torch.rand(4), expected)
+    assert torch.equal(one.out.weight, again.out.weight)
+    assert not torch.equal(one.out.weight, other.out.weight)
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [([], "empty"), (["zzz"] * 3, "knows none"), (["good"] * 100_000, "100,000")],
+)
+def test_texts_that_cannot_be_read_end_in_a_sentence(words, part):
+    with pytest.raises(CourseError, match=part):
+        M.Vocabulary([["good", "film"]]).encode(words)
+
+
+def test_what_is_not_offered_is_named():
+    with pytest.raises(ValueError, match="'lstm' or 'average'"):
+        build(encoder="gru")
+    with pytest.raises(ValueError, match="'tanh'"):
+        build(attention="cosine")
