@@ -13,7 +13,7 @@ def test_a_class_in_lesson_04(open_notebook, lab):
     """Only the cells that the review needs, as the whole lesson takes minutes."""
     book = open_notebook(LESSON)
     book.run(
-        "from helpers.attention import make",
+        "from helpers.attention import",
         "class Task",
         "imdb_model, imdb_words",
         "def open_review",

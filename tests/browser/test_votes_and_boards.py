@@ -10,7 +10,7 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 # lesson: the cell of its imports, its votes with what the first choice is told, its cells of boards with their names
 ROOMS = {
     "04": (
-        "from helpers.attention import make",
+        "from helpers.attention import",
         {"04.sandra": "You chose (a); it is (c).", "04.tau": "You chose (a); it is (c)."},
         {"04.game": ["04.game", "04.importance", "04.adversary"]},
     ),
