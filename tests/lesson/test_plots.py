@@ -9,6 +9,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from helpers.lesson import plots
+from helpers.lesson.plots import core
 
 CAPTION = {"caption": "What is\n   drawn."}
 
@@ -194,9 +195,9 @@ class Kernel:
 @pytest.fixture
 def published(monkeypatch):
     outputs, shell = [], Kernel()
-    monkeypatch.setattr(plots, "get_ipython", lambda: shell)
+    monkeypatch.setattr(core, "get_ipython", lambda: shell)
     publish = lambda data, metadata=None: outputs.append((data, metadata))
-    monkeypatch.setattr(plots, "publish_display_data", publish)
+    monkeypatch.setattr(core, "publish_display_data", publish)
     return shell, outputs, lambda: [next(iter(data)) for data, _ in outputs]
 
 

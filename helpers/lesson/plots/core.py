@@ -1,0 +1,172 @@
+"""The course's look, a figure with its caption, and small parts of figures."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import io
+import sys
+from collections.abc import Callable
+
+import matplotlib as mpl
+import numpy as np
+from IPython import get_ipython
+from IPython.display import publish_display_data
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+# Okabe and Ito's colours, darkest first, without the yellow: told apart with every kind of colour
+# vision, and on white
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # a second sign beside the colour
+SIGNED, UNSIGNED = "RdBu_r", "viridis"  # diverging: white is zero, red speaks for, blue against
+WIDTH = 8.0  # inches; at 90 dots an inch a figure fits a notebook's column
+DOTS = 90  # an inch
+PAPER = {"marker": "D", "markerfacecolor": "white", "linestyle": "none"}  # a number from a paper
+
+mpl.rcParams.update(
+    {
+        "figure.dpi": DOTS,
+        "savefig.dpi": DOTS,
+        "figure.facecolor": "white",
+        "font.size": 10,
+        "axes.titlesize": 10,
+        "axes.labelsize": 10,
+        "legend.fontsize": 9,
+        "legend.frameon": False,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.prop_cycle": mpl.cycler(color=COLOURS),
+        "axes.grid": False,
+        "lines.linewidth": 1.8,
+        "image.cmap": UNSIGNED,
+        "image.interpolation": "nearest",
+        "svg.hashsalt": "course",
+    }
+)
+
+
+# ---------------------------------------------------------------- a figure and its caption
+
+
+class Picture(Figure):
+    """A figure that shows itself once: with its caption, not again as the cell's last value."""
+
+    shown_by: str | None = None  # the request of the cell that has shown it
+    exact = False  # every pixel has its place: nothing is cropped
+
+    def _ipython_display_(self) -> None:
+        if self.shown_by != _request():
+            show(self)
+
+
+def canvas(rows: int = 1, cols: int = 1, *, height: float = 3.0, width: float = WIDTH, **kwargs):
+    """A new figure and its axes, as `plt.subplots` gives them; height and width in inches."""
+    fig = Picture(figsize=(width, height), layout="constrained")
+    return fig, fig.subplots(rows, cols, **kwargs)
+
+
+def figure(draw: Callable) -> Callable[..., Figure]:
+    """A drawing function as a figure: it is shown with its caption, and returned.
+
+    draw: returns (Figure, caption), or the Figure alone; then its argument `caption` (or `text`)
+    is the caption.
+    """
+    signature = inspect.signature(draw)
+
+    @functools.wraps(draw)
+    def drawn(*args, **kwargs) -> Figure:
+        fig = draw(*args, **kwargs)
+        if isinstance(fig, tuple):
+            fig, text = fig
+        else:
+            given = signature.bind(*args, **kwargs).arguments
+            text = given["caption"] if "caption" in given else given["text"]
+        caption(fig, text)
+        return fig
+
+    return drawn
+
+
+def caption(fig: Figure, text: str) -> None:
+    """Show the figure with this sentence under it, which is its alternative text as well.
+
+    Say what is to be seen, with no number that a second run would change. For a pyplot figure too;
+    it is closed.
+    """
+    fig.caption_text = " ".join(text.split())
+    show(fig)
+
+
+def show(fig: Figure) -> None:
+    """Publish a figure, its alternative text and caption; outside notebooks print the caption."""
+    text = getattr(fig, "caption_text", "")
+    if "matplotlib.pyplot" in sys.modules:  # or the inline backend would show it a second time
+        sys.modules["matplotlib.pyplot"].close(fig)
+    if not _request():
+        print(text)
+        return
+    fig.shown_by = _request()
+    data = {"image/png": png(fig), "text/plain": "<figure>"}
+    publish_display_data(data, {"image/png": {"alt": text}})
+    if text:
+        publish_display_data({"text/markdown": f"*{text}*", "text/plain": text})
+
+
+def png(fig: Figure) -> bytes:
+    """The figure as PNG, with nothing in it that differs from run to run."""
+    buffer = io.BytesIO()
+    exact = getattr(fig, "exact", False)
+    crop = {} if exact else {"bbox_inches": "tight", "pad_inches": 0.05}
+    fig.savefig(buffer, format="png", metadata={"Software": None}, **crop)
+    return buffer.getvalue()
+
+
+def _request() -> str | None:
+    """What identifies the running cell's execution in a notebook; None elsewhere."""
+    shell = get_ipython()
+    if not hasattr(shell, "kernel"):
+        return None
+    return shell.get_parent().get("header", {}).get("msg_id", "-")
+
+
+def as_array(values) -> np.ndarray:
+    """A tensor on any device, an array, or a list of them, as the array matplotlib is given."""
+    if is_tensor(values):
+        values = values.detach().cpu()
+        return (values.float() if str(values.dtype) == "torch.bfloat16" else values).numpy()
+    if isinstance(values, (list, tuple)) and any(map(is_tensor, values)):
+        return np.stack([as_array(v) for v in values])
+    return np.asarray(values)
+
+
+def is_tensor(values) -> bool:
+    """Whether this is a torch tensor; torch itself is not needed to draw."""
+    return hasattr(values, "detach")
+
+
+def look(place: int, *, hollow: bool = False) -> dict:
+    """The colour and the marker of the series at this place, for `Axes.plot`."""
+    colour = COLOURS[place % 7]
+    face = "white" if hollow else colour
+    return {"color": colour, "marker": MARKERS[place % 7], "markerfacecolor": face}
+
+
+def legend(fig: Figure, **kwargs) -> None:
+    """One legend for all axes, to the right of them, each label once; none where nothing has a
+    label.
+    """
+    handles = {}
+    for ax in fig.axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    if handles:
+        fig.legend(handles.values(), handles.keys(), loc="outside right upper", **kwargs)
+
+
+def plain_log(*axes: mpl.axis.Axis) -> None:
+    """Ticks 0.2, 1, 30 on logarithmic axes rather than 2 × 10⁻¹."""
+    for axis in axes:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
