@@ -1,7 +1,7 @@
-"""Handwritten digits at 28 pixels, and the small convolutional network of the sanity checks (D1-09, lesson 03).
+"""Handwritten digits at 28 pixels, and the small network of the sanity checks (D1-09, lesson 03).
 
-The digits are scikit-learn's (8 x 8 pixels, 43 writers), enlarged; the network has the shape of the one in Adebayo et al.
-2018, at a tenth of its width.
+The digits are scikit-learn's (8 x 8 pixels, 43 writers), enlarged; the network has the shape of the
+one in Adebayo et al. 2018, at a tenth of its width.
 """
 
 from collections import OrderedDict
@@ -13,29 +13,29 @@ from torch import Tensor, nn
 
 from helpers.ground.errors import CourseError
 
-LAYERS = (
-    "softmax",
-    "fc1",
-    "hidden2",
-    "hidden1",
-)  # the layers with weights, from the output down, named as in the paper
+LAYERS = ("softmax", "fc1", "hidden2", "hidden1")  # with weights, from the output down; the paper's
 CAM_LAYER = "relu2"  # the last feature map: (B, 32, 14, 14)
 
 
 class Digits(NamedTuple):
     """Pictures of handwritten digits and what they show."""
 
-    images: (
-        Tensor  # (N, 1, side, side), ink near 1 on 0; with a texture, 0.5 of grey stands for no ink
-    )
+    images: Tensor  # (N, 1, side, side), ink near 1 on 0; with a texture, 0.5 stands for no ink
     digit: Tensor  # (N,) 0 .. 9
 
 
-def digits(part: str = "train", *, side: int = 28, texture: float = 0.0, seed: int = 0) -> Digits:
+def digits(
+    part: str = "train",
+    *,
+    side: int = 28,
+    texture: float = 0.0,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> Digits:
     """1,200 digits to train on ("train") or 597 others ("test"), the same split at every seed.
 
-    texture: the deviation of Gaussian grain added to every pixel, so that no pixel is exactly zero; seed: the grain.
-    Raises CourseError for another part.
+    texture: the deviation of Gaussian grain added to every pixel, so that no pixel is exactly zero;
+    seed: the grain. Raises CourseError for another part.
     """
     from sklearn.datasets import load_digits
 
@@ -49,32 +49,32 @@ def digits(part: str = "train", *, side: int = 28, texture: float = 0.0, seed: i
     if texture:
         generator = torch.Generator().manual_seed(2 * seed + (part == "test"))
         images = images + texture * torch.randn(images.shape, generator=generator)
-    return Digits(images, torch.from_numpy(raw.target)[rows])
+    return Digits(images.to(device), torch.from_numpy(raw.target)[rows].to(device))
 
 
-def network(seed: int = 0) -> nn.Sequential:
+def network(seed: int = 0, *, device: torch.device | str = "cpu") -> nn.Sequential:
     """Random weights. Maps (B, 1, 28, 28) to (B, 10) logits; its layers with weights are LAYERS."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return nn.Sequential(
-            OrderedDict(
-                hidden1=nn.Conv2d(1, 16, 5, padding=2),
-                relu1=nn.ReLU(),
-                pool1=nn.MaxPool2d(2),  # (B, 16, 14, 14)
-                hidden2=nn.Conv2d(16, 32, 5, padding=2),
-                relu2=nn.ReLU(),
-                pool2=nn.MaxPool2d(2),  # (B, 32, 7, 7)
-                flat=nn.Flatten(),
-                fc1=nn.Linear(32 * 49, 128),
-                relu3=nn.ReLU(),
-                softmax=nn.Linear(128, 10),
-            )
+        torch.default_generator.manual_seed(seed)  # the CPU's alone, unlike torch.manual_seed
+        layers = OrderedDict(
+            hidden1=nn.Conv2d(1, 16, 5, padding=2),
+            relu1=nn.ReLU(),
+            pool1=nn.MaxPool2d(2),  # (B, 16, 14, 14)
+            hidden2=nn.Conv2d(16, 32, 5, padding=2),
+            relu2=nn.ReLU(),
+            pool2=nn.MaxPool2d(2),  # (B, 32, 7, 7)
+            flat=nn.Flatten(),
+            fc1=nn.Linear(32 * 49, 128),
+            relu3=nn.ReLU(),
+            softmax=nn.Linear(128, 10),
         )
+    return nn.Sequential(layers).to(device)
 
 
 def shuffled(labels: Tensor, *, seed: int = 0) -> Tensor:
-    """The same labels in a random order: what a network learns from them has nothing to do with the pictures' content."""
-    return labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))]
+    """The same labels in a random order: learning them has nothing to do with the pictures."""
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    return labels[order.to(labels.device)]
 
 
 def train(
@@ -86,19 +86,27 @@ def train(
     lr: float = 2e-3,
     batch: int = 50,
 ) -> nn.Sequential:
-    """A trained network, evaluation mode, frozen; about three seconds on two cores. Same data and seed, same network."""
-    model, generator = network(seed), torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.Adam(model.parameters(), lr=lr)
+    """A trained network on the pictures' device, evaluation mode, frozen.
+
+    About three seconds on two cores. The same data and seed give the same network.
+    """
+    model = network(seed, device=images.device)
+    labels = labels.to(images.device)
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     for _ in range(epochs):
-        for rows in torch.randperm(len(labels), generator=generator).split(batch):
+        order = torch.randperm(len(labels), generator=generator).to(images.device)
+        for rows in order.split(batch):
             loss = F.cross_entropy(model(images[rows]), labels[rows])
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
     return model.eval().requires_grad_(False)
 
 
 @torch.no_grad()
 def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     """Share of the pictures whose highest logit is their label's."""
-    return float((model(images).argmax(1) == labels).float().mean())
+    device = next(model.parameters()).device
+    right = model(images.to(device)).argmax(1) == labels.to(device)
+    return float(right.float().mean())

@@ -73,10 +73,18 @@ def redraw(p: Tensor, trained: Tensor) -> None:
 def shuffle(module: nn.Module) -> None:
     """Its own weights in random order: a deep network's signal neither dies nor explodes.
 
-    Buffers, such as a norm's running statistics, stay.
+    Buffers, such as a norm's running statistics, stay. CourseError where the order changes nothing.
     """
+    same = True
     for p in module.parameters():
-        p.copy_(p.flatten()[torch.randperm(p.numel())].view_as(p))
+        mixed = p.flatten()[torch.randperm(p.numel())].view_as(p)
+        same = same and torch.equal(p, mixed)
+        p.copy_(mixed)
+    if same:
+        raise CourseError(
+            f"{type(module).__name__} has no weights to shuffle: all that it has are equal. Use "
+            "initialise=reset."
+        )
 
 
 @contextmanager
@@ -107,20 +115,15 @@ def randomised(
 
 def randomise(model: nn.Module, name: str, initialise: Callable[[nn.Module], None]) -> None:
     """Give one layer, or one of the model's own weights, random values drawn on the CPU."""
-    weights = dict(model.named_parameters(recurse=False))
-    holder = nn.ParameterList([weights[name]]) if name in weights else find_layer(model, name)
-    device = next(holder.parameters(), torch.empty(0)).device
-    before = [value.detach().clone() for value in holder.state_dict().values()]
-    holder.cpu()
+    own = dict(model.named_parameters(recurse=False))
+    part = nn.ParameterList([own[name].cpu()]) if name in own else find_layer(model, name)
+    device = next(part.parameters(), torch.empty(0)).device
     try:
-        initialise(holder)
+        initialise(part.cpu())
     finally:
-        holder.to(device)
-    after = holder.state_dict().values()
-    if all(torch.equal(old, new) for old, new in zip(before, after, strict=True)):
-        raise CourseError(
-            f"{initialise.__name__} leaves {name!r} as it is: none of its values moved."
-        )
+        part.to(device)
+    if name in own:
+        own[name].copy_(part[0])
 
 
 def cascade(

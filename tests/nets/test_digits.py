@@ -5,19 +5,18 @@ import torch
 
 from helpers.ground.errors import CourseError
 from helpers.nets import digits
+from tests.pretend_gpu import available, pretend_gpu
 
 
 def test_digits_are_split_once_and_empty_pixels_are_zero():
     train, test = digits.digits(), digits.digits("test")
-    assert train.images.shape == (1200, 1, 28, 28) and test.images.shape == (597, 1, 28, 28)
-    assert (
-        train.images.min() == 0
-        and train.images.max() <= 1
-        and (train.images == 0).float().mean() > 0.25
-    )
-    assert torch.equal(digits.digits(side=16).digit, train.digit) and digits.digits(
-        side=16
-    ).images.shape[2:] == (16, 16)
+    assert train.images.shape == (1200, 1, 28, 28)
+    assert test.images.shape == (597, 1, 28, 28)
+    assert train.images.min() == 0
+    assert train.images.max() <= 1
+    assert (train.images == 0).float().mean() > 0.25
+    assert torch.equal(digits.digits(side=16).digit, train.digit)
+    assert digits.digits(side=16).images.shape[2:] == (16, 16)
     with pytest.raises(CourseError, match="the parts are"):
         digits.digits("all")
 
@@ -25,7 +24,9 @@ def test_digits_are_split_once_and_empty_pixels_are_zero():
 def test_grain_follows_the_seed_and_leaves_no_pixel_empty():
     one, same, other = (digits.digits("test", texture=0.2, seed=s).images for s in (1, 1, 2))
     clean = digits.digits("test").images
-    assert torch.equal(one, same) and not torch.equal(one, other) and not (one == 0).any()
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+    assert not (one == 0).any()
     assert abs((one - clean).std() - 0.2) < 0.01
     assert not torch.equal(
         (one - clean)[:50],
@@ -39,7 +40,8 @@ def test_the_network_learns_and_a_seed_gives_the_same_again():
     model = digits.train(*train, seed=3, epochs=4)
     assert torch.equal(torch.random.get_rng_state(), state)  # the global generator is left alone
     assert digits.accuracy(model, *test) > 0.85
-    assert not model.training and not any(p.requires_grad for p in model.parameters())
+    assert not model.training
+    assert not any(p.requires_grad for p in model.parameters())
     one, two = (
         digits.train(train.images[:100], train.digit[:100], seed=5, epochs=1) for _ in range(2)
     )
@@ -55,7 +57,18 @@ def test_the_network_learns_and_a_seed_gives_the_same_again():
 def test_shuffled_labels_are_the_same_labels_elsewhere():
     labels = digits.digits().digit
     mixed = digits.shuffled(labels, seed=1)
-    assert (
-        torch.equal(mixed.sort().values, labels.sort().values)
-        and (mixed == labels).float().mean() < 0.2
-    )
+    assert torch.equal(mixed.sort().values, labels.sort().values)
+    assert (mixed == labels).float().mean() < 0.2
+
+
+@pytest.mark.skipif(bool(available()), reason=available() or "here")
+def test_a_network_is_trained_where_its_pictures_are():
+    test = digits.digits("test")
+    with pretend_gpu() as gpu:
+        images, labels = test.images[:100].to("cuda"), test.digit[:100].to("cuda")
+        gpu.waits.clear()
+        model = digits.train(images, digits.shuffled(labels), epochs=2)
+        assert next(model.parameters()).device == images.device
+        assert not gpu.waits  # no step waits for the device
+        assert 0 <= digits.accuracy(model, test.images[:100], test.digit[:100]) <= 1
+        assert digits.digits("test", device="cuda").images.device == images.device

@@ -7,7 +7,7 @@ from torch import nn
 
 
 class Net(nn.Module):
-    """(B, 3, H, W) -> (B, 5), with the options that trip up saliency code; `last` is its last feature map."""
+    """(B, 3, H, W) -> (B, 5), with what trips up saliency code; `last` is its last feature map."""
 
     def __init__(self, *, norm=False, stride=1, residual=False, inplace=False, relu=nn.ReLU):
         super().__init__()

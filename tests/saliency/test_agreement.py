@@ -1,5 +1,6 @@
-"""The methods beside captum and pytorch-grad-cam, on random networks in float64, and beside hand-written formulas."""
+"""The methods beside captum and pytorch-grad-cam, in float64, and beside hand-written formulas."""
 
+from collections import namedtuple
 from functools import partial
 
 import pytest
@@ -7,8 +8,11 @@ import torch
 import torch.nn.functional as F
 from captum import attr
 from torch import nn
+from transformers.modeling_outputs import BaseModelOutput
 
 from helpers import saliency
+from helpers.ground.errors import CourseError
+from helpers.saliency import cam
 from helpers.saliency.perturbation import soft_masks, windows
 from tests.saliency.conftest import Smooth, make_net
 
@@ -101,7 +105,7 @@ def test_grad_cam(net, x):
 
 
 def make_like(net):
-    """The same network with ReLUs that do not work in place: captum keeps no copy of a layer's output."""
+    """The same network, no ReLU in place: captum keeps no copy of a layer's output."""
     from copy import deepcopy
 
     other = deepcopy(net)
@@ -157,9 +161,7 @@ def test_rise_is_the_formula(x):
 
 def test_soft_masks_are_shifted_cuts_of_the_enlarged_grid():
     grid = (torch.rand(1, 1, 3, 3, generator=torch.Generator().manual_seed(0)) < 0.5).double()
-    large = F.interpolate(grid, (16, 12), mode="bilinear", align_corners=False)[
-        0, 0
-    ]  # (3 + 1) cells of 4 x 3 pixels
+    large = F.interpolate(grid, (16, 12), mode="bilinear", align_corners=False)[0, 0]
     mask = soft_masks(grid, torch.tensor([[0.5, 0.99]]), (11, 9))[0]  # shifts: 2 of 4, 2 of 3
     close(mask, large[2:13, 2:11])
     many = soft_masks((torch.rand(4000, 1, 7, 7) < 0.5).float(), torch.rand(4000, 2), (28, 28))
@@ -168,37 +170,42 @@ def test_soft_masks_are_shifted_cuts_of_the_enlarged_grid():
     assert many.max() <= 1
 
 
-# ---------------------------------------------------------------- Guided Backpropagation in all spellings
+# ---------------------------------------------------------------- ReLUs in all spellings
+
+
+SPELLINGS = {
+    "shared": nn.ReLU(),
+    "in-place": nn.ReLU(inplace=True),
+    "F.relu": F.relu,
+    "F.relu_": partial(F.relu, inplace=True),
+    "torch.relu": torch.relu,
+    "torch.relu_": torch.relu_,
+    "tensor.relu": lambda x: x.relu(),
+    "tensor.relu_": lambda x: x.relu_(),
+    "clamp(0)": lambda x: x.clamp(0),
+    "clamp(min=0)": lambda x: x.clamp(min=0),
+    "clamp_(min=0)": lambda x: x.clamp_(min=0),
+    "clamp_min": lambda x: x.clamp_min(0),
+    "torch.clip": lambda x: torch.clip(x, 0.0),
+    "threshold": nn.Threshold(0, 0),
+    "shared 6": nn.ReLU6(),
+    "in-place 6": nn.ReLU6(inplace=True),
+    "F.relu6": F.relu6,
+    "clamp(0, 6)": lambda x: x.clamp(0, 6),
+    "hardtanh 6": lambda x: F.hardtanh(x, 0.0, 6.0),
+    "hardtanh 6, named": lambda x: F.hardtanh(x, max_val=6.0, min_val=0.0),
+}
 
 
 class Spelled(nn.Module):
-    """The same function each time: two convolutions with one ReLU(6) each, spelled in another way."""
+    """The same function each time: two convolutions with one ReLU(6) each."""
 
-    def __init__(self, spelling):
+    def __init__(self, act):
         super().__init__()
         torch.manual_seed(2)
         self.a, self.b, self.head = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Linear(4, 5)
-        self.shared, self.in_place = nn.ReLU(), nn.ReLU(inplace=True)
-        self.shared6, self.in_place6 = nn.ReLU6(), nn.ReLU6(inplace=True)
-        self.spelling = spelling
+        self.act = act
         self.double()
-
-    def act(self, x):
-        return {
-            "shared": self.shared,
-            "in-place": self.in_place,
-            "F.relu": F.relu,
-            "F.relu_": lambda x: F.relu(x, inplace=True),
-            "torch.relu": torch.relu,
-            "torch.relu_": torch.relu_,
-            "tensor.relu": lambda x: x.relu(),
-            "tensor.relu_": lambda x: x.relu_(),
-            "shared 6": self.shared6,
-            "in-place 6": self.in_place6,
-            "F.relu6": F.relu6,
-            "F.hardtanh": lambda x: F.hardtanh(x, 0.0, 6.0),
-            "hardtanh, named": lambda x: F.hardtanh(x, max_val=6.0, min_val=0.0),
-        }[self.spelling](x)
 
     def forward(self, x):
         return self.head(self.act(self.b(self.act(self.a(x) * 4))).mean(dim=(2, 3)))
@@ -217,28 +224,11 @@ class Guided(torch.autograd.Function):
         return g * ctx.gate * (g > 0), None
 
 
-@pytest.mark.parametrize(
-    "spelling",
-    [
-        "shared",
-        "in-place",
-        "F.relu",
-        "F.relu_",
-        "torch.relu",
-        "torch.relu_",
-        "tensor.relu",
-        "tensor.relu_",
-        "shared 6",
-        "in-place 6",
-        "F.relu6",
-        "F.hardtanh",
-        "hardtanh, named",
-    ],
-)
+@pytest.mark.parametrize("spelling", SPELLINGS)
 def test_every_spelling_of_relu(spelling):
     x = torch.randn(2, 3, 9, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2
-    net = Spelled(spelling)
-    ceiling = 6.0 if "6" in spelling or "hardtanh" in spelling else float("inf")
+    net = Spelled(SPELLINGS[spelling])
+    ceiling = 6.0 if "6" in spelling else float("inf")
     leaf = x.clone().requires_grad_()
     hidden = Guided.apply(net.a(leaf) * 4, ceiling)
     assert ceiling == float("inf") or (hidden == 6).any()  # the upper gate is at work
@@ -249,9 +239,15 @@ def test_every_spelling_of_relu(spelling):
     close(saliency.gradient(net, x, 1), plain)  # and the ReLUs are themselves again
 
 
-def test_a_tanh_is_no_relu(x):
+class Floor(nn.Module):
+    def forward(self, x):
+        return x.clamp(min=-1).clamp(max=1)
+
+
+@pytest.mark.parametrize("act", [nn.Hardtanh(), Floor()])
+def test_other_bounds_are_no_relu(act, x):
     net = nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.Hardtanh(), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        nn.Conv2d(3, 4, 3), act, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
     ).double()
     leaf = x.clone().requires_grad_()
     score = Guided.apply(net[1](net[0](leaf)), float("inf")).mean((2, 3))[:, 0].sum()
@@ -297,7 +293,7 @@ def test_saturation_gradient_0_integrated_gradients_1():
 
 
 def test_guided_backprop_depends_on_the_implementation():
-    """The same function, x, as it stands and as ReLU(x) - ReLU(-x): the gradient is 1 for both, guided 1 and 0 at x < 0."""
+    """x as it stands and as ReLU(x) - ReLU(-x): the gradient is 1 for both, guided 0 for one."""
 
     class Split(nn.Module):
         def forward(self, x):
@@ -308,38 +304,145 @@ def test_guided_backprop_depends_on_the_implementation():
     assert saliency.guided_backprop(Split(), x, 0).item() == 0
 
 
-def test_transformer_tokens(x):
-    """Grad-CAM over tokens is the formula over the patches, whatever stands before them."""
+# ---------------------------------------------------------------- the layout of a layer's output
 
-    class Tokens(nn.Module):
-        def __init__(self, prefix):
-            super().__init__()
-            torch.manual_seed(0)
-            self.prefix, self.patch, self.mix = (
-                prefix,
-                nn.Conv2d(3, 6, 4, stride=4),
-                nn.Linear(6, 6),
-            )
-            self.attention = nn.MultiheadAttention(6, 2, batch_first=True)
-            self.head = nn.Linear(6, 5)
 
-        def forward(self, x):
-            t = self.patch(x).flatten(2).transpose(1, 2)
-            t = self.mix(torch.cat([t.new_zeros(len(t), self.prefix, 6), t], dim=1))
-            if self.prefix:
-                return self.head((t + self.attention(t, t, t)[0])[:, 0])
-            return self.head(t.relu().mean(dim=1))
+class Tokens(nn.Module):
+    """Patches of 4 pixels after `prefix` other tokens; `mix` is the layer that is explained.
 
-    for prefix in (0, 1, 5):
-        net = Tokens(prefix).double()
-        grid = (x.shape[2] // 4, x.shape[3] // 4)
-        ours = saliency.grad_cam(net, x, TARGET, layer="mix", grid=grid)
-        kept = {}
-        net.mix.register_forward_hook(lambda m, i, out, kept=kept: kept.update(A=out))
-        score = net(x).gather(1, TARGET[:, None]).sum()
-        dA = torch.autograd.grad(score, kept["A"])[0][:, prefix:]
-        cam = (kept["A"][:, prefix:] * dA.mean(1, keepdim=True)).sum(-1).relu().view(3, 1, *grid)
-        close(ours, F.interpolate(cam, x.shape[2:], mode="bilinear", align_corners=False).detach())
+    wrap: what `mix` puts out, and how the rest of the network reads it.
+    """
+
+    def __init__(self, prefix=0, wrap=lambda t: t, read=lambda out: out):
+        super().__init__()
+        torch.manual_seed(0)
+        self.prefix, self.patch = prefix, nn.Conv2d(3, 6, 4, stride=4)
+        self.mix = nn.Sequential(nn.Linear(6, 6), Wrap(wrap))
+        self.read, self.attention = read, nn.MultiheadAttention(6, 2, batch_first=True)
+        self.head = nn.Linear(6, 5)
+        self.double()
+
+    def forward(self, x):
+        t = self.patch(x).flatten(2).transpose(1, 2)  # (B, T, 6)
+        t = self.read(self.mix(torch.cat([t.new_zeros(len(t), self.prefix, 6), t], dim=1)))
+        if self.prefix:
+            return self.head((t + self.attention(t, t, t)[0])[:, 0])
+        return self.head(t.relu().mean(dim=1))
+
+
+class Wrap(nn.Module):
+    def __init__(self, wrap):
+        super().__init__()
+        self.wrap = wrap
+
+    def forward(self, t):
+        return self.wrap(t)
+
+
+def cam_by_hand(net, x, layer, patches, grid):
+    """patches(output) -> (B, h w, K) of what the layer puts out."""
+    kept = []
+    handle = layer.register_forward_hook(lambda m, i, out: kept.append(out))
+    score = net(x).gather(1, TARGET[: len(x), None]).sum()
+    handle.remove()
+    A, dA = patches(kept[0]), patches(torch.autograd.grad(score, kept[0])[0])
+    cam = (A * dA.mean(1, keepdim=True)).sum(-1).relu().view(len(x), 1, *grid).detach()
+    return F.interpolate(cam, x.shape[2:], mode="bilinear", align_corners=False)
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("prefix", [0, 1, 5])
+def test_transformer_tokens(x, prefix, given):
+    """The formula over the patches, whatever stands before them; the grid follows from x."""
+    net, grid = Tokens(prefix), (x.shape[2] // 4, x.shape[3] // 4)
+    ours = saliency.grad_cam(net, x, TARGET, layer="mix", grid=grid if given else None)
+    close(ours, cam_by_hand(net, x, net.mix, lambda t: t[:, prefix:], grid))
+
+
+Pair = namedtuple("Pair", ["hidden", "other"])
+
+
+@pytest.mark.parametrize(
+    ("wrap", "read"),
+    [
+        (lambda t: (t, 1), lambda out: out[0]),
+        (lambda t: [t, 1], lambda out: out[0]),
+        (lambda t: Pair(t, 1), lambda out: out.hidden),
+        (lambda t: {"hidden": t, "other": 1}, lambda out: out["hidden"]),
+        (lambda t: BaseModelOutput(last_hidden_state=t), lambda out: out.last_hidden_state),
+    ],
+)
+def test_layers_that_give_more_than_a_tensor(x, wrap, read):
+    net = Tokens(1, wrap, read)
+    close(
+        saliency.grad_cam(net, x, TARGET, layer="mix"),
+        saliency.grad_cam(Tokens(1), x, TARGET, layer="mix"),
+    )
+
+
+class Last(nn.Module):
+    """Channels last in between, as Swin and ConvNeXt's norms have them."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.patch, self.norm, self.head = nn.Conv2d(3, 6, 4, 4), nn.LayerNorm(6), nn.Linear(6, 5)
+        self.double()
+
+    def forward(self, x):
+        return self.head(self.norm(self.patch(x).permute(0, 2, 3, 1)).relu().mean(dim=(1, 2)))
+
+
+def test_channels_last(x):
+    net, grid = Last(), (x.shape[2] // 4, x.shape[3] // 4)
+    by_hand = cam_by_hand(net, x, net.norm, lambda t: t.flatten(1, 2), grid)
+    close(saliency.grad_cam(net, x, TARGET, layer="norm"), by_hand)
+    close(saliency.grad_cam(net, x, TARGET, layer="norm", grid=grid), by_hand)
+
+
+PADDED = {"dynamic_img_size": True, "dynamic_img_pad": True}
+VIT = ("vit_tiny_patch16_224", PADDED, "blocks.10.norm1")
+
+
+@pytest.mark.parametrize(
+    ("size", "name", "options", "layer", "grid"),
+    [
+        ((96, 160), *VIT, (6, 10)),
+        ((97, 131), *VIT, (7, 9)),
+        ((96, 160), "swin_tiny_patch4_window7_224", {"img_size": (96, 160)}, "layers.3", (3, 5)),
+        ((96, 160), "convnext_atto", {"conv_mlp": False}, "stages.3.blocks.1.norm", (3, 5)),
+    ],
+)
+def test_stock_layouts_of_pictures_that_are_not_square(size, name, options, layer, grid):
+    import timm
+
+    torch.manual_seed(0)
+    net = timm.create_model(name, num_classes=5, **options).double().eval()
+    x = torch.randn(1, 3, *size, dtype=torch.float64)
+    by_hand = cam_by_hand(
+        net,
+        x,
+        net.get_submodule(layer),
+        lambda t: t.flatten(1, -2)[:, -grid[0] * grid[1] :],
+        grid,
+    )
+    close(saliency.grad_cam(net, x, TARGET[:1], layer=layer), by_hand, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("shape", "grid", "words"),
+    [
+        ((2, 34, 6), None, "34 tokens are no grid .* 32 x 32 .* give grid"),
+        ((2, 49, 6), (8, 8), "A grid of 8 x 8 needs 64 tokens; this layer has 49"),
+        ((2, 6, 3, 9), None, "the proportions of the picture: give grid"),
+        ((2, 6, 8, 8), (4, 4), "the grid \\(4, 4\\): give grid"),
+        ((49, 2, 6), None, "\\(49, 2, 6\\) for 2 pictures"),
+        ((2, 6), None, "a layer with places"),
+    ],
+)
+def test_what_fits_no_layout_is_refused(shape, grid, words):
+    with pytest.raises(CourseError, match=words):
+        cam.as_maps(torch.rand(shape), torch.rand(2, 3, 32, 32), grid)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from helpers import saliency
 from helpers.ground.errors import CourseError
 from helpers.nets import digits
 from helpers.saliency import sanity
+from tests.pretend_gpu import available, pretend_gpu
 from tests.saliency.conftest import make_net
 
 
@@ -17,12 +18,13 @@ def weights(net):
     return {name: value.clone() for name, value in net.state_dict().items()}
 
 
+def moved(before, net):
+    state = net.state_dict()
+    return {name for name, value in state.items() if not torch.equal(value, before[name])}
+
+
 def changed(before, net):
-    return {
-        name.rsplit(".", 1)[0]
-        for name, value in net.state_dict().items()
-        if not torch.equal(value, before[name])
-    }
+    return {name.rsplit(".", 1)[0] for name in moved(before, net)}
 
 
 @pytest.mark.parametrize("initialise", [sanity.reset, sanity.shuffle])
@@ -31,33 +33,129 @@ def test_only_the_named_layers_fall_and_all_come_back(net, initialise):
     with sanity.randomised(net, ["head", ("last", "second")], initialise=initialise):
         assert changed(before, net) == {"head", "last", "second"}
     assert not changed(before, net)
-    with pytest.raises(ZeroDivisionError), sanity.randomised(net, layers):
-        assert changed(before, net) == set(layers)
-        _ = 1 / 0
+    try:
+        with sanity.randomised(net, layers, initialise=initialise):
+            assert changed(before, net) == set(layers)
+            _ = 1 / 0
+    except ZeroDivisionError:
+        pass
     assert not changed(before, net)
 
 
-def test_frozen_and_batch_norm_layers_fall_too_and_the_generator_is_left_alone():
-    net = make_net("batch norm").requires_grad_(False)
+class Token(nn.Module):
+    """Parts as transformers and norms of others have them: none knows how to begin anew."""
+
+    def __init__(self):
+        super().__init__()
+        self.token = nn.Parameter(torch.randn(1, 1, 6))
+        self.empty = nn.Parameter(torch.zeros(3))
+        self.scale = nn.Parameter(torch.full((6,), 1e-5))
+        self.register_buffer("mask", torch.full((2, 2), -torch.inf))
+        self.register_buffer("running_mean", torch.randn(6))
+        self.register_buffer("running_var", torch.rand(6) + 1)
+
+
+def trained(make):
+    """A part as a training leaves it: no weight is where its initialiser would put it."""
+    torch.manual_seed(0)
+    part = make()
+    with torch.no_grad():
+        for name, value in part.state_dict().items():
+            if value.is_floating_point() and "mask" not in name:
+                value.add_(torch.rand_like(value))
+    return part
+
+
+STAY = {"mask", "0.num_batches_tracked"}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Token,
+        lambda: nn.MultiheadAttention(8, 2, add_bias_kv=True),
+        lambda: nn.TransformerEncoderLayer(8, 2, 16),
+        lambda: nn.Sequential(nn.BatchNorm2d(4), nn.Linear(4, 5), nn.Sequential(nn.Linear(5, 2))),
+        lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.LayerNorm(4), nn.GroupNorm(2, 4), nn.PReLU()),
+        lambda: nn.Sequential(nn.LSTM(3, 4, bidirectional=True), nn.Embedding(5, 3)),
+        lambda: nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 5))),
+        lambda: nn.Sequential(nn.utils.parametrizations.orthogonal(nn.Linear(4, 4))),
+    ],
+)
+def test_nothing_that_was_learned_is_left(make):
+    """Parts whose initialiser does not reach everything, and containers with several parts."""
+    net = nn.ModuleDict({"part": trained(make), "other": nn.Linear(2, 2)})
     before = weights(net)
-    torch.manual_seed(1)
-    expected = torch.rand(3)
-    torch.manual_seed(1)
+    learned = {name for name in before if name.startswith("part") and name[5:] not in STAY}
+    learned = {name for name in learned if not name.endswith(".base")}  # orthogonal's fixed base
+    with sanity.randomised(net, ["part"]):
+        assert moved(before, net) - {"part.0.num_batches_tracked"} == learned
+        assert all(p.isfinite().all() for p in net.parameters())
+    assert not moved(before, net)
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "convnext_atto"])
+def test_a_transformers_tokens_and_scales_fall_too(name):
+    import timm
+
+    net = timm.create_model(name, num_classes=3)
+    before, layers = weights(net), sanity.layers_of(net)
+    assert "" not in layers
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(torch.rand_like(p))
+    before = weights(net)
+    with sanity.randomised(net, layers):
+        assert moved(before, net) == set(before)
+    if "cls_token" in before:
+        with sanity.randomised(net, ["cls_token"]):
+            assert moved(before, net) == {"cls_token"}
+
+
+def test_what_no_initialiser_draws_keeps_its_size():
+    part = Token()
+    with torch.no_grad():
+        part.token.copy_(3 * torch.randn(1, 1, 6) + 40)
+    net = nn.ModuleDict({"part": part})
+    size = part.token.square().mean().sqrt()
+    with sanity.randomised(net, ["part"]):
+        assert 0.2 * size < part.token.square().mean().sqrt() < 2 * size
+        assert part.scale.abs().max() < 1e-4
+        assert 0 < part.empty.abs().max() < 0.1
+        assert part.running_mean.eq(0).all()
+        assert part.running_var.eq(1).all()
+        assert part.mask.isneginf().all()
+
+
+def test_a_layer_that_does_not_move_is_named():
+    net = nn.ModuleDict({"gate": nn.ParameterList([torch.full((4,), 2.0)])})
+    with (
+        pytest.raises(CourseError, match="no weights to shuffle"),
+        sanity.randomised(net, ["gate"], initialise=sanity.shuffle),
+    ):
+        pass
+    assert net.gate[0].eq(2).all()
+
+
+def test_frozen_and_batch_norm_layers_fall_and_the_global_streams_are_left_alone(monkeypatch):
+    net = make_net("batch norm").requires_grad_(False)
+    before, stream = weights(net), torch.random.get_rng_state()
+    monkeypatch.setattr(torch, "manual_seed", None)  # it would seed every GPU as well
     with sanity.randomised(net, ["norm"]):
-        assert changed(before, net) == {"norm"} and not any(
-            p.requires_grad for p in net.parameters()
-        )
-    assert torch.equal(torch.rand(3), expected) and not changed(before, net)
+        assert changed(before, net) == {"norm"}
+        assert not any(p.requires_grad for p in net.parameters())
+    digits.network(3)
+    assert torch.equal(torch.random.get_rng_state(), stream)
+    assert not changed(before, net)
 
 
 def test_shuffle_keeps_the_values():
     net = digits.network()
     with sanity.randomised(net, ["fc1"], initialise=sanity.shuffle):
         there = net.fc1.weight.detach().clone()
-    assert not torch.equal(there, net.fc1.weight)
-    assert torch.equal(
-        there.flatten().sort().values, net.fc1.weight.detach().flatten().sort().values
-    )
+    here = net.fc1.weight.detach()
+    assert not torch.equal(there, here)
+    assert torch.equal(there.flatten().sort().values, here.flatten().sort().values)
 
 
 def test_cascading_and_independent(x):
@@ -70,76 +168,79 @@ def test_cascading_and_independent(x):
 
     layers = list(reversed(sanity.layers_of(net)))
     maps = sanity.cascade(net, layers, method, x, 1, seed=4)
-    assert maps.shape == (len(layers) + 1, *x.shape) and torch.equal(
-        maps[0], saliency.gradient(net, x, 1)
-    )
+    assert maps.shape == (len(layers) + 1, *x.shape)
+    assert torch.equal(maps[0], saliency.gradient(net, x, 1))
     assert [names for names, _ in seen] == [set(layers[:k]) for k in range(len(layers) + 1)]
     cascading, seen = seen, []
     alone = sanity.cascade(net, layers, method, x, 1, seed=4, independent=True)
     assert [names for names, _ in seen] == [set(), *({layer} for layer in layers)]
-    assert torch.equal(alone[1], maps[1]) and not torch.equal(alone[2], maps[2])
-    for depth, layer in enumerate(
-        layers, start=1
-    ):  # one layer's random weights are the same in both
-        assert all(
-            torch.equal(value, cascading[-1][1][name])
-            for name, value in seen[depth][1].items()
-            if name.startswith(layer)
-        )
+    assert torch.equal(alone[1], maps[1])
+    assert not torch.equal(alone[2], maps[2])
+    for depth, layer in enumerate(layers, start=1):  # one layer's random weights: the same in both
+        for name, value in seen[depth][1].items():
+            assert not name.startswith(layer) or torch.equal(value, cascading[-1][1][name])
     other = sanity.cascade(net, layers[:1], saliency.gradient, x, 1, seed=5)
     assert not torch.equal(other[1], maps[1])
 
 
 def test_a_layer_without_weights_or_a_wrong_name_is_named():
     net = digits.network()
-    with (
-        pytest.raises(CourseError, match="no weights to randomise"),
-        sanity.randomised(net, ["relu1"]),
-    ):
-        pass
-    with pytest.raises(CourseError, match="fc1"), sanity.randomised(net, ["fc2"]):
-        pass
-    assert (
-        sanity.layers_of(net)
-        == ["hidden1", "hidden2", "fc1", "softmax"]
-        == list(reversed(digits.LAYERS))
-    )
+    for layer, words in (("relu1", "no weights to randomise"), ("fc2", "fc1")):
+        with pytest.raises(CourseError, match=words), sanity.randomised(net, [layer]):
+            pass
+    assert sanity.layers_of(net) == list(reversed(digits.LAYERS))
 
 
+@pytest.mark.skipif(bool(available()), reason=available() or "here")
+def test_random_weights_are_the_same_on_every_device():
+    here, there = (make_net("batch norm").float() for _ in range(2))
+    layers = ["head", ("norm", "first")]
+    with sanity.randomised(here, layers):
+        expected = weights(here)
+    with pretend_gpu():
+        there = there.to("cuda")
+        with sanity.randomised(there, layers):
+            state = {name: value.cpu() for name, value in there.state_dict().items()}
+    assert all(torch.equal(value, state[name]) for name, value in expected.items())
+
+
+# ---- similarities ----
 def test_rank_correlations_are_scipys():
     generator = torch.Generator().manual_seed(0)
-    a, b = (
-        torch.randn(3, 2, 9, 9, generator=generator).round(decimals=1) for _ in range(2)
-    )  # rounded: with ties
-    a[0, :, :5] = b[0, :, :5] = 0
-    for ours, flat in (
-        (sanity.rank_correlation, lambda m: m.abs().sum(0)),
-        (sanity.signed_correlation, lambda m: m.sum(0)),
-    ):
-        expected = [
-            spearmanr(flat(p).flatten(), flat(q).flatten()).statistic
-            for p, q in zip(a, b, strict=True)
-        ]
+    a, b = (torch.randn(3, 2, 9, 9, generator=generator).round(decimals=1) for _ in range(2))
+    a[0, :, :5] = b[0, :, :5] = 0  # rounded, and empty in part: with ties
+    flat = {
+        sanity.rank_correlation: lambda m: m.abs().sum(0).flatten(),
+        sanity.signed_correlation: lambda m: m.sum(0).flatten(),
+    }
+    for ours, f in flat.items():
+        expected = [spearmanr(f(p), f(q)).statistic for p, q in zip(a, b, strict=True)]
         np.testing.assert_allclose(ours(a, b), expected, rtol=1e-12)
-    assert (
-        sanity.rank_correlation(a, -a).sub(1).abs().max() < 1e-12
-        and sanity.signed_correlation(a, -a).add(1).abs().max() < 1e-12
-    )
+    assert sanity.rank_correlation(a, -a).sub(1).abs().max() < 1e-12
+    assert sanity.signed_correlation(a, -a).add(1).abs().max() < 1e-12
     assert sanity.rank_correlation(a, a * 0).isnan().all()
+    a[1, 0, 0, 0] = torch.nan  # a map with a hole has no order: nan, not a low rank
+    assert sanity.rank_correlation(a, b).isnan().tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("name", sanity.SIMILARITIES)
+def test_similarities_of_any_float_type(name, dtype):
+    a, b = torch.randn(2, 2, 1, 28, 28, generator=torch.Generator().manual_seed(0)).to(dtype)
+    measure = sanity.SIMILARITIES[name]
+    torch.testing.assert_close(measure(a, b).double(), measure(a.double(), b.double()))
 
 
 @pytest.mark.parametrize("measure", [sanity.structural, sanity.edges])
 def test_pictures_of_maps(measure):
     m = torch.randn(3, 1, 28, 28, generator=torch.Generator().manual_seed(1))
     m = nn.functional.avg_pool2d(m, 3, 1, 1)
-    assert (
-        measure(m, m).sub(1).abs().max() < 1e-9 and measure(m, 7 * m).sub(1).abs().max() < 1e-4
-    )  # scale does not count
+    assert measure(m, m).sub(1).abs().max() < 1e-9
+    assert measure(m, 7 * m).sub(1).abs().max() < 1e-4  # scale does not count
     assert measure(m, m.roll(1, 0)).abs().max() < 0.35
 
 
-def test_hog_cells_are_the_papers_on_photographs_and_smaller_on_digits():
-    m = torch.rand(1, 1, 224, 224)
-    assert torch.equal(sanity.edges(m, m.flip(3)), sanity.edges(m, m.flip(3), cell=16))
-    d = torch.rand(1, 1, 28, 28)
-    assert torch.equal(sanity.edges(d, d.flip(3)), sanity.edges(d, d.flip(3), cell=7))
+@pytest.mark.parametrize(("side", "cell"), [(224, 16), (28, 7)])
+def test_hog_cells_are_the_papers_on_photographs_and_smaller_on_digits(side, cell):
+    m = torch.rand(1, 1, side, side)
+    assert torch.equal(sanity.edges(m, m.flip(3)), sanity.edges(m, m.flip(3), cell=cell))

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from helpers.ground.artifacts import ROOT, Checkpoint
+from data.recipes import diffusion as recipe
+from data.recipes.base import Run
+from helpers.ground import ROOT
+from helpers.ground.artifacts import Checkpoint
 from helpers.ground.errors import CourseError
 from helpers.nets import digits
 from notebooks.support.lesson03 import diffusion
@@ -45,7 +48,8 @@ def test_a_path_may_begin_at_any_of_its_steps():
     with torch.no_grad():
         whole = diffusion.path(model, noise, label)
         rest = diffusion.path(model, whole[5], label, start=5)
-    assert len(whole) == 13 and len(rest) == 8
+    assert len(whole) == 13
+    assert len(rest) == 8
     torch.testing.assert_close(rest[-1], whole[-1])
 
 
@@ -72,10 +76,10 @@ def test_a_killed_run_resumes_with_the_same_weights(tmp_path):
             super().save(state)
             raise Stop
 
-    straight, _ = diffusion.train(252, Checkpoint("straight", root=tmp_path), batch=1, width=4)
+    straight, _ = recipe.train(252, Checkpoint("straight", root=tmp_path), batch=1, width=4)
     with pytest.raises(Stop):
-        diffusion.train(252, Dying("killed", root=tmp_path), batch=1, width=4)
-    resumed, _ = diffusion.train(252, Checkpoint("killed", root=tmp_path), batch=1, width=4)
+        recipe.train(252, Dying("killed", root=tmp_path), batch=1, width=4)
+    resumed, _ = recipe.train(252, Checkpoint("killed", root=tmp_path), batch=1, width=4)
     assert all(
         torch.equal(p, q) for p, q in zip(straight.parameters(), resumed.parameters(), strict=True)
     )
@@ -95,9 +99,20 @@ def test_the_shipped_model_draws_what_it_is_asked_for():
     assert digits.accuracy(judge, enlarged, label) > 0.6
 
 
+def test_loading_leaves_the_global_stream_alone():
+    before = torch.random.get_rng_state()
+    model = diffusion.load()
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert not any(p.requires_grad for p in model.parameters())
+
+
 def test_smoke_and_a_damaged_file(tmp_path):
-    diffusion.make(smoke=True, out=tmp_path / "diffusion")
-    assert isinstance(diffusion.load(tmp_path / "diffusion"), diffusion.Denoiser)
+    run = Run(tmp_path / "diffusion", smoke=True)
+    before = torch.random.get_rng_state()
+    recipe.make(run)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert isinstance(diffusion.load(run.out), diffusion.Denoiser)
+    assert "guidance 2" in (run.out / "README.md").read_text(encoding="utf-8")
     folder = Path(shutil.copytree(SHIPPED, tmp_path / "shipped" / "diffusion"))
     path = next(folder.glob("tensors*"))
     path.write_bytes(path.read_bytes()[:1000])
