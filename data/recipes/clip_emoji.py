@@ -1,56 +1,159 @@
-"""`python -m helpers make clip_emoji`: the tokenizer, the training run, the files in open_clip's own format, the card."""
+"""Makes data/clip_emoji: pairs, tokenizer, training, open_clip's own files, measures, card."""
 
 import hashlib
 import json
+import os
 import random
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from open_clip.model import CLIP
 from open_clip.tokenizer import HFTokenizer
 from PIL import Image
 from safetensors.torch import save
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
-from helpers.clip import model as clip
+from data.recipes.base import Run
+from data.recipes.scenes import question, visible
 from helpers.clip.maps import crop_map, scaled
+from helpers.clip.model import Settings, load, train
+from helpers.clip.score import score
 from helpers.datasets import scenes
-from helpers.ground.artifacts import Checkpoint, verify_file, write_atomically, write_card
-from helpers.ground.errors import CourseError
+from helpers.ground.artifacts import write_atomically
 from helpers.ground.runtime import in_chunks
 from helpers.ground.stats import interval
 
+TINY = {"steps": 8, "batch": 16, "width": 32, "layers": (1, 1)}
+FULL = {"steps": 20_000, "batch": 512, "width": 256, "layers": (8, 4)}
+
+
+# ---- pairs ------------------------------------------------------------------------------------
+class Pair(NamedTuple):
+    image: np.ndarray  # uint8 (pixels, pixels, 3)
+    text: str
+    content: tuple  # what is there; two pairs with one content are right for each other
+
+
+def draw_pairs(rng: random.Random, singles: float, pixels: int = 64) -> list[Pair]:
+    """Two views of one training scene, each with a true caption, or with one thing a question.
+
+    singles: share of scenes with one thing. Two views share a background, so that a background
+    tells nothing about the text.
+    """
+    count = 1 if rng.random() < singles else rng.choice((2, 2, 3, 3, 4))
+    people = rng.random() < 0.4
+    scene = scenes.draw(rng, count, people=people, repeats=0.1 if count > 1 else 0.0)
+    picture = Image.fromarray(scene.image)
+    pairs = []
+    for window, things in (draw_view(rng, scene), draw_view(rng, scene)):
+        asks = len(things) == 1 and rng.random() < 0.5
+        text = question(rng, things[0].concept) if asks else scenes.caption(rng, things)
+        view = picture.resize((pixels, pixels), Image.Resampling.BILINEAR, box=window)
+        content = tuple(sorted((thing.concept, thing.colour) for thing in things))
+        pairs.append(Pair(np.asarray(view), text, content))
+    return pairs
+
+
+def draw_view(rng: random.Random, scene: scenes.Scene) -> tuple[tuple, list[scenes.Thing]]:
+    """A square window (left, top, right, bottom) and the things seen in it by half or more.
+
+    One view in three is the whole scene. The model has to know crops: lesson 02 shows it no others.
+    """
+    for _ in range(4 if rng.random() < 0.67 else 0):
+        side = rng.randint(round(0.22 * scenes.SIZE), scenes.SIZE)
+        x0, y0, x1, y1 = rng.choice(scene.things).box
+        places = []
+        for low, high in ((x0, x1), (y0, y1)):
+            place = round(rng.uniform(low, high) - side * rng.uniform(0.2, 0.8))
+            places.append(min(max(0, place), scenes.SIZE - side))
+        left, top = places
+        window = (left, top, left + side, top + side)
+        if things := visible(scene.things, window):
+            return window, things
+    return (0, 0, scenes.SIZE, scenes.SIZE), list(scene.things)
+
+
+class Batches(Dataset):
+    """Batch number `step` follows from seed and step alone: a resumed run sees the same pictures.
+
+    images (B, 3, pixels, pixels) in [-1, 1], tokens (B, context), same (B, B).
+    """
+
+    def __init__(self, settings: Settings, tokenizer, first: int = 0):
+        self.settings = settings
+        self.tokenizer = tokenizer
+        self.first = first
+
+    def __len__(self) -> int:
+        return self.settings.steps - self.first
+
+    def __getitem__(self, item: int) -> tuple[Tensor, Tensor, Tensor]:
+        s = self.settings
+        step = self.first + item
+        rng = random.Random(s.seed * 10**7 + step)
+        singles = max(0.35, 0.9 - 0.55 * step / s.easy)
+        pairs = [pair for _ in range(s.batch // 2) for pair in draw_pairs(rng, singles, s.pixels)]
+        images = torch.from_numpy(np.stack([pair.image for pair in pairs])).permute(0, 3, 1, 2)
+        contents = list(dict.fromkeys(pair.content for pair in pairs))
+        content = torch.tensor([contents.index(pair.content) for pair in pairs])
+        tokens = self.tokenizer([pair.text for pair in pairs])
+        return images / 127.5 - 1, tokens, content[:, None] == content
+
+
+# ---- model, tokenizer, files ------------------------------------------------------------------
+def build(settings: Settings, vocabulary: int) -> CLIP:
+    """open_clip's CLIP with random weights from the seed."""
+    config = model_config(settings, vocabulary)
+    config["vision_cfg"]["patch_dropout"] = settings.dropped[0]
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(settings.seed)
+        return CLIP(**config)
+
+
+def model_config(settings: Settings, vocabulary: int) -> dict:
+    """The model's description in open_clip's terms."""
+    vision = {
+        "image_size": settings.pixels,
+        "patch_size": 8,
+        "width": settings.width,
+        "layers": settings.layers[0],
+        "head_width": 32,
+    }
+    text = {
+        "context_length": settings.context,
+        "vocab_size": vocabulary,
+        "hf_tokenizer_name": "in this folder",
+        "width": settings.width,
+        "heads": settings.width // 32,
+        "layers": settings.layers[1],
+    }
+    return {"embed_dim": settings.width, "vision_cfg": vision, "text_cfg": text}
+
 
 def train_tokenizer(folder: Path, context: int, vocabulary: int = 2048) -> None:
-    """A byte-level BPE tokenizer (any text can be written in it) from the scenes' own sentences, in a form open_clip reads."""
-    from tokenizers import (
-        Tokenizer,
-        decoders,
-        models,
-        normalizers,
-        pre_tokenizers,
-        processors,
-        trainers,
-    )
+    """A byte-level BPE tokenizer from the scenes' own sentences, in a form open_clip reads."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from tokenizers.trainers import BpeTrainer
     from transformers import PreTrainedTokenizerFast
 
     rng = random.Random(0)
     sentences = [scenes.draw(rng, 1 + i % 4).caption for i in range(20_000)]
-    sentences += [scenes.question(rng, i % len(scenes.concepts())) for i in range(20_000)]
+    sentences += [question(rng, i % len(scenes.concepts())) for i in range(20_000)]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.train_from_iterator(
-        sentences,
-        trainers.BpeTrainer(
-            vocab_size=vocabulary - 1,
-            special_tokens=["<pad>", "<start>"],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        ),
+    trainer = BpeTrainer(
+        vocab_size=vocabulary - 1,
+        special_tokens=["<pad>", "<start>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
+    tokenizer.train_from_iterator(sentences, trainer)
     tokenizer.add_special_tokens(["<end>"])  # the highest number: open_clip reads the text there
     special = [(token, tokenizer.token_to_id(token)) for token in ("<start>", "<end>")]
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -65,184 +168,139 @@ def train_tokenizer(folder: Path, context: int, vocabulary: int = 2048) -> None:
     ).save_pretrained(folder)
 
 
-def verify(folder: Path) -> Path:
-    """The folder, when each of its files has the SHA-256 that its manifest names; else a CourseError with the command to run."""
-    try:
-        files = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError) as error:
-        raise CourseError(
-            f"data/{folder.name} cannot be used: its manifest.json is missing or cannot be read. Run `python -m "
-            f"helpers make clip_emoji`, or restore it with `git checkout -- data/{folder.name}`."
-        ) from error
-    for file, sha256 in files.items():
-        verify_file(folder / file, sha256)
-    return folder
-
-
-def store(
-    folder: Path,
-    model,
-    settings: clip.Settings,
-    losses: list[float],
-    seconds: float,
-    tokenizer_folder: Path,
-) -> None:
-    """Write open_clip's own files (weights in half precision), the tokenizer's, and last the manifest with their SHA-256."""
+def store(folder: Path, model: CLIP, meta: dict, settings: Settings, tokenizer_folder: Path):
+    """open_clip's own files (weights in half precision), the tokenizer's, and last the manifest."""
+    preprocess = {"interpolation": "bilinear", "resize_mode": "shortest"}
     config = {
-        "model_cfg": clip.model_config(settings, model.vocab_size),
-        "preprocess_cfg": {
-            "mean": [0.5] * 3,
-            "std": [0.5] * 3,
-            "interpolation": "bilinear",
-            "resize_mode": "shortest",
-        },
+        "model_cfg": model_config(settings, model.vocab_size),
+        "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3, **preprocess},
     }
-    contents = {path.name: path.read_bytes() for path in sorted(tokenizer_folder.iterdir())}
-    contents["open_clip_config.json"] = json.dumps(config, indent=1).encode()
-    halves = {
+    weights = {
         name: tensor.detach().cpu().half().contiguous()
         for name, tensor in model.state_dict().items()
     }
-    contents["open_clip_model.safetensors"] = save(halves)
+    contents = {path.name: path.read_bytes() for path in sorted(tokenizer_folder.iterdir())}
+    contents["open_clip_config.json"] = json.dumps(config, indent=1).encode()
+    contents["open_clip_model.safetensors"] = save(weights)
     for name, content in contents.items():
         write_atomically(folder / name, content)
-    part = max(1, len(losses) // 20)
-    curve = [
-        [i + part, round(sum(losses[i : i + part]) / part, 3)]
-        for i in range(0, len(losses) - part + 1, part)
-    ]
-    manifest = {
-        "version": 1,
-        "meta": {
-            "settings": asdict(settings),
-            "cpu_minutes": round(seconds / 60, 1),
-            "loss": curve,
-        },
-        "files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
-    }
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    manifest = {"version": 1, "meta": meta, "files": files}
     write_atomically(folder / "manifest.json", (json.dumps(manifest, indent=1) + "\n").encode())
 
 
-def make(*, scale: str = "small", smoke: bool = False, out: Path | None = None) -> None:
-    """Train `clip_emoji`, store it in `out` and write its card. Resumable; smoke: a tiny model, some seconds."""
-    out = out or clip.FOLDER
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    tiny, large = (
-        {"steps": 8, "batch": 16, "width": 32, "layers": (1, 1)},
-        {"steps": 20_000, "batch": 512, "width": 256, "layers": (8, 4)},
-    )
-    settings = clip.Settings(**(tiny if smoke else {} if scale == "small" else large))
-    checkpoint = Checkpoint(out.name, root=out.parent / ".checkpoints" if smoke else None)
+def make(run: Run) -> None:
+    """Train the model, store it and write its card. Resumable."""
+    settings = Settings(**run.pick({}, FULL, TINY))
+    checkpoint = run.checkpoint()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # two towers and a worker fill two cores as it is
     with tempfile.TemporaryDirectory() as folder:
         train_tokenizer(Path(folder), settings.context)
         tokenizer = HFTokenizer(folder, context_length=settings.context)
-        model, losses, seconds = clip.train(
-            settings,
-            tokenizer,
-            checkpoint,
-            device=device,
-            every=4 if smoke else 100,
-            workers=0 if smoke else 1,
-            report=_say,
-        )
-        store(out, model, settings, losses, seconds, Path(folder))
+        model = build(settings, len(tokenizer.tokenizer)).to(run.device)
+        workers = run.pick(1, min(8, os.cpu_count() or 1), 0)  # one draws 3,000 pairs a second
+
+        def batches(first: int) -> DataLoader:
+            data = Batches(settings, tokenizer, first)
+            pinned = run.device.type == "cuda"
+            return DataLoader(data, batch_size=None, num_workers=workers, pin_memory=pinned)
+
+        every = run.pick(100, 100, 4)
+        losses = train(model, batches, settings, checkpoint, every=every, report=say)
+        part = max(1, len(losses) // 20)
+        parts = [losses[i : i + part] for i in range(0, len(losses) - part + 1, part)]
+        curve = [[part * (i + 1), round(sum(each) / part, 3)] for i, each in enumerate(parts)]
+        meta = {"settings": asdict(settings), "minutes": run.minutes, "loss": curve}
+        store(run.out, model, meta, settings, Path(folder))
     torch.set_num_threads(threads)
-    if not smoke:
-        write_card(out.name, card(out, measure(out=out)), root=out.parent)
+    if not run.smoke:
+        run.card(card(meta, measure(run)))
     checkpoint.clear()
 
 
-def _say(step: int, loss: float, model) -> None:
-    print(
-        f"step {step}: loss {loss:.3f}, scale {float(model.logit_scale.detach().exp()):.1f}",
-        flush=True,
-    )
+def say(step: int, loss: float) -> None:
+    print(f"step {step}: loss {loss:.3f}", flush=True)
 
 
-# ---- what the model can do ----------------------------------------------------------------------------------------------
-def measure(*, out: Path | None = None, scenes_each: int = 100) -> dict[str, list[float]]:
-    """Measure the stored model on held-out scenes. Returns [value, low, high] each: a mean and its 95 % interval over scenes."""
-    model, preprocess, tokenizer = clip.load(out)
+# ---- what the model can do --------------------------------------------------------------------
+def measure(run: Run, scenes_each: int = 100) -> dict[str, list[float]]:
+    """What the stored model knows of held-out scenes: {what: [mean, low, high]}, 95 %."""
+    model, preprocess, tokenizer = load(run.out, device=run.device)
+    pictures, captions = retrieval(model, preprocess, tokenizer, scenes_each // 10)
     shares = {
         "single object, top-1 among all concepts": singles(
             model, preprocess, tokenizer, 5 * scenes_each
-        )
+        ),
+        "retrieval among 100: the caption of a picture": pictures,
+        "retrieval among 100: the picture of a caption": captions,
+        "question without a picture: the nearest concept name": questions(model, tokenizer),
+        "two objects: the true order (left of, above) rather than the reverse": orders(
+            model, preprocess, tokenizer, 2 * scenes_each
+        ),
+        "who? among three people, plain-sum crop map, highest box mean": boxes_found(
+            model, tokenizer, scenes_each, 3
+        ),
+        "two objects, plain-sum crop map, right box above the other": boxes_found(
+            model, tokenizer, scenes_each, 2
+        ),
     }
-    pictures, captions = retrieval(model, preprocess, tokenizer, rounds=scenes_each // 10)
-    shares["retrieval among 100: the caption of a picture"] = pictures
-    shares["retrieval among 100: the picture of a caption"] = captions
-    shares["question without a picture: the nearest concept name"] = questions(model, tokenizer)
-    ordered = orders(model, preprocess, tokenizer, 2 * scenes_each)
-    shares["two objects: the true order (left of, above) rather than the reverse"] = ordered
-    shares["who? among three people, plain-sum crop map, highest box mean"] = maps(
-        model, tokenizer, scenes_each, 3
-    )
-    shares["two objects, plain-sum crop map, right box above the other"] = maps(
-        model, tokenizer, scenes_each, 2
-    )
     return {name: interval(share) for name, share in shares.items()}
 
 
 @torch.no_grad()
 def encode(model, preprocess, drawn: list[scenes.Scene]) -> Tensor:
-    """Pictures of whole scenes, as open_clip's own preprocessing gives them; returns (N, D) of length 1."""
+    """Whole scenes by open_clip's own preprocessing: (N, D), of length 1, on the CPU."""
     pictures = torch.stack([preprocess(Image.fromarray(scene.image)) for scene in drawn])
-    return in_chunks(lambda part: model.encode_image(part, normalize=True), pictures, chunk=256)
+    pictures = pictures.to(model.logit_scale.device)
+    rows = in_chunks(lambda some: model.encode_image(some, normalize=True), pictures, chunk=256)
+    return rows.cpu()
 
 
 @torch.no_grad()
 def encode_texts(model, tokenizer, texts: list[str]) -> Tensor:
-    return model.encode_text(tokenizer(texts), normalize=True)
+    """(N, D) of length 1, on the CPU. Long captions are cut, as in training."""
+    return model.encode_text(tokenizer(texts).to(model.logit_scale.device), normalize=True).cpu()
 
 
-def named(concept: int) -> str:
-    """A concept's usual name, in the wording that training never saw for it."""
-    name = scenes.concepts()[concept].names[0]
-    return scenes.frames(name, scenes.FRAMES, held_out=True)[0].format(scenes.with_article(name))
+def all_names(model, tokenizer) -> Tensor:
+    names = [scenes.named(i) for i in range(len(scenes.concepts()))]
+    return encode_texts(model, tokenizer, names)
 
 
-def singles(model, preprocess, tokenizer, n: int) -> np.ndarray:
+def singles(model, preprocess, tokenizer, n: int) -> Tensor:
     drawn = scenes.sample(n, 1001, count=1, held_out=True)
-    texts = encode_texts(model, tokenizer, [named(i) for i in range(len(scenes.concepts()))])
     truth = torch.tensor([scene.things[0].concept for scene in drawn])
-    return ((encode(model, preprocess, drawn) @ texts.T).argmax(1) == truth).double().numpy()
+    similarity = encode(model, preprocess, drawn) @ all_names(model, tokenizer).T
+    return (similarity.argmax(1) == truth).double()
 
 
-def retrieval(model, preprocess, tokenizer, rounds: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rounds of 100 held-out scenes of two to four things: is the own caption first, is the own picture first?"""
+def retrieval(model, preprocess, tokenizer, rounds: int) -> Tensor:
+    """Rounds of 100 held-out scenes: is the own caption first, and the own picture? (2, N)."""
     hits = []
     for i in range(rounds):
-        drawn = [
-            scene
-            for count in (2, 3, 4)
-            for scene in scenes.sample(34, 2000 + 10 * i + count, count=count, held_out=True)
-        ][:100]
-        similarity = (
-            encode(model, preprocess, drawn)
-            @ encode_texts(model, tokenizer, [scene.caption for scene in drawn]).T
-        )
+        drawn = []
+        for count in (2, 3, 4):
+            drawn += scenes.sample(34, 2000 + 10 * i + count, count=count, held_out=True)
+        drawn = drawn[:100]
+        captions = encode_texts(model, tokenizer, [scene.caption for scene in drawn])
+        similarity = encode(model, preprocess, drawn) @ captions.T
         own = torch.arange(100)
         hits.append(torch.stack((similarity.argmax(1) == own, similarity.argmax(0) == own)))
-    both = torch.cat(hits, 1).double().numpy()
-    return both[0], both[1]
+    return torch.cat(hits, 1).double()
 
 
-def questions(model, tokenizer) -> np.ndarray:
-    """All facts in their held-out phrasing, against the names of all concepts."""
-    rng, concepts = random.Random(0), scenes.concepts()
-    names = encode_texts(model, tokenizer, [named(i) for i in range(len(concepts))])
-    asked = [
-        (scenes.question(rng, i, held_out=True), i) for i in range(len(concepts)) for _ in range(4)
-    ]
-    texts = encode_texts(model, tokenizer, [text for text, _ in asked])
-    right = (texts @ names.T).argmax(1) == torch.tensor([i for _, i in asked])
-    return right.double().numpy().reshape(-1, 4).mean(1)  # one value a concept
+def questions(model, tokenizer) -> Tensor:
+    """Facts in their held-out phrasing, against the names of all concepts: one share a concept."""
+    rng = random.Random(0)
+    concepts = [i for i in range(len(scenes.concepts())) for _ in range(4)]
+    asked = [question(rng, i, held_out=True) for i in concepts]
+    similarity = encode_texts(model, tokenizer, asked) @ all_names(model, tokenizer).T
+    return (similarity.argmax(1) == torch.tensor(concepts)).double().view(-1, 4).mean(1)
 
 
-def orders(model, preprocess, tokenizer, n: int) -> np.ndarray:
-    """Captions by position beside the same with the two names exchanged: a CLIP is known to be near chance here."""
+def orders(model, preprocess, tokenizer, n: int) -> Tensor:
+    """True captions by position beside the same with the names exchanged: CLIPs are near chance."""
     asked = [
         (scene, scene.caption.partition(word))
         for scene in scenes.sample(16 * n, 2900, count=2, held_out=True)
@@ -252,86 +310,86 @@ def orders(model, preprocess, tokenizer, n: int) -> np.ndarray:
     pictures = encode(model, preprocess, [scene for scene, _ in asked])
     true = encode_texts(model, tokenizer, [a + word + b for _, (a, word, b) in asked])
     false = encode_texts(model, tokenizer, [b + word + a for _, (a, word, b) in asked])
-    return ((pictures * true).sum(1) > (pictures * false).sum(1)).double().numpy()
+    return ((pictures * true).sum(1) > (pictures * false).sum(1)).double()
 
 
-def maps(model, tokenizer, n: int, count: int) -> np.ndarray:
-    """Scenes of three people with a "who" question for each, or of two objects with each one's name: is the map's mean over
-    the right box the highest? One value a scene: the share of its questions answered."""
-    rng, shares = random.Random(5), []
-    for i, scene in enumerate(
-        scenes.sample(n, 3000 + count, count=count, people=count == 3, held_out=True)
-    ):
-        things = [thing.concept for thing in scene.things]
-        texts = [
-            scenes.question(rng, concept, held_out=True) if count == 3 else named(concept)
-            for concept in things
-        ]
-        summed = crop_map(
-            model, scaled(model, scene.image), encode_texts(model, tokenizer, texts), seed=i
-        )
-        inside = torch.stack(
-            [summed[:, y0:y1, x0:x1].mean((1, 2)) for x0, y0, x1, y1 in scene.boxes], 1
-        )  # (Q, boxes)
-        shares.append((inside.argmax(1) == torch.arange(len(texts))).double().mean())
-    return np.array(shares)
+def boxes_found(model, tokenizer, n: int, count: int) -> Tensor:
+    """How often the crop map's mean is highest over the right box: one share a scene.
+
+    Scenes of three people with a "who" question for each, or of two things with each one's name.
+    """
+    rng = random.Random(5)
+    shares = []
+    people = count == 3
+    drawn = scenes.sample(n, 3000 + count, count=count, people=people, held_out=True)
+    for i, scene in enumerate(drawn):
+        concepts = [thing.concept for thing in scene.things]
+        ask = (lambda c: question(rng, c, held_out=True)) if people else scenes.named
+        texts = encode_texts(model, tokenizer, [ask(concept) for concept in concepts])
+        summed = crop_map(model, scaled(model, scene.image), texts, seed=i)
+        gaps = score({"sum": summed}, scene.boxes)[0, :, 2]  # (Q,)
+        shares.append((gaps > 0).double().mean().cpu())
+    return torch.stack(shares)
 
 
-# ---- the card -----------------------------------------------------------------------------------------------------------
-def card(folder: Path, numbers: dict[str, list[float]]) -> str:
-    meta = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["meta"]
-    rows = "\n".join(
-        f"| {name} | {value:.3f} | {low:.3f} to {high:.3f} |"
-        for name, (value, low, high) in numbers.items()
-    )
-    curve = ", ".join(f"{step}: {loss:.2f}" for step, loss in meta["loss"])
+# ---- the card ---------------------------------------------------------------------------------
+def card(meta: dict, numbers: dict[str, list[float]]) -> str:
+    rows = [f"| {k} | {v:.3f} | {low:.3f} to {high:.3f} |" for k, (v, low, high) in numbers.items()]
     settings = meta["settings"]
-    facts = sum(len(concept.facts) for concept in scenes.concepts())
     return CARD.format(
-        rows=rows,
-        curve=curve,
-        minutes=meta["cpu_minutes"],
+        rows="\n".join(rows),
+        curve=", ".join(f"{step}: {loss:.2f}" for step, loss in meta["loss"]),
+        minutes=meta["minutes"],
         pairs=settings["steps"] * settings["batch"],
         chance=np.log(settings["batch"]),
         concepts=len(scenes.concepts()),
-        facts=facts,
+        facts=sum(len(concept.facts) for concept in scenes.concepts()),
         **settings,
     )
 
 
 CARD = """# clip_emoji
 
-A CLIP trained from scratch by this course: a picture tower (ViT, {pixels} px in patches of 8, width {width}, {layers[0]} layers) and a
-text tower (width {width}, {layers[1]} layers, {context} tokens, byte-level BPE) that meet in one space of {width} numbers. It knows
-{concepts} concepts and {facts} facts about them ("Who puts out fires?"), and nothing else. Lessons 02 and 03 use it.
+A CLIP trained from scratch by this course: a picture tower (ViT, {pixels} px in patches of 8, width
+{width}, {layers[0]} layers) and a text tower (width {width}, {layers[1]} layers, {context} tokens,
+byte-level BPE) that meet in one space of {width} numbers. It knows {concepts} concepts and {facts}
+facts about them ("Who puts out fires?"), as Twemoji draws them, and nothing else: pictures of the
+same things in another style it does not recognise. Lessons 02 and 03 use it.
 
-* **Made by** `python -m helpers make clip_emoji` (resumable). **Measured by** `python -m helpers measure clip_emoji`.
-* **Loads** through open_clip alone: `open_clip.create_model_and_transforms("local-dir:data/clip_emoji")`, and so does
+* **Made by** `python -m helpers make clip_emoji` (resumable), {minutes:.0f} minutes.
+  **Measured by** `python -m helpers measure clip_emoji`.
+* **Loads** through open_clip alone:
+  `open_clip.create_model_and_transforms("local-dir:data/clip_emoji")`, and so does
   `open_clip.get_tokenizer`.
-* **Trained on** {pairs:,} pairs drawn by `helpers/datasets/scenes.py` and `helpers/clip/model.py`: scenes of one to four emoji,
-  two views (the whole or a square crop) of each, with a caption of what the view shows, or a question that the one thing in view
-  answers. {steps} steps of {batch} pairs, AdamW, bfloat16 products; {minutes:.0f} minutes of CPU time, pictures not counted.
-* **Files**: weights in half precision, open_clip's configuration, a Hugging Face tokenizer, SHA-256 of each in `manifest.json`.
-* **Licence**: the pictures are Twemoji, © Twitter and other contributors, CC-BY 4.0; none is stored here. Captions and facts are
-  the course's own.
+* **Trained on** {pairs:,} pairs drawn by `helpers/datasets/scenes.py` and
+  `data/recipes/clip_emoji.py`: scenes of one to four emoji, two views (the whole or a square crop)
+  of each, with a caption of what the view shows, or a question that the one thing in view answers.
+  {steps} steps of {batch} pairs, AdamW.
+* **Files**: weights in half precision, open_clip's configuration, a Hugging Face tokenizer, SHA-256
+  of each in `manifest.json`.
+* **Licence**: the pictures are Twemoji, © Twitter and other contributors, CC-BY 4.0; none is stored
+  here. Captions and facts are the course's own.
 
 ## Measured on held-out scenes
-Held out are combinations, never a word or a fact: pairs of concepts that never shared a training scene, wordings and phrasings
-never used with that name or fact in training. 95 % intervals by bootstrap over scenes (over concepts for questions without a picture).
+Held out are combinations, never a word or a fact: pairs of concepts that never shared a training
+scene, wordings never used with that name or fact in training. 95 % intervals by bootstrap over
+scenes (over concepts for questions without a picture).
 
 | what | share right | 95 % interval |
 |---|---|---|
 {rows}
 
-Single objects and retrieval see whole scenes. A crop map is the plain sum over 400 crops, the smallest 22 % of the side.
+Single objects and retrieval see whole scenes. A crop map is the plain sum over 400 crops, the
+smallest 22 % of the side.
 
 ## Loss in training (step: mean since the last)
 {curve}
 
-The rate falls, and all patches are shown, over the last {decay:.0%} of the steps. Chance is ln {batch} = {chance:.2f}.
+The rate falls, and all patches are shown, over the last {decay:.0%} of the steps. Chance is
+ln {batch} = {chance:.2f}.
 
 ## What it cannot do
-It has never met a negation. Positions stand in its captions, but whether it tells "left of" from "right of" see in the table (chance
-is .5). It met counts only as "two" to "four" of one kind. Any text can be encoded, but a text about anything else than its concepts
-lands somewhere without meaning. Texts are cut after {context} tokens.
+It has never met a negation, and counts only as "two" to "four" of one kind. Whether it tells "left
+of" from "right of" see in the table (chance is .5). Any text can be encoded, but one about anything
+else than its concepts lands somewhere without meaning. Texts are cut after {context} tokens.
 """

@@ -1,58 +1,74 @@
-"""Where in a picture is the text? Maps of the similarity cos(text, picture), for any open_clip model. One signature for all:
+"""Where in a picture is the text? Maps of cos(text, picture), for any open_clip model.
 
-    method(model, image, texts, *, options...) -> Tensor (Q, H, W)
+    method(model, image, texts, *, options...) -> Tensor (Q, H, W), on the model's device
 
-image (3, H, W), as `scaled` makes it of a picture in any size; texts (Q, D), as `encode_queries` makes them of queries.
-`crop_map` is the deck's: it only looks at parts of the picture. Grad-CAM and `relevance` (a file of its own) open the model,
-occlusion and RISE hide parts of what it sees; these four see what open_clip's preprocessing lets through, the middle square.
+image (3, H, W), as `scaled` makes it of a picture of any size; texts (Q, D), as `encode_queries`
+makes them of queries. `crop_map` is the deck's: it only looks at parts of the picture. `relevance`
+(a file of its own) and `grad_cam` open the model; `saliency.occlusion` and `saliency.rise` hide
+parts of what it sees, and `explain` applies them to the similarity. These four see what open_clip's
+preprocessing lets through, the picture's middle square.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers import saliency
+from helpers.datasets.photos import as_rgb
 from helpers.ground.errors import CourseError
 from helpers.ground.runtime import chunk_for, in_chunks
-from helpers.saliency.core import undisturbed
-from helpers.saliency.perturbation import correlation, soft_masks
+from helpers.ground.stats import pearson
+from helpers.saliency.core import at_least_one, wide
 
 LARGEST = 2048  # pixels on a side; more only costs time and memory
 
 
-# ---- from words and pictures to tensors ---------------------------------------------------------------------------------
+# ---- from words and pictures to tensors -------------------------------------------------------
 @torch.no_grad()
-def encode_queries(model, tokenizer, queries: list[str]) -> Tensor:
-    """(Q, D) of length 1. CourseError for a query that is empty or longer than the model reads."""
-    for text in (query.strip() for query in queries):
-        if not text:
+def encode_queries(model, tokenizer, queries: str | Sequence[str]) -> Tensor:
+    """Queries, or a single one, as rows of length 1: (Q, D), on the model's device.
+
+    CourseError for a query that is empty or longer than the model reads.
+    """
+    queries = [queries] if isinstance(queries, str) else list(queries)
+    for query in queries or [""]:
+        if not isinstance(query, str):
+            raise CourseError(f"A query is a text in quotes, not {query!r}.")
+        if not query.strip():
             raise CourseError(
                 "The query is empty: write what to look for, such as 'Who puts out fires?'."
             )
-        if torch.equal(tokenizer([text]), tokenizer([text[:-1]])):  # nobody reads its last letter
+    queries = [query.encode("utf-8", "replace").decode() for query in queries]  # half an emoji: ?
+    tokens = tokenizer(queries)  # (Q, T)
+    longer = tokenizer(queries, 2 * tokens.shape[1])[:, tokens.shape[1] :]  # (Q, T) past the end
+    for query, beyond in zip(queries, longer, strict=True):
+        if (beyond != beyond[-1]).any():  # not padding alone
             raise CourseError(
-                f"The query has {len(text.split())} words, and this model reads {tokenizer([text]).shape[1]} "
-                "tokens, about a word each: shorten it."
+                f"The query has {len(query.split())} words, and this model reads "
+                f"{tokens.shape[1]} tokens, about a word each: shorten it."
             )
-    return model.encode_text(tokenizer(list(queries)).to(device_of(model)), normalize=True)
+    return model.encode_text(tokens.to(device_of(model)), normalize=True)
 
 
-def scaled(model, image: np.ndarray) -> Tensor:
-    """A picture (H, W, 3) uint8 as the model wants its numbers, (3, H, W), on the model's device; its size stays."""
-    if max(image.shape[:2]) > LARGEST:
+def scaled(model, image) -> Tensor:
+    """A picture of any usual kind as the model wants its numbers, (3, H, W); its size stays.
+
+    On the model's device. image: Pillow's, an array or a tensor, see `photos.as_rgb`.
+    """
+    pixels = torch.from_numpy(as_rgb(image)).to(device_of(model)).permute(2, 0, 1) / 255
+    height, width = pixels.shape[1:]
+    if max(height, width) > LARGEST:
         raise CourseError(
-            f"This picture has {image.shape[1]} x {image.shape[0]} pixels, more than {LARGEST} on a side: "
-            "open it by photos.open_picture, which reduces it."
+            f"This picture has {width} x {height} pixels, more than {LARGEST} on a side: open it "
+            "by photos.open_picture, which reduces it."
         )
-    config = getattr(model.visual, "preprocess_cfg", {"mean": (0.5,) * 3, "std": (0.5,) * 3})
-    pixels = torch.tensor(image, device=device_of(model)).permute(2, 0, 1) / 255
-    mean, std = (
-        torch.tensor(config[name], device=pixels.device)[:, None, None] for name in ("mean", "std")
-    )
+    usual = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+    config = getattr(model.visual, "preprocess_cfg", usual)
+    mean = torch.tensor(config["mean"], device=pixels.device)[:, None, None]
+    std = torch.tensor(config["std"], device=pixels.device)[:, None, None]
     return (pixels - mean) / std
 
 
@@ -65,18 +81,33 @@ def pixels_of(model) -> int:
     return size if isinstance(size, int) else size[0]
 
 
-# ---- the deck's way: crops ----------------------------------------------------------------------------------------------
-def crop_boxes(
-    crops: int, height: int, width: int, smallest: int, generator: torch.Generator
-) -> Tensor:
-    """Random squares inside a picture: their side uniform from `smallest` pixels to below the shorter side, then their place.
+class Similarity(nn.Module):
+    """cos(text, picture) as if each text were a class: (B, 3, P, P) -> (B, Q).
+
+    It is what the methods of `saliency` explain.
+    """
+
+    def __init__(self, model, texts: Tensor):
+        super().__init__()
+        self.model = model
+        self.texts = texts
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.model.encode_image(images, normalize=True)  # (B, D)
+        return wide(features) @ wide(self.texts).to(wide(features)).T
+
+
+# ---- the deck's way: crops --------------------------------------------------------------------
+def crop_boxes(crops: int, height: int, width: int, smallest: int, generator) -> Tensor:
+    """Random squares: a side uniform from `smallest` pixels to below the shorter one, then a place.
 
     Returns (crops, 4) integers: left, top, right, bottom. Source: the deck's demo, D1-07.
     """
+    at_least_one(crops=crops, smallest=smallest)
     if smallest >= min(height, width):
         raise CourseError(
-            f"This picture has {width} x {height} pixels and the smallest crop {smallest}: give a picture with at "
-            f"least {2 * smallest} on each side, or a smaller `smallest`."
+            f"This picture has {width} x {height} pixels and the smallest crop {smallest}: give a "
+            f"picture with at least {2 * smallest} on each side, or a smaller `smallest`."
         )
     side = torch.randint(smallest, min(height, width), (crops,), generator=generator)
     left = (torch.rand(crops, generator=generator) * (width - side + 1)).long()
@@ -85,79 +116,75 @@ def crop_boxes(
 
 
 def crop_gains(model, image: Tensor, texts: Tensor, boxes: Tensor) -> Tensor:
-    """How much closer each crop is to each text than the whole picture is: cos(text, crop) - cos(text, picture).
+    """How much closer each crop is to each text than the whole picture is.
 
-    boxes (N, 4). Returns (N, Q). Each crop is encoded once, whatever the number of texts, many at a time.
+    cos(text, crop) - cos(text, picture) for boxes (N, 4): (N, Q). Each crop is encoded once,
+    whatever the number of texts, many at a time.
     """
-    everything = torch.cat((middle(image)[None].to(boxes), boxes))
-    chunk = (
-        64
-        if image.device.type == "cpu"
-        else chunk_for(256 * 3 * 4 * pixels_of(model) ** 2, image.device)
-    )
+    everything = torch.cat((middle(image)[None], boxes.to(image.device)))
+    chunk = 64  # on two cores
+    if image.device.type != "cpu":
+        chunk = chunk_for(256 * 3 * 4 * pixels_of(model) ** 2, image.device)
+    similarity = Similarity(model, texts)
     with torch.no_grad():
-        similarity = in_chunks(
-            lambda part: model.encode_image(cut(model, image, part), normalize=True) @ texts.T,
-            everything,
-            chunk=chunk,
+        cosines = in_chunks(
+            lambda some: similarity(cut(model, image, some)), everything, chunk=chunk
         )  # (1 + N, Q)
-    return similarity[1:] - similarity[:1]
+    return cosines[1:] - cosines[:1]
 
 
 def cut(model, image: Tensor, boxes: Tensor) -> Tensor:
-    """Crops resized to what the model sees, (N, 3, P, P): the antialiased resizing of open_clip's preprocessing, all at once.
+    """Crops resized to what the model sees, (N, 3, P, P), in its number type.
 
-    Resizing is linear and works on rows and columns apart, so a crop of any place and size is R · image · Cᵀ.
+    The antialiased resizing of open_clip's preprocessing, all at once: it is linear and works on
+    rows and columns apart, so a crop of any place and size is R · image · Cᵀ.
     """
     kind = getattr(model.visual, "preprocess_cfg", {}).get("interpolation", "bilinear")
-    left, top, right, bottom = boxes.to(image).T
+    left, top, right, bottom = boxes.to(image.device, image.dtype).T  # (N,) each
     rows = resizing(top, bottom, image.shape[1], pixels_of(model), kind)  # (N, P, H)
     columns = resizing(left, right, image.shape[2], pixels_of(model), kind)  # (N, P, W)
-    return rows[:, None] @ (image @ columns.mT[:, None])
+    crops = rows[:, None] @ (image @ columns.mT[:, None])
+    return crops.to(next(model.parameters()).dtype)
 
 
 def resizing(start: Tensor, end: Tensor, length: int, pixels: int, kind: str) -> Tensor:
-    """Weights (N, pixels, length) that resize the stretch from start to end (N,) of a line, as Pillow does with antialiasing."""
-    step = ((end - start) / pixels)[:, None, None]
+    """Weights (N, pixels, length) that resize a line from start to end (N,), as Pillow does."""
+    start = start[:, None, None]
+    end = end[:, None, None]
+    step = (end - start) / pixels
     places = torch.arange(length, device=start.device) + 0.5
-    centres = (
-        start[:, None, None] + step * (torch.arange(pixels, device=start.device) + 0.5)[:, None]
-    )
-    d = (places - centres).abs() / step.clamp(
-        min=1
-    )  # a pixel of the result gathers at least one of the picture
-    weights = (
-        (1 - d).clamp(min=0)
-        if kind == "bilinear"
-        else torch.where(
-            d < 1,
-            (1.5 * d - 2.5) * d * d + 1,
-            torch.where(d < 2, ((-0.5 * d + 2.5) * d - 4) * d + 2, 0),
-        )
-    )
-    weights = weights * ((places > start[:, None, None]) & (places < end[:, None, None]))
+    centres = start + step * (torch.arange(pixels, device=start.device) + 0.5)[:, None]
+    d = (places - centres).abs() / step.clamp(min=1)  # each result gathers a pixel or more
+    if kind == "bilinear":
+        weights = (1 - d).clamp(min=0)
+    else:  # bicubic, a = -0.5
+        near = (1.5 * d - 2.5) * d * d + 1
+        far = ((-0.5 * d + 2.5) * d - 4) * d + 2
+        weights = torch.where(d < 1, near, torch.where(d < 2, far, 0))
+    weights = weights * ((places > start) & (places < end))
     return weights / weights.sum(2, keepdim=True)
 
 
 def add_up(gains: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
-    """The demo's plain sum: each crop adds its gain to all of its pixels. gains (N, Q), boxes (N, 4); returns (Q, H, W)."""
-    rows, columns = (
-        torch.arange(height, device=boxes.device),
-        torch.arange(width, device=boxes.device),
-    )
+    """The demo's plain sum: each crop adds its gain to all of its pixels.
+
+    gains (N, Q), boxes (N, 4); returns (Q, H, W), on the gains' device.
+    """
+    boxes = boxes.to(gains.device)
+    y, x = (torch.arange(side, device=gains.device) for side in (height, width))
     left, top, right, bottom = (edge[:, None] for edge in boxes.T)  # each (N, 1)
-    in_rows = ((rows >= top) & (rows < bottom)).to(gains)  # (N, H)
-    in_columns = ((columns >= left) & (columns < right)).to(gains)  # (N, W)
+    in_rows = ((y >= top) & (y < bottom)).to(gains)  # (N, H)
+    in_columns = ((x >= left) & (x < right)).to(gains)  # (N, W)
     return torch.einsum("nq,nh,nw->qhw", gains, in_rows, in_columns)
 
 
-def average(
-    gains: Tensor, boxes: Tensor, height: int, width: int, *, k: float = 0.0, by_area: bool = False
-) -> Tensor:
-    """The mean gain of the crops over a pixel, sum / (count + k): the more so drawn towards 0 the fewer cover it. (Q, H, W).
+def average(gains, boxes, height: int, width: int, *, k: float = 0.0, by_area=False) -> Tensor:
+    """The mean gain of the crops over a pixel, shrunk towards 0 where few crops cover the pixel.
 
-    k: in crops, 0 is the plain mean (0 where no crop is). by_area: crops weigh 1 / area, on average 1.
+    sum / (count + k), (Q, H, W). k: in crops, 0 is the plain mean (0 where no crop is).
+    by_area: crops weigh 1 / area, on average 1.
     """
+    boxes = boxes.to(gains.device)
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     weight = (1 / area if by_area else torch.ones_like(area)).to(gains)[:, None]  # (N, 1)
     weight = weight / weight.mean()
@@ -165,31 +192,21 @@ def average(
     return add_up(weight * gains, boxes, height, width) / (count + k).clamp(min=1e-9)
 
 
-def crop_map(
-    model,
-    image: Tensor,
-    texts: Tensor,
-    *,
-    crops: int = 400,
-    smallest: float | int = 0.22,
-    seed: int = 0,
-) -> Tensor:
-    """The deck's algorithm: random square crops against the text, their gains summed. Positive: closer than the whole picture.
+def crop_map(model, image, texts, *, crops: int = 400, smallest=0.22, seed: int = 0) -> Tensor:
+    """The deck's algorithm: random square crops against the text, their gains summed. (Q, H, W).
 
-    smallest crop: a share of the shorter side, or pixels if it is 1 or more. Returns (Q, H, W). Source: D1-07.
+    Positive: closer than the whole picture. smallest crop: a share of the shorter side, or pixels
+    if it is 1 or more. Source: D1-07.
     """
-    boxes = crop_boxes(
-        crops, *image.shape[1:], in_pixels(smallest, image), torch.Generator().manual_seed(seed)
-    ).to(image.device)
+    generator = torch.Generator().manual_seed(seed)
+    boxes = crop_boxes(crops, *image.shape[1:], in_pixels(smallest, image), generator)
     return add_up(crop_gains(model, image, texts, boxes), boxes, *image.shape[1:])
 
 
 class Converged(NamedTuple):
     maps: Tensor  # (Q, H, W), the plain sum
     crops: int  # how many it took
-    agreement: list[
-        float
-    ]  # of the two half maps after each step: the lowest correlation among the queries
+    agreement: list[float]  # of the half maps after each step: the queries' lowest correlation
 
 
 def crop_map_until(
@@ -200,87 +217,32 @@ def crop_map_until(
     agree: float = 0.95,
     step: int = 100,
     most: int = 3000,
-    smallest: float | int = 0.22,
+    smallest: float = 0.22,
     seed: int = 0,
 ) -> Converged:
-    """`crop_map`, with as many crops as it takes until the maps of the even and of the odd crops correlate that well."""
-    generator, size = torch.Generator().manual_seed(seed), image.shape[1:]
-    halves, agreement = image.new_zeros(2, len(texts), *size), []
+    """`crop_map` with as many crops as it takes until its two halves correlate that well.
+
+    The halves are the maps of the even and of the odd crops.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    size = image.shape[1:]
+    halves = torch.zeros(2, len(texts), *size, device=image.device)
+    agreement = []
     while len(agreement) * step < most and (not agreement or agreement[-1] < agree):
-        boxes = crop_boxes(step, *size, in_pixels(smallest, image), generator).to(image.device)
+        boxes = crop_boxes(step, *size, in_pixels(smallest, image), generator)
         gains = crop_gains(model, image, texts, boxes)
         halves += torch.stack([add_up(gains[i::2], boxes[i::2], *size) for i in (0, 1)])
-        agreement.append(float(correlation(*halves).min()))
+        agreement.append(float(pearson(*halves).min()))
     return Converged(halves.sum(0), len(agreement) * step, agreement)
 
 
-def in_pixels(smallest: float | int, image: Tensor) -> int:
+def in_pixels(smallest: float, image: Tensor) -> int:
     return round(smallest * min(image.shape[1:])) if smallest < 1 else int(smallest)
 
 
-# ---- three other ways ---------------------------------------------------------------------------------------------------
-class Similarity(nn.Module):
-    """cos(text, picture) as if each text were a class, (B, 3, P, P) -> (B, Q): what the methods of `saliency` explain."""
-
-    def __init__(self, model, texts: Tensor):
-        super().__init__()
-        self.model, self.texts = model, texts
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.model.encode_image(images, normalize=True) @ self.texts.T
-
-
-def grad_cam(
-    model, image: Tensor, texts: Tensor, *, layer: str | nn.Module | None = None
-) -> Tensor:
-    """Grad-CAM of the similarity, of a ResNet's last maps or of the patches before a ViT's last attention; never negative.
-
-    layer: another one, by its name in `model` or itself. Source: Selvaraju et al. 2017.
-    """
-    return _explain(
-        saliency.grad_cam,
-        model,
-        image,
-        texts,
-        layer=_last_places(model)
-        if layer is None
-        else f"model.{layer}"
-        if isinstance(layer, str)
-        else layer,
-    )
-
-
-def occlusion(
-    model, image: Tensor, texts: Tensor, *, window: float = 0.25, stride: float = 0.125
-) -> Tensor:
-    """How far the similarity falls when a square is made grey; window and stride as shares of the side. Zeiler & Fergus 2014."""
-    window, stride = (max(1, round(share * pixels_of(model))) for share in (window, stride))
-    return _explain(saliency.occlusion, model, image, texts, window=window, stride=stride)
-
-
-def rise(
-    model, image: Tensor, texts: Tensor, *, masks: int = 400, cells: int = 7, seed: int = 0
-) -> Tensor:
-    """RISE: how the similarity goes with a pixel being seen, over random soft masks that hide one half (a covariance).
-
-    The mean similarity is taken off first: it says nothing about places, but the masks' noise would be added to the map with
-    that weight. All texts share the masked pictures. Source: Petsiuk et al. 2018, eq. 6.
-    """
-    generator, x = torch.Generator().manual_seed(seed), whole(model, image)  # (1, 3, P, P)
-    grids = (torch.rand(masks, 1, cells, cells, generator=generator) < 0.5).to(x)
-    seen = soft_masks(
-        grids, torch.rand(masks, 2, generator=generator).to(x.device), x.shape[2:]
-    )  # (N, P, P)
-    with undisturbed(model), torch.no_grad():
-        similarity = in_chunks(
-            lambda part: Similarity(model, texts)(part[:, None] * x), seen, chunk=64
-        )
-    maps = torch.einsum("nq,nhw->qhw", similarity - similarity.mean(0), seen) / (masks * 0.5)
-    return put_back(maps, image)
-
-
+# ---- other ways: the middle square, as one input of the model ---------------------------------
 def whole(model, image: Tensor) -> Tensor:
-    """The picture as open_clip's preprocessing shows it to the model: its middle square, resized. (1, 3, P, P)."""
+    """What open_clip's preprocessing shows to the model: the middle square. (1, 3, P, P)."""
     return cut(model, image, middle(image)[None])
 
 
@@ -293,24 +255,31 @@ def middle(image: Tensor) -> Tensor:
 
 
 def put_back(maps: Tensor, image: Tensor) -> Tensor:
-    """Maps (Q, h, w) of the middle square, enlarged to their place in the picture: (Q, H, W), 0 outside of the square."""
-    left, top, right, bottom = middle(image).tolist()
-    out = maps.new_zeros(len(maps), *image.shape[1:])
-    out[:, top:bottom, left:right] = F.interpolate(
-        maps[:, None], (bottom - top, right - left), mode="bilinear"
-    )[:, 0]
-    return out
+    """Maps (Q, h, w) of the middle square at its place in the picture: (Q, H, W), 0 outside."""
+    height, width = image.shape[1:]
+    side = min(height, width)
+    left, top = (width - side) // 2, (height - side) // 2
+    large = F.interpolate(maps[:, None], (side, side), mode="bilinear")[:, 0]
+    return F.pad(large, (left, width - side - left, top, height - side - top))
 
 
-def _explain(method: Callable, model, image: Tensor, texts: Tensor, **options) -> Tensor:
-    x = whole(model, image).expand(len(texts), -1, -1, -1)
-    return put_back(method(Similarity(model, texts), x, range(len(texts)), **options)[:, 0], image)
+def explain(method: Callable, model, image: Tensor, texts: Tensor, **options) -> Tensor:
+    """A method of `saliency` that gives (B, 1, h, w), applied to the similarity: (Q, H, W)."""
+    x = whole(model, image).expand(len(texts), -1, -1, -1)  # the picture once for each text
+    maps = method(Similarity(model, texts), x, range(len(texts)), **options)
+    return put_back(maps[:, 0], image)
 
 
-def _last_places(model) -> nn.Module:
+def grad_cam(model, image: Tensor, texts: Tensor, *, layer=None) -> Tensor:
+    """Grad-CAM of the similarity: (Q, H, W), never negative. Source: Selvaraju et al. 2017.
+
+    layer: a module of the model; usually a ResNet's last maps, or a ViT's patches before the last
+    attention.
+    """
     visual = model.visual
-    if hasattr(visual, "layer4"):
-        return visual.layer4
-    if hasattr(visual, "transformer"):
-        return visual.transformer.resblocks[-1].ln_1
-    raise CourseError(f"Name a layer: for a {type(visual).__name__} no usual one is known here.")
+    if layer is None and not (hasattr(visual, "layer4") or hasattr(visual, "transformer")):
+        raise CourseError(f"Name a layer: for a {type(visual).__name__} no usual one is known.")
+    if layer is None:
+        resnet = hasattr(visual, "layer4")
+        layer = visual.layer4 if resnet else visual.transformer.resblocks[-1].ln_1
+    return explain(saliency.grad_cam, model, image, texts, layer=layer)

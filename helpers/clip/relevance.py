@@ -1,4 +1,4 @@
-"""Relevance: a text's similarity followed back through all attention layers of a ViT, on stock open_clip models."""
+"""Relevance: a text's similarity followed back through all attention layers of a stock ViT."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +11,15 @@ from torch import Tensor, nn
 from helpers.clip.maps import Similarity, put_back, whole
 from helpers.ground.errors import CourseError
 from helpers.ground.runtime import in_chunks
-from helpers.saliency.core import undisturbed
+from helpers.saliency.core import frozen_eval
 
 
 def relevance(model, image: Tensor, texts: Tensor, *, first: int = 0) -> Tensor:
-    """R ← R + mean over heads of (A · ∂s/∂A)⁺ R, layer after layer; the class token's row is the map. Never negative.
+    """R ← R + mean over heads of (A · ∂s/∂A)⁺ R, layer by layer; the map is the class token's row.
 
-    For ViTs as open_clip builds them, unpatched, and all texts at once: one forward pass, one `autograd.grad` over all layers.
-    first: the layer to begin with (-1: the last alone). Source: Chefer et al. 2021, eq. 5-6 (their CLIP demo).
+    For ViTs as open_clip builds them, unpatched, all texts at once: one forward pass, and one
+    `autograd.grad` over all layers. first: the layer to begin with (-1: the last alone). Returns
+    (Q, H, W), never negative. Source: Chefer et al. 2021, eq. 5-6 (their CLIP demo).
     """
     visual = model.visual
     if not hasattr(visual, "transformer") or getattr(visual, "pool_type", None) != "tok":
@@ -26,41 +27,37 @@ def relevance(model, image: Tensor, texts: Tensor, *, first: int = 0) -> Tensor:
             f"Relevance follows a class token through attention, and this model's picture tower "
             f"({type(visual).__name__}) has none: take a ViT, or grad_cam, which works for both."
         )
-    with undisturbed(model), attention_in_graph(visual) as A:  # A: a (1, heads, T, T) a layer
+    with frozen_eval(model), attention_in_graph(visual) as A:  # A: (1, heads, T, T) a layer
         s = Similarity(model, texts)(whole(model, image).requires_grad_())[0]  # (Q,)
 
         def rows(which: Tensor) -> Tensor:  # (q, Q) -> (q, T - 1)
-            dA = torch.autograd.grad(
-                s, A, which, is_grads_batched=True, retain_graph=True
-            )  # a (q, 1, heads, T, T) a layer
+            dA = torch.autograd.grad(s, A, which, is_grads_batched=True, retain_graph=True)
             R = torch.eye(A[0].shape[-1]).to(s).expand(len(which), -1, -1)  # (q, T, T)
-            for weights, slope in list(zip(A, dA, strict=True))[first:]:
-                R = R + (weights * slope).clamp(min=0).mean(2)[:, 0].detach() @ R
+            for weights, slope in list(zip(A, dA, strict=True))[
+                first:
+            ]:  # slope (q, 1, heads, T, T)
+                cam = (weights * slope).clamp(min=0).mean(2)[:, 0].detach()  # (q, T, T)
+                R = R + cam.to(R) @ R
             return R[:, 0, 1:]
 
-        patches = in_chunks(
-            rows, torch.eye(len(texts)).to(s), bytes_per_item=8 * sum(a.nbytes for a in A)
-        )
+        each = torch.eye(len(texts)).to(s)
+        patches = in_chunks(rows, each, bytes_per_item=8 * sum(a.nbytes for a in A))
     return put_back(patches.unflatten(1, visual.grid_size), image)
 
 
 @contextmanager
 def attention_in_graph(visual) -> Iterator[list[Tensor]]:
-    """Inside, a ViT's attention weights are part of the graph and gather in the list, (B, heads, T, T) a layer.
+    """Inside, a ViT's attention weights are part of the graph; the list gathers them by layer.
 
-    torch's own attention never forms them, or returns a copy that nothing depends on. Swapped are the modules' `forward`s,
-    and put back afterwards, also after an error; the results stay the same.
+    (B, heads, T, T) each. torch's own attention never forms them, or returns a copy that nothing
+    depends on. Swapped are the modules' `forward`s, and put back afterwards, also after an error;
+    the results stay the same.
     """
-    layers = [
-        module
-        for module in visual.transformer.modules()
-        if isinstance(module, nn.MultiheadAttention)
-    ]
+    layers = [m for m in visual.transformer.modules() if isinstance(m, nn.MultiheadAttention)]
     if len(layers) != len(visual.transformer.resblocks):
-        raise CourseError(
-            "This tower has another attention than nn.MultiheadAttention: relevance cannot follow it."
-        )
-    before, weights = [vars(layer).get("forward") for layer in layers], []
+        raise CourseError("Relevance follows nn.MultiheadAttention, and this tower has another.")
+    before = [vars(layer).get("forward") for layer in layers]
+    weights = []
     try:
         for layer in layers:
             layer.forward = partial(attend, layer, weights)
@@ -72,17 +69,12 @@ def attention_in_graph(visual) -> Iterator[list[Tensor]]:
                 layer.forward = forward
 
 
-def attend(
-    layer: nn.MultiheadAttention, weights: list[Tensor], x: Tensor, *_, attn_mask=None, **__
-) -> tuple[Tensor, None]:
-    """Self-attention of x (B, T, D), written out; what `layer` does, except that its weights are kept."""
+def attend(layer, weights: list[Tensor], x: Tensor, *_, attn_mask=None, **__):
+    """Self-attention of x (B, T, D), written out: what `layer` does, but its weights are kept."""
     x = x if layer.batch_first else x.transpose(0, 1)
-    q, k, v = (
-        F.linear(x, layer.in_proj_weight, layer.in_proj_bias)
-        .unflatten(2, (3, layer.num_heads, -1))
-        .permute(2, 0, 3, 1, 4)
-    )
+    qkv = F.linear(x, layer.in_proj_weight, layer.in_proj_bias)  # (B, T, 3 D)
+    q, k, v = qkv.unflatten(2, (3, layer.num_heads, -1)).permute(2, 0, 3, 1, 4)  # (B, heads, T, d)
     scores = q @ k.mT / q.shape[-1] ** 0.5  # (B, heads, T, T)
     weights.append((scores if attn_mask is None else scores + attn_mask).softmax(-1))
     out = layer.out_proj((weights[-1] @ v).transpose(1, 2).flatten(2))  # (B, T, D)
-    return out if layer.batch_first else out.transpose(0, 1), None
+    return (out if layer.batch_first else out.transpose(0, 1)), None

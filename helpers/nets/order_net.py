@@ -1,7 +1,7 @@
-"""One small network that reads a note and decides which tests to order (D1-02 in lesson 00, D2-02 in lesson 07).
+"""A small network that reads a note and orders tests (D1-02 in lesson 00, D2-02 in lesson 07).
 
-It is trained on notes and orders alone. Nobody tells it which patients have a fever; two of the orders need to know.
-The rules are invented, like the notes: nothing here is medicine.
+It is trained on notes and orders alone. Nobody tells it which patients have a fever; two of the
+orders need to know. The rules are invented, like the notes: nothing here is medicine.
 """
 
 import torch
@@ -20,9 +20,10 @@ ORDERS: dict[str, tuple[str, str]] = {  # a test is ordered where BOTH of its fi
 
 
 class SymptomNet(nn.Module):
-    """Words to orders in three steps: each unit looks at three words at a time, keeps its largest value, and votes.
+    """Words to orders: each unit looks at three words at a time, keeps its largest value, votes.
 
-    tokens (B, T) -> `windows` (B, T, H) -> `hidden` (B, H) -> `votes` (B, 4) logits. Window t ends at word t.
+    tokens (B, T), on any device -> `windows` (B, T, H) -> `hidden` (B, H) -> `votes` (B, 4) logits.
+    Window t ends at word t.
     """
 
     def __init__(self, units: int = 32, embedding: int = 16):
@@ -33,6 +34,7 @@ class SymptomNet(nn.Module):
 
     def windows(self, tokens: Tensor) -> Tensor:
         """What each unit says to the words t-2, t-1, t: (B, T, H), never below zero."""
+        tokens = tokens.to(self.embed.weight.device)
         vectors = self.embed(tokens).transpose(1, 2)  # (B, E, T)
         return self.look(F.pad(vectors, (2, 0))).relu().transpose(1, 2)  # (B, T, H)
 
@@ -52,53 +54,46 @@ def notes(count: int, seed: int) -> list[Note]:
 
 def orders(batch: list[Note]) -> Tensor:
     """Which tests the rules order for each note, (B, 4) of 0.0 and 1.0."""
-    return torch.tensor(
-        [
-            [float(note.has(first) and note.has(second)) for first, second in ORDERS.values()]
-            for note in batch
-        ]
-    )
+    rows = [[note.has(a) and note.has(b) for a, b in ORDERS.values()] for note in batch]
+    return torch.tensor(rows, dtype=torch.float)
 
 
 def train(
-    *, seed: int = 0, count: int = 4000, epochs: int = 14, units: int = 32, quiet: float = 0.2
+    *, seed=0, count=4000, epochs=14, units=32, quiet: float = 0.2, device="cpu"
 ) -> SymptomNet:
-    """A network trained on `count` notes; a few seconds on two cores. The same seed gives the same network.
+    """A network trained on `count` notes; a few seconds on two cores, the same for the same seed.
 
-    quiet: what a unit pays for speaking, so that it is silent at most words and its path can be read by eye. At 0
-    the network is as good, and the same findings can be read from it.
+    quiet: what a unit pays for speaking, so that it is silent at most words and its path can be
+    read by eye. At 0 the network is as good, and the same findings can be read from it.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = SymptomNet(units)
+        torch.default_generator.manual_seed(seed)
+        model = SymptomNet(units).to(device)
     batch = notes(count, seed)
-    tokens, wanted = clinical_notes.encode(batch), orders(batch)  # (N, 60), (N, 4)
-    rare = torch.tensor(4.0)  # an order is due in 7 of 100 notes: each such note counts four times
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
-    slower = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.02, total_iters=max(epochs, 1))
+    tokens = clinical_notes.encode(batch).to(device)  # (N, 60)
+    wanted = orders(batch).to(device)  # (N, 4)
+    rare = torch.tensor(4.0, device=device)  # an order is due in 7 of 100 notes: these count more
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    slower = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, total_iters=max(epochs, 1))
     for _ in range(epochs):
-        for rows in torch.randperm(count, generator=generator).split(50):
+        for rows in torch.randperm(count, generator=generator).to(device).split(50):
             windows = model.windows(tokens[rows])  # (50, 60, H)
             logits = model.votes(windows.amax(dim=1))
-            loss = (
-                F.binary_cross_entropy_with_logits(logits, wanted[rows], pos_weight=rare)
-                + quiet * windows.mean()
-            )
-            optimiser.zero_grad()
+            mistakes = F.binary_cross_entropy_with_logits(logits, wanted[rows], pos_weight=rare)
+            loss = mistakes + quiet * windows.mean()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
         slower.step()
     return model.eval().requires_grad_(False)
 
 
 @torch.no_grad()
 def accuracy(model: SymptomNet, batch: list[Note]) -> Tensor:
-    """For each order, the mean of its two hit rates (ordered where due, not ordered where not): (4,); 0.5 is chance."""
-    chosen, wanted = model(clinical_notes.encode(batch)) > 0, orders(batch) > 0
-    return torch.stack(
-        [
-            ((chosen == wanted) & (wanted == due)).sum(0) / (wanted == due).sum(0)
-            for due in (True, False)
-        ]
-    ).mean(0)
+    """For each order, the mean of its hit rates where it is due and where not: (4,); chance 0.5."""
+    chosen = model(clinical_notes.encode(batch)) > 0  # (N, 4)
+    due = orders(batch).to(chosen.device) > 0
+    ordered = (chosen & due).sum(0) / due.sum(0)
+    left_out = (~chosen & ~due).sum(0) / (~due).sum(0)
+    return (ordered + left_out) / 2

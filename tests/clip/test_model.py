@@ -1,10 +1,11 @@
-"""The course's CLIP: loss and maps against references, resuming, damage, and loading without anything of ours."""
+"""The course's CLIP: loss against references, resuming, damage, loading by open_clip alone."""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
+from math import log
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from data.recipes import clip_emoji as make
+from data.recipes.base import Run
 from helpers.clip import maps
 from helpers.clip import model as clip
 from helpers.ground.artifacts import ROOT
@@ -27,36 +29,31 @@ FILES = [
 ]
 
 
-# ---- loss and schedule --------------------------------------------------------------------------------------------------
+# ---- loss and schedule
 def features(n=12, d=8, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return (
-        F.normalize(torch.randn(n, d, generator=generator, dtype=torch.float64), dim=-1)
-        for _ in range(2)
-    )
+    both = torch.randn(2, n, d, generator=generator, dtype=torch.float64)
+    return F.normalize(both, dim=-1)
 
 
 def test_loss_is_open_clips_where_all_contents_differ():
     from open_clip.loss import ClipLoss
 
     images, texts = features()
-    ours = clip.contrastive_loss(images, texts, torch.tensor(20.0), torch.eye(12, dtype=torch.bool))
-    torch.testing.assert_close(
-        ours, ClipLoss()(images, texts, torch.tensor(20.0, dtype=torch.float64))
-    )
+    scale = torch.tensor(20.0, dtype=torch.float64)
+    ours = clip.contrastive_loss(images, texts, scale, torch.eye(12, dtype=torch.bool))
+    torch.testing.assert_close(ours, ClipLoss()(images, texts, scale))
 
 
 def test_loss_calls_neither_of_two_right_texts_wrong():
-    """Pictures 0 and 1 show the same: giving half of the probability to each text is then the best, by the entropy ln 2 / n."""
+    """Pictures 0 and 1 show the same: half of the probability to each text is best, ln 2 each."""
     images = torch.eye(3, dtype=torch.float64)[[0, 0, 1]]
     same = torch.tensor([[1, 1, 0], [1, 1, 0], [0, 0, 1]], dtype=torch.bool)
-    shared = clip.contrastive_loss(images, images, torch.tensor(100.0), same)
-    torch.testing.assert_close(
-        shared, torch.tensor(2 / 3).log() * 0 + 2 / 3 * torch.tensor(2.0, dtype=torch.float64).log()
-    )
-    assert clip.contrastive_loss(
-        images, images, torch.tensor(100.0), torch.eye(3, dtype=torch.bool)
-    ) == pytest.approx(float(shared))
+    shared = float(clip.contrastive_loss(images, images, torch.tensor(100.0), same))
+    assert shared == pytest.approx(2 / 3 * log(2))
+    alone = torch.eye(3, dtype=torch.bool)
+    hard = clip.contrastive_loss(images, images, torch.tensor(100.0), alone)
+    assert float(hard) == pytest.approx(shared)
     apart = torch.eye(3, dtype=torch.float64)  # told apart in spite of the same content
     assert clip.contrastive_loss(apart, apart, torch.tensor(100.0), same) > 20
 
@@ -64,51 +61,52 @@ def test_loss_calls_neither_of_two_right_texts_wrong():
 def test_schedule_depends_on_the_length_only_at_its_end():
     short, long = clip.Settings(steps=1000), clip.Settings(steps=4000)
     for step in range(0, 850, 50):
-        assert clip.rate(step, short) == clip.rate(step, long) and clip.dropped(
-            step, short
-        ) == clip.dropped(step, long)
-    assert 0 < clip.rate(999, short) < short.lr / 100 and clip.dropped(999, short) == 0
+        assert clip.rate(step, short) == clip.rate(step, long)
+        assert clip.dropped(step, short) == clip.dropped(step, long)
+    assert 0 < clip.rate(999, short) < short.lr / 100
+    assert clip.dropped(999, short) == 0
 
 
-# ---- crops --------------------------------------------------------------------------------------------------------------
+# ---- crops
 def test_crops_lie_inside_and_use_the_whole_range():
     boxes = maps.crop_boxes(5000, 60, 90, 13, torch.Generator().manual_seed(0))
     side = boxes[:, 2] - boxes[:, 0]
-    assert torch.equal(side, boxes[:, 3] - boxes[:, 1]) and side.min() == 13 and side.max() == 59
-    assert boxes.min() == 0 and boxes[:, 2].max() == 90 and boxes[:, 3].max() == 60
-
-
-def test_sum_of_crops_is_the_loop_of_the_slide():
-    boxes = maps.crop_boxes(50, 20, 30, 4, torch.Generator().manual_seed(1))
-    gains = torch.randn(50, 3, generator=torch.Generator().manual_seed(2))
-    slow = torch.zeros(3, 20, 30)
-    for (left, top, right, bottom), gain in zip(boxes.tolist(), gains, strict=True):
-        slow[:, top:bottom, left:right] += gain[:, None, None]
-    torch.testing.assert_close(maps.add_up(gains, boxes, 20, 30), slow)
+    assert torch.equal(side, boxes[:, 3] - boxes[:, 1])
+    assert (side.min(), side.max()) == (13, 59)
+    assert boxes.min() == 0
+    assert (boxes[:, 2].max(), boxes[:, 3].max()) == (90, 60)
 
 
 def test_the_whole_picture_gains_nothing_over_itself():
-    model = clip.build(clip.Settings(width=32, layers=(1, 1)), 50).eval()
+    model = make.build(clip.Settings(width=32, layers=(1, 1)), 50).eval()
     image, texts = torch.rand(3, 96, 96), F.normalize(torch.randn(2, 32), dim=-1)
     gains = maps.crop_gains(model, image, texts, torch.tensor([[0, 0, 96, 96], [10, 10, 60, 60]]))
-    assert gains.shape == (2, 2) and gains[0].abs().max() < 1e-5 < gains[1].abs().max()
+    assert gains.shape == (2, 2)
+    assert gains[0].abs().max() < 1e-5 < gains[1].abs().max()
 
 
-# ---- training -----------------------------------------------------------------------------------------------------------
+# ---- training
 TRAINING = """
 import os, signal, sys, torch
 from pathlib import Path
 from open_clip.tokenizer import HFTokenizer
+from torch.utils.data import DataLoader
+from data.recipes.clip_emoji import Batches, build
 from helpers.clip import model as clip
-from helpers.ground.runtime import Checkpoint
+from helpers.ground.artifacts import Checkpoint
 torch.set_num_threads(1)
 folder, die_at = Path(sys.argv[1]), int(sys.argv[2])
-def report(step, loss, model):
+def report(step, loss):
     if step == die_at:
         os.kill(os.getpid(), signal.SIGTERM)
 settings = clip.Settings(steps=6, batch=8, width=32, layers=(1, 1), easy=4, decay=.34, warm_up=2)
 tokenizer = HFTokenizer(str(folder / "tokenizer"), context_length=settings.context)
-model, losses, _ = clip.train(settings, tokenizer, Checkpoint("tiny", root=folder), every=2, report=report)
+model = build(settings, len(tokenizer.tokenizer))
+batches = lambda first: DataLoader(Batches(settings, tokenizer, first), batch_size=None)
+before = torch.get_rng_state()
+kept = Checkpoint("tiny", root=folder)
+losses = clip.train(model, batches, settings, kept, every=2, report=report)
+assert torch.equal(torch.get_rng_state(), before)
 torch.save({"model": model.state_dict(), "losses": losses}, folder / "done.pt")
 """
 
@@ -126,63 +124,59 @@ def test_a_killed_run_resumes_with_the_same_bits(tmp_path):
     make.train_tokenizer(tmp_path / "tokenizer", 20)
     assert run_training(tmp_path / "straight", tmp_path / "tokenizer", -1) == 0
     assert run_training(tmp_path / "killed", tmp_path / "tokenizer", 4) != 0
-    assert (
-        not (tmp_path / "killed" / "done.pt").exists()
-        and (tmp_path / "killed" / "tiny.pt").exists()
-    )
+    assert not (tmp_path / "killed" / "done.pt").exists()
+    assert (tmp_path / "killed" / "tiny.pt").exists()
     assert run_training(tmp_path / "killed", tmp_path / "tokenizer", -1) == 0
     one, two = (torch.load(tmp_path / name / "done.pt") for name in ("straight", "killed"))
-    assert one["losses"] == two["losses"] and len(one["losses"]) == 6
+    assert one["losses"] == two["losses"]
+    assert len(one["losses"]) == 6
     assert all(torch.equal(one["model"][key], two["model"][key]) for key in one["model"])
-    fresh = clip.build(
-        clip.Settings(width=32, layers=(1, 1)), one["model"]["token_embedding.weight"].shape[0]
-    )
-    assert not torch.equal(
-        fresh.state_dict()["visual.proj"], one["model"]["visual.proj"]
-    )  # it did learn something
+    vocabulary = len(one["model"]["token_embedding.weight"])
+    fresh = make.build(clip.Settings(width=32, layers=(1, 1)), vocabulary).state_dict()
+    assert not torch.equal(fresh["visual.proj"], one["model"]["visual.proj"])  # it did learn
 
 
 def test_smoke_run_writes_a_folder_that_loads_and_clears_its_checkpoint(tmp_path):
-    make.make(smoke=True, out=tmp_path / "clip_emoji")
+    make.make(Run(tmp_path / "clip_emoji", smoke=True))
     assert sorted(path.name for path in (tmp_path / "clip_emoji").iterdir()) == FILES
     model, preprocess, tokenizer = clip.load(tmp_path / "clip_emoji")
-    assert tokenizer(["Who puts out fires?"]).shape == (1, 20) and not list(
-        (tmp_path / ".checkpoints").iterdir()
-    )
+    assert tokenizer(["Who puts out fires?"]).shape == (1, 20)
+    assert not list((tmp_path / ".checkpoints").iterdir())
 
 
-# ---- the shipped model --------------------------------------------------------------------------------------------------
+def test_loading_leaves_the_random_stream_alone():
+    before = torch.get_rng_state()
+    clip.load()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# ---- the shipped model
 ALONE = """
 import sys, torch, open_clip
 place = "local-dir:" + sys.argv[1]
 model, _, preprocess = open_clip.create_model_and_transforms(place)
 tokenizer = open_clip.get_tokenizer(place)
-texts = model.eval().encode_text(tokenizer(["Who puts out fires?", "a firefighter", "a banana"]), normalize=True)
+asked = tokenizer(["Who puts out fires?", "a firefighter", "a banana"])
+texts = model.eval().encode_text(asked, normalize=True)
 assert not [name for name in sys.modules if name.split(".")[0] == "helpers"]
 from PIL import Image
-print(float(texts[0] @ texts[1]), float(texts[0] @ texts[2]), preprocess(Image.new("RGB", (96, 96))).shape[-1])
+side = preprocess(Image.new("RGB", (96, 96))).shape[-1]
+print(float(texts[0] @ texts[1]), float(texts[0] @ texts[2]), side)
 """
 
 
 @pytest.mark.parametrize("where", ["its parent", "elsewhere"])
 def test_open_clip_loads_it_with_nothing_of_ours_from_any_folder(where, tmp_path):
-    here, place = (
-        (SHIPPED.parent, "./clip_emoji") if where == "its parent" else (tmp_path, str(SHIPPED))
-    )
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {
-        "HF_HUB_OFFLINE": "1"
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", ALONE, place],
-        cwd=here,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    beside = where == "its parent"
+    here, place = (SHIPPED.parent, "./clip_emoji") if beside else (tmp_path, str(SHIPPED))
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    options = {"capture_output": True, "text": True, "timeout": 300}
+    options["env"] = environment | {"HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", ALONE, place], cwd=here, **options)
     assert done.returncode == 0, done.stderr[-2000:]
     right, wrong, size = (float(x) for x in done.stdout.split()[-3:])
-    assert right > wrong + 0.3 and size == 64
+    assert right > wrong + 0.3
+    assert size == 64
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -195,14 +189,14 @@ def test_a_damaged_file_names_the_command(file, harm, tmp_path):
         (folder / file).write_bytes(content[: len(content) // 2])
     with pytest.raises(CourseError, match="make clip_emoji") as caught:
         clip.load(folder)
-    assert "\n" not in str(caught.value) and file in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert file in str(caught.value)
 
 
 def test_the_manifest_lists_every_file():
     listed = json.loads((SHIPPED / "manifest.json").read_text(encoding="utf-8"))["files"]
-    assert sorted([*listed, "manifest.json", "README.md"]) == sorted(
-        path.name for path in SHIPPED.iterdir()
-    )
+    there = sorted(path.name for path in SHIPPED.iterdir())
+    assert sorted([*listed, "manifest.json", "README.md"]) == there
 
 
 def test_it_knows_what_it_should():
@@ -210,11 +204,13 @@ def test_it_knows_what_it_should():
     model, preprocess, tokenizer = clip.load()
     assert make.singles(model, preprocess, tokenizer, 150).mean() > 0.85
     assert min(both.mean() for both in make.retrieval(model, preprocess, tokenizer, 1)) > 0.75
-    assert make.maps(model, tokenizer, 6, 2).mean() > 0.7
+    assert make.boxes_found(model, tokenizer, 6, 2).mean() > 0.7
 
 
 def test_any_text_can_be_written_and_long_ones_end():
     _, _, tokenizer = clip.load()
     tokens = tokenizer(["", "word " * 1000, "Ürümqi 東京 🙂", "Who puts out fires?"])
     end = tokenizer.tokenizer.eos_token_id
-    assert tokens.shape == (4, 20) and (tokens == end).any(1).all() and int(tokens.max()) == end
+    assert tokens.shape == (4, 20)
+    assert (tokens == end).any(1).all()
+    assert int(tokens.max()) == end

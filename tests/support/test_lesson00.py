@@ -141,7 +141,7 @@ def test_an_answer_that_raises_is_one_line():
     assert "cannot be called" in check.balanced.verdict(lambda predicted: predicted)
 
 
-# ---- the figures, by what is plotted
+# ---- the figure, by what is plotted
 
 
 def test_the_path_shows_units_by_words_and_votes_by_orders():
@@ -155,22 +155,6 @@ def test_the_path_shows_units_by_words_and_votes_by_orders():
     assert [label.get_text() for label in left.get_yticklabels()] == ["unit 7", "unit 9"]
     assert [text.get_text() for text in right.texts] == ["+1", "+0", "-2", "+4"]
     assert right.images[0].get_clim() == (-4, 4)
-
-
-def test_maps_are_scaled_and_the_box_lies_on_its_pixels():
-    fig = figures.side_by_side(
-        {"a": torch.rand(24, 24), "b": torch.rand(24, 24)}, "Maps.", box=(slice(1, 5), slice(2, 6))
-    )
-    frame = fig.axes[0].patches[0]
-    assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((1.5, 0.5), 4, 4)
-    assert fig.axes[1].images[0].get_clim() == (0, 1)
-
-
-def test_dots_stand_where_their_notes_are():
-    x, y = torch.tensor([1.0, -2.0, 3.0]), torch.tensor([0.5, 0.6, -0.7])
-    fig = figures.two_directions(x, y, {"ill": x > 0, "well": x < 0}, ("fever", "cough"), "Dots.")
-    assert fig.axes[0].lines[0].get_xdata().tolist() == [1, 3]
-    assert "fever" in fig.axes[0].get_xlabel() and "cough" in fig.axes[0].get_ylabel()
 
 
 # ---- the map of the slides

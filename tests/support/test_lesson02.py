@@ -6,11 +6,16 @@ crops; 95 % over scenes): sum hits .905 (.865 to .943), sum less mean .43 (.36 t
 (−.067 to .023): the first table's −.107 was partly luck, so the lesson claims "no more often" and not "less often".
 """
 
+import warnings
+
+import numpy as np
 import pytest
 import torch
 
+from helpers.lesson import plots
 from helpers.lesson.checks import RIGHT
 from notebooks.support.lesson02 import checks as check
+from notebooks.support.lesson02 import figures as draw
 
 
 def counting(add=1, of=None, edge=0, order=(0, 1, 2, 3), rows_first=True):
@@ -106,36 +111,63 @@ def test_relevance_step(step, said):
     assert said in check.relevance_step.verdict(step)
 
 
-# ---- figures: what they draw, not how it looks ----
-def test_figures_draw_what_they_are_given():
-    from notebooks.support.lesson02 import figures as draw
+# ---- figures: what they draw, not how it looks
+IMAGE = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
 
-    image = torch.randint(0, 255, (20, 30, 3), dtype=torch.uint8).numpy()
+
+def test_maps_lie_over_the_picture_and_boxes_on_their_maps():
     values = torch.zeros(20, 30)
     values[5, 7], values[10, 3] = 2.0, -2.0
-    fig = draw.overlays(
-        image, {"a cat": values, "nothing": values * 0}, "Two maps.", boxes={"a cat": (6, 4, 9, 8)}
-    )
-    drawn = fig.axes[1].images[1].get_array()
-    assert (
-        drawn[5, 7] == 1 and drawn[10, 3] == -1 and drawn[0, 0] == 0
-    )  # red for, blue against, white nothing
+    maps = {"a cat": values, "nothing": values * 0}
+    fig = draw.overlays(IMAGE, maps, "Two maps.", boxes={"a cat": (6, 4, 9, 8)})
+    shown = fig.axes[1].images[1].get_array()
+    assert shown[5, 7] == 1  # red for, blue against, white nothing
+    assert shown[10, 3] == -1
+    assert shown[0, 0] == 0
     frame = fig.axes[1].patches[0]
-    assert frame.get_xy() == (5.5, 3.5) and (frame.get_width(), frame.get_height()) == (3, 4)
-    assert not fig.axes[2].patches and fig.caption_text == "Two maps."
+    assert (*frame.get_xy(), frame.get_width(), frame.get_height()) == (5.5, 3.5, 3, 4)
+    assert not fig.axes[2].patches
+    assert fig.caption_text == "Two maps."
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("a cat", "a cat"),
+        ("costs $5 or $6", "costs $5 or $6"),
+        (r"$\frac$", r"$\frac$"),
+        ("x_1^2 {y} % #", "x_1^2 {y} % #"),
+        ("naïve Ürümqi Где кот?", "naïve Ürümqi Где кот?"),
+        ("東京", "U+6771 U+4EAC"),
+        ("a 🦖\u200d here", "a U+1F996 here"),
+        ("two\nlines\t\x07", "two lines"),
+        ("\ud83d half", "half"),
+    ],
+)
+def test_any_query_can_be_a_title(query, shown):
+    fig = draw.overlays(IMAGE, {query: torch.rand(20, 30)}, "One map.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # "Glyph … missing from font"
+        plots.png(fig)
+    title = fig.axes[1].title
+    text, is_formula = title._preprocess_math(title.get_text())
+    assert not is_formula
+    assert " ".join(text.split()) == shown
+
+
+def test_the_other_figures_draw_what_they_are_given():
     boxes, gains = torch.tensor([[0, 0, 5, 5], [2, 2, 9, 9]]), torch.tensor([0.2, -0.1])
-    left, right = draw.crops(image, boxes, gains, "Crops.").axes
-    assert [p.get_linestyle() for p in left.patches] == ["-", "--"] and [
-        b.get_width() for b in right.patches
-    ] == pytest.approx([-0.1, 0.2])
-    lines = draw.tight([1, 2, 3, 4, 5, 6, 7, 8], {"a": torch.arange(8.0)}, "Tight.").axes[0].lines
-    assert list(lines[0].get_ydata()) == list(range(8))
+    left, right = draw.crops(IMAGE, boxes, gains, "Crops.").axes
+    assert [p.get_linestyle() for p in left.patches] == ["-", "--"]
+    assert [b.get_width() for b in right.patches] == pytest.approx([-0.1, 0.2])
+    line = draw.tight(range(1, 9), {"a": torch.arange(8.0)}, "Tight.").axes[0].lines[0]
+    assert list(line.get_ydata()) == list(range(8))
     rows = {"sum": [(0.9, 0.8, 0.95), (0.4, 0.3, 0.5)], "mean": [(0.5, 0.4, 0.6), (0.3, 0.2, 0.4)]}
-    first = draw.scoreboard(rows, ("hits", "energy"), "Scores.", live={"sum": [0.85, 0.5]}).axes[0]
-    assert list(first.lines[0].get_xdata()) == [0.8, 0.95] and list(first.lines[2].get_xdata()) == [
-        0.85
-    ]
-    count = torch.arange(100.0).view(10, 10)
-    assert list(
-        draw.noise(count, {"flat": torch.ones(10, 10)}, "Noise.").axes[0].lines[0].get_ydata()
-    ) == pytest.approx([1] * 12)
+    board = draw.scoreboard(rows, ("hits", "energy"), "Scores.", live={"sum": [0.85, 0.5]})
+    drawn = [list(line.get_xdata()) for line in board.axes[0].lines]
+    assert [0.8, 0.95] in drawn
+    assert [0.85] in drawn
+    flat = draw.noise(torch.arange(100.0).view(10, 10), {"flat": torch.ones(10, 10)}, "Noise.")
+    assert list(flat.axes[0].lines[0].get_ydata()) == pytest.approx([1] * 12)
+    shown = draw.coverage(torch.arange(6.0).view(2, 3), "Counts.").axes
+    assert list(shown[1].lines[0].get_ydata()) == [3, 4, 5]
