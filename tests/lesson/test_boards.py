@@ -120,7 +120,7 @@ PLUGINS = ["table", "strikethrough", "task_lists", "math", "footnotes"]
 
 @pytest.mark.parametrize("text", NASTY)
 def test_no_answer_becomes_markup(text):
-    """Read by nbconvert's Markdown parser, extensions on: one plain item, reading as it was typed."""
+    """Read by nbconvert's Markdown parser, extensions on: one plain item, as it was typed."""
     parse = mistune.create_markdown(renderer="ast", plugins=PLUGINS)
     (bullets,) = parse(f"- {as_typed(text)}\n")
     (item,) = bullets["children"]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from helpers.lesson.checks import close, exercise
+from helpers.lesson.checks import close, compare, exercise
 
 
 @exercise
@@ -80,8 +80,8 @@ def test_an_empty_value_is_not_answered_yet(answer):
         (
             mean_square,
             lambda: 3,
-            "your function cannot be called as the exercise says: TypeError: <lambda>() takes 0 positional "
-            "arguments but 1 was given",
+            "your function cannot be called as the exercise says: TypeError: <lambda>() takes 0 "
+            "positional arguments but 1 was given",
         ),
         (
             mean_square,
@@ -137,3 +137,34 @@ def test_a_stop_by_the_learner_is_not_swallowed():
 )
 def test_close(yours, expected, answer):
     assert close(yours, expected) is answer
+
+
+MISTAKES = {"half of it": 1.0, "turned round": [-2.0, torch.tensor(-1.0)], "never": 2.0}
+TWO = torch.tensor([1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("yours", "right", "line"),
+    [
+        (2.0, 2.0, None),  # what is right is right, whatever the mistakes say
+        (2, torch.tensor(2.0), None),
+        (1.0, 2.0, "half of it"),
+        (torch.tensor(-1.0), 2.0, "turned round"),
+        (7.5, 2.0, "2 is expected; yours gives 7.5"),
+        (TWO, 2.0, "one number is expected; yours has the shape (2,)"),
+        (1.0, TWO, "the shape (2,) is expected; yours has the shape ()"),
+        (TWO * 3, TWO, "[1, 2] is expected; yours gives [3, 6]"),
+        (
+            torch.zeros(9),
+            torch.ones(9),
+            f"[{'1, ' * 8}…] is expected; yours gives [{'0, ' * 8}…]",
+        ),
+    ],
+)
+def test_compare_knows_the_shape_the_right_value_and_the_named_mistakes(yours, right, line):
+    assert compare(yours, right, MISTAKES) == line
+
+
+def test_compare_takes_a_last_word():
+    assert compare(7, 2, MISTAKES, otherwise="read the text again") == "read the text again"
+    assert compare(1.0, 2.0, MISTAKES, otherwise="read the text again") == "half of it"

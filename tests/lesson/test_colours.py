@@ -1,7 +1,8 @@
-"""Colours by computation: what people with each kind of colour vision see, after Machado, Oliveira and Fernandes (2009), and how far apart it is.
+"""Colours by computation: what people see with each kind of colour vision, and how far apart.
 
-Distances are CIE Lab's (1976): 2 or 3 is just seen side by side, 10 is plain. Where lines or bars are told apart, a marker, a hatch or a
-word stands beside the colour as well: the last tests look for that.
+After Machado, Oliveira and Fernandes (2009). Distances are CIE Lab's (1976): 2 or 3 is just seen
+side by side, 10 is plain. Where lines or bars are told apart, a marker, a hatch or a word stands
+beside the colour as well: the last tests look for that.
 """
 
 from itertools import combinations
@@ -13,9 +14,9 @@ import torch
 from skimage.color import rgb2lab
 
 from helpers.lesson import plots
-from helpers.lesson import plots as core
 from helpers.lesson.widgets import view
 from notebooks.support.lesson04 import attention_editor as weigh
+from notebooks.support.lesson07 import figures as lesson07
 from notebooks.support.lesson08 import puzzle_widget as rule
 
 # linear RGB as seen without one kind of cone (severity 1)
@@ -51,44 +52,36 @@ def seen(rgb, sight: str) -> np.ndarray:
 
 
 def palette(sight):
-    return seen([mpl.colors.to_rgb(colour) for colour in core.COLOURS], sight)
+    return seen([mpl.colors.to_rgb(colour) for colour in plots.COLOURS], sight)
 
 
 def scale(name, sight, steps=65):
     return seen(mpl.colormaps[name](np.linspace(0, 1, steps))[:, :3], sight)
 
 
+def apart(a, b, sight: str) -> float:
+    """How far apart two colours are for this eye, their lightness left out."""
+    return np.linalg.norm(np.subtract(*seen([a, b], sight))[1:])
+
+
 @pytest.mark.parametrize("sight", list(SIGHT)[1:])
 def test_the_simulation_leaves_grey_grey_and_confuses_what_it_should(sight):
     grey = seen([[g, g, g] for g in (0.1, 0.5, 0.9)], sight)
     assert np.abs(grey[:, 1:]).max() < 0.5
-    red, green, blue = (
-        seen([colour], sight)[0] for colour in ((0.8, 0.3, 0.3), (0.45, 0.45, 0.2), (0.2, 0.4, 0.9))
-    )
-    normal = [
-        seen([colour], "all three cones")[0] for colour in ((0.8, 0.3, 0.3), (0.45, 0.45, 0.2))
-    ]
-    if sight != "tritanopia":
-        assert np.linalg.norm((red - green)[1:]) < 0.5 * np.linalg.norm(
-            (normal[0] - normal[1])[1:]
-        )  # red and green draw together
-        assert np.linalg.norm(red - blue) > 40
+    red, green, blue = (0.8, 0.3, 0.3), (0.45, 0.45, 0.2), (0.2, 0.4, 0.9)
+    if sight != "tritanopia":  # red and green draw together
+        assert apart(red, green, sight) < 0.5 * apart(red, green, "all three cones")
+        assert apart(red, blue, sight) > 40
 
 
 @every_sight
 def test_every_two_colours_of_the_palette_are_told_apart_and_stand_out_from_white(sight):
     colours = palette(sight)
-    near = min(
-        (np.linalg.norm(a - b), pair)
-        for (a, b), pair in zip(
-            combinations(colours, 2), combinations(core.COLOURS, 2), strict=True
-        )
-    )
-    assert near[0] > 12, near
-    first = min(
-        np.linalg.norm(a - b) for a, b in combinations(colours[:3], 2)
-    )  # most figures have two or three
-    assert first > 15
+    pairs = zip(combinations(colours, 2), combinations(plots.COLOURS, 2), strict=True)
+    nearest = min((np.linalg.norm(a - b), names) for (a, b), names in pairs)
+    assert nearest[0] > 12, nearest
+    first = [np.linalg.norm(a - b) for a, b in combinations(colours[:3], 2)]
+    assert min(first) > 15  # most figures have two or three
     assert min(np.linalg.norm(colour - [100, 0, 0]) for colour in colours) > 30
 
 
@@ -101,7 +94,7 @@ def test_a_palette_that_is_not_blind_safe_would_be_noticed():
 
 
 @every_sight
-@pytest.mark.parametrize("name", [core.UNSIGNED, "Reds", "Blues", "Greys", "hot"])
+@pytest.mark.parametrize("name", [plots.UNSIGNED, "Reds", "Blues", "Greys", "hot"])
 def test_scales_of_amounts_get_steadily_lighter_or_darker(name, sight):
     steps = np.diff(scale(name, sight)[:, 0])
     assert (steps > -0.3).all() or (steps < 0.3).all()
@@ -110,7 +103,7 @@ def test_scales_of_amounts_get_steadily_lighter_or_darker(name, sight):
 
 @every_sight
 def test_the_signed_scale_is_lightest_at_zero_and_its_ends_differ(sight):
-    lab = scale(core.SIGNED, sight)
+    lab = scale(plots.SIGNED, sight)
     steps, middle = np.diff(lab[:, 0]), len(lab) // 2
     assert (steps[: middle - 1] > -0.3).all()
     assert (steps[middle + 1 :] < 0.3).all()
@@ -120,30 +113,22 @@ def test_the_signed_scale_is_lightest_at_zero_and_its_ends_differ(sight):
 
 
 # ---- no information by colour alone
-def test_lines_have_markers_bars_have_hatches_and_words_have_signs(capsys):
-    fig = plots.curves(
-        [1, 2], {name: [1, 2] for name in "abcdefg"}, xlabel="x", ylabel="y", caption="c"
-    )
+
+
+def test_lines_have_markers_and_bars_have_hatches():
+    lines = {name: [1, 2] for name in "abcdefg"}
+    fig = plots.curves([1, 2], lines, xlabel="x", ylabel="y", caption="c")
     assert len({line.get_marker() for line in fig.axes[0].lines}) == 7
     fig = plots.bars({"g": dict.fromkeys("abcd", 1.0)}, ylabel="y", caption="c")
     assert len({bar.get_hatch() for bar in fig.axes[0].patches}) == 4
-    fig = plots.heat_words(["a", "b"], [1.0, -1.0], caption="c")
-    assert [text.get_text() for text in fig.axes[0].texts] == ["a", "−b"]
 
 
-def test_regions_and_levels_of_lesson_07_are_marked(capsys):
-    from notebooks.support.lesson07 import figures as lesson07
-
-    fig = lesson07.phase(
-        {"a": torch.tensor([[0, 1], [2, 2]])},
-        torch.tensor([0.1, 1.0]),
-        torch.tensor([0.5, 2.0]),
-        "Three.",
-    )
-    signs = [line.get_marker() for line in fig.axes[0].lines if len(line.get_xdata())]
-    assert len(signs) == 4
-    assert len(set(signs)) == 3
-    W = torch.tensor([[[1.0, -1.0, 0.0, 0.5], [0.0, 0.0, 1.0, 0.5]]])
+def test_regions_and_levels_of_lesson_07_are_marked():
+    kept, W = torch.tensor([[0, 1], [2, 2]]), torch.tensor([[[1.0, -1, 0, 0.5], [0, 0, 1, 0.5]]])
+    density, ratio = torch.tensor([0.1, 1.0]), torch.tensor([0.5, 2.0])
+    (ax, *_) = lesson07.phase({"a": kept}, density, ratio, "Three.").axes
+    markers = {line.get_marker() for line in ax.lines if len(line.get_xdata())}
+    assert len(markers) == 3
     bars = lesson07.norms(W, ["one"], "Bars.").axes[0].patches[:4]
     by_colour = {bar.get_facecolor(): bar.get_hatch() for bar in bars}
     assert len(by_colour) == len(set(by_colour.values())) > 1

@@ -1,4 +1,4 @@
-"""The rating's state machine: blinded, in random order, by keys, going on where it was broken off."""
+"""Rating: blinded, in random order, by keys, going on where it was broken off."""
 
 import pytest
 
