@@ -1,4 +1,4 @@
-"""Who may import whom: arrows go down only, nowhere in a circle, and a subject loads no machinery."""
+"""Who may import whom: arrows go down only, in no circle, and a subject loads no machinery."""
 
 import ast
 import subprocess
@@ -11,6 +11,7 @@ import pytest
 from helpers.ground import ROOT
 
 DATA = {"datasets", "nets", "pretrained", "ground"}
+FRONT = {"__main__", "cli", "environment", "doctor"}
 MAY = {  # package of helpers/: what it may import besides itself
     "ground": set(),
     "lesson": {"ground"},
@@ -22,10 +23,7 @@ MAY = {  # package of helpers/: what it may import besides itself
     "transformer": DATA,
     "clip": DATA | {"saliency"},
     "sae": DATA | {"transformer"},
-    "__main__": {"cli", "ground"},
-    "cli": {"environment", "doctor", "ground", "__main__"},
-    "environment": {"ground", "__main__"},
-    "doctor": {"environment", "ground"},
+    **dict.fromkeys(FRONT, FRONT | {"ground"}),
 }
 AUTHORS = ("data.recipes", "tests")  # who reads notebooks/ or helpers/ never needs these
 
@@ -48,8 +46,8 @@ def module_of(path: Path) -> str:
 def imports(code: str) -> set[str]:
     """Every module of the course that the code imports, also inside functions and for types only.
 
-    `from helpers.lesson import plots` names a module; `from helpers.lesson.plots import bars` a name in
-    one: both are given as the longest path that is a file of the course.
+    `from helpers.lesson import plots` names a module, `from helpers.lesson.plots import bars` what
+    is in one: both are given as the longest path that is a file of the course.
     """
     names = set()
     for node in ast.walk(ast.parse(code)):

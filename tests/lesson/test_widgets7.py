@@ -1,4 +1,4 @@
-"""The kernel side of every view under Colab's ipywidgets 7: a kernel of that age, spoken to as a page would."""
+"""The kernel side of every view under Colab's ipywidgets 7, spoken to as a page would."""
 
 import json
 import os
@@ -13,7 +13,8 @@ import pytest
 from jupyter_client import KernelManager
 from jupyter_client.kernelspec import KernelSpecManager
 
-ROOT = Path(__file__).resolve().parents[2]
+from helpers.ground import ROOT
+
 FOLDER = ROOT / ".pytest_cache" / "widgets7"
 ALONE = [
     "ipywidgets==7.7.1",
@@ -35,7 +36,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 @pytest.fixture(scope="session")
 def old_python():
-    """A virtual environment with Colab's versions, made once and kept; skipped, with the reason, where it cannot be made."""
+    """An environment with Colab's versions, made once and kept; skipped where it cannot be made."""
     python = FOLDER / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     made = FOLDER / "made.json"
     if not made.exists() or json.loads(made.read_text()) != [sys.version, *ALONE, *PINS]:
@@ -46,15 +47,9 @@ def old_python():
                 [python, "-m", "pip", "install", "--quiet", *what], capture_output=True, text=True
             )
             if done.returncode:
-                pytest.skip(
-                    "ipywidgets 7 could not be installed: "
-                    + (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-                )
-        spec = {
-            "argv": [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-            "display_name": "7",
-            "language": "python",
-        }
+                pytest.skip(f"ipywidgets 7 could not be installed: {done.stderr.strip()[-200:]}")
+        command = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        spec = {"argv": command, "display_name": "7", "language": "python"}
         (FOLDER / "kernels" / "seven").mkdir(parents=True)
         (FOLDER / "kernels" / "seven" / "kernel.json").write_text(json.dumps(spec))
         made.write_text(json.dumps([sys.version, *ALONE, *PINS]))
@@ -62,7 +57,7 @@ def old_python():
 
 
 class Page:
-    """What a page does: runs cells, moves sliders, clicks buttons, and collects what the kernel sends."""
+    """What a page does: runs cells, moves sliders, clicks, and collects what the kernel sends."""
 
     def __init__(self, folder: Path):
         specs = KernelSpecManager(kernel_dirs=[str(FOLDER / "kernels")], ensure_native_kernel=False)
@@ -84,12 +79,7 @@ class Page:
 
     def ask(self, expression: str):
         """The value of an expression that JSON can hold."""
-        text = [
-            m["content"]["text"]
-            for m in self.run(f"import json; print(json.dumps({expression}))")
-            if m["msg_type"] == "stream"
-        ]
-        return json.loads("".join(text))
+        return json.loads(printed(self.run(f"import json; print(json.dumps({expression}))")))
 
     def send(self, widget: str, data: dict) -> list[dict]:
         """A message from the page to one widget; returns what the kernel publishes in answer."""
@@ -123,6 +113,11 @@ def shown(messages: list[dict], kind: str) -> list:
     return [m["content"]["data"][kind] for m in messages if kind in m["content"].get("data", {})]
 
 
+def printed(messages: list[dict]) -> str:
+    """What was printed."""
+    return "".join(m["content"]["text"] for m in messages if m["msg_type"] == "stream")
+
+
 @pytest.fixture
 def page(old_python, tmp_path):
     page = Page(tmp_path)
@@ -132,26 +127,12 @@ def page(old_python, tmp_path):
 
 def test_every_view_under_ipywidgets_7(page):
     """One kernel for all of them; each part stands alone."""
-    assert page.ask(
-        "[__import__('ipywidgets').__version__, __import__('IPython').__version__]"
-    ) == ["7.7.1", "7.34.0"]
-    assert (
-        page.ask(
-            "[m for m in ('torch', 'skimage') if __import__('importlib.util').util.find_spec(m)]"
-        )
-        == []
-    )
-    for part in (
-        a_playground,
-        a_board,
-        a_prediction,
-        a_rating,
-        a_picture,
-        a_text_to_weigh,
-        a_feature_explorer,
-        a_rule,
-        a_round,
-    ):
+    page.run("import importlib.util, IPython, ipywidgets")
+    versions = page.ask("[ipywidgets.__version__, IPython.__version__]")
+    assert versions == ["7.7.1", "7.34.0"]
+    assert not page.ask("[m for m in ('torch', 'skimage') if importlib.util.find_spec(m)]")
+    explore = (a_playground, a_picture, a_text_to_weigh, a_feature_explorer)
+    for part in (*explore, a_board, a_prediction, a_rating, a_rule, a_round):
         part(page)
 
 
@@ -166,10 +147,8 @@ def a_playground(page):
         view""")
     (picture,) = shown(messages, "image/png")
     assert len(shown(messages, WIDGET)) == 1
-    assert shown(messages, "text/plain") == [
-        "<figure>",
-        "[a figure with controls: x, name: run this cell to use it]",
-    ]
+    line = "[a figure with controls: x, name: run this cell to use it]"
+    assert shown(messages, "text/plain") == ["<figure>", line]
     after = page.change("view.controls['x']", value=2)
     (other,) = shown(after, "image/png")
     assert other != picture
@@ -220,47 +199,41 @@ def a_rating(page):
         view = rating_view(Rating("rating", items, questions, limit=120), print)
         view""")
     started = page.click("view.begin")
-    assert [m for m in started if m["msg_type"] == "stream" and "content" in m["content"]["text"]]
+    assert "content" in printed(started)
     for key in ("0", "01", "011"):
         page.change("view.text", value="a rule")
         page.change("view.key_box", value=key)
-    assert page.ask("[view.rating.done, sorted(a['clear'] for a in view.value.values())]") == [
-        True,
-        [0, 1, 1],
-    ]
+    given = page.ask("[view.rating.done, sorted(a['clear'] for a in view.value.values())]")
+    assert given == [True, [0, 1, 1]]
 
 
 def a_picture(page):
     page.run("""
         from helpers.lesson.widgets import picture_input
         seen = []
-        read = lambda source, name=None: (source if isinstance(source, str) else source.decode(), name)
+        def read(source, name=None):
+            return (source if isinstance(source, str) else source.decode(), name)
         view = picture_input(seen.append, read=read)
         view""")
     page.change("view.path", value="cat.png")
     page.run("""
-        view.upload.set_state({"metadata": [{"name": "b.png", "type": "image/png", "size": 3, "lastModified": 1}],
-                               "data": [memoryview(b"abc")], "_counter": 1})""")
+        file = {"name": "b.png", "type": "image/png", "size": 3, "lastModified": 1}
+        data = [memoryview(b"abc")]
+        view.upload.set_state({"metadata": [file], "data": data, "_counter": 1})""")
     assert page.ask("seen") == [["cat.png", None], ["abc", "b.png"]]
 
 
 def a_text_to_weigh(page):
     messages = page.run("""
         from notebooks.support.lesson04.attention_editor import weigh_view
-        view = weigh_view(["a", "good", "film"], [0.5, 0.25, 0.25], lambda weights: print("last", round(weights[2], 3)))
+        draw = lambda weights: print("last", round(weights[2], 3))
+        view = weigh_view(["a", "good", "film"], [0.5, 0.25, 0.25], draw)
         view""")
     assert len(shown(messages, WIDGET)) == 1
     page.change("view.share", value=0.6)
-    assert "last 0.7" in [
-        m["content"]["text"].strip()
-        for m in page.click("view.buttons[2]")
-        if m["msg_type"] == "stream"
-    ]
-    assert page.ask("[b.description for b in view.buttons]") == [
-        "a · 20 %",
-        "good · 10 %",
-        "film · 70 %",
-    ]
+    assert "last 0.7" in printed(page.click("view.buttons[2]"))
+    words = ["a · 20 %", "good · 10 %", "film · 70 %"]
+    assert page.ask("[b.description for b in view.buttons]") == words
     page.click("view.undo")
     assert page.ask("view.value") == [0.5, 0.25, 0.25]
 
@@ -277,7 +250,8 @@ def a_feature_explorer(page):
         class Atlas:                               # the real one needs torch
             sizes, kinds = {"a0": 2, "a1": 9}, ("code", "mathematics")
             def called(self, where, number):
-                if not 0 <= number < self.sizes[where]: raise ValueError(f"There is no feature {number}.")
+                if not 0 <= number < self.sizes[where]:
+                    raise ValueError(f"There is no feature {number}.")
                 return f"A/{where[1:]}/{number}"
             def name(self, where, number): return "‘x’ · code"
             def best(self, where, kind): return len(kind) - 4
@@ -288,11 +262,8 @@ def a_feature_explorer(page):
     assert len(shown(messages, WIDGET)) == 1
     assert "page A/0/1" in shown(messages, "text/plain")
     assert "page A/1/3" in shown(page.click("view.relatives[0]"), "text/plain")
-    assert page.ask("[view.value, view.dictionary.value, view.feature.value]") == [
-        ["a1", 3],
-        "a1",
-        3,
-    ]
+    where = page.ask("[view.value, view.dictionary.value, view.feature.value]")
+    assert where == [["a1", 3], "a1", 3]
     page.change("view.feature", value=99)
     assert page.ask("[view.sentence, view.feature.value]") == ["There is no feature 99.", 3]
     page.change("view.text", value="x")
@@ -304,7 +275,7 @@ def a_feature_explorer(page):
 
 
 NO_TORCH = """
-import sys, types                                  # what these views show needs torch; the views themselves do not
+import sys, types                    # what these views show needs torch, the views do not
 torch = types.ModuleType("torch")
 torch.Tensor = type("Tensor", (), {})
 sys.modules["torch"] = torch
@@ -321,7 +292,8 @@ def a_rule(page):
         from notebooks.support.lesson08.rules import Score
         from notebooks.support.lesson08.puzzle_widget import rule_view
         class Round:                               # the real one scores with torch
-            puzzles = {key: Puzzle(key, f"neuron {key}", f"firings of {key}", None, None, "the answer") for key in ("1", "2")}
+            puzzle = lambda n: Puzzle(n, f"neuron {n}", f"firings of {n}", None, None, "the answer")
+            puzzles = {"1": puzzle("1"), "2": puzzle("2")}
             store, left_out, rules = SimpleNamespace(trouble=""), "Left out: a file.", []
             def ranking(self, key): return self.rules
             def submit(self, key, kind, rule, judged):
@@ -352,7 +324,9 @@ def a_round(page):
     page.run(NO_TORCH)
     messages = page.run("""
         from notebooks.support.lesson06 import user_study as experiment
-        some = tuple(experiment.Item(f"network-{n:02}", (0.5, 1.0, 0.2), 1.0, (0.3, -0.1, 0.2), n % 2 == 0, lambda step: step) for n in range(12))
+        network = lambda n: experiment.Item(
+            f"network-{n:02}", (0.5, 1.0, 0.2), 1.0, (0.3, -0.1, 0.2), n % 2 == 0, lambda x: x)
+        some = tuple(map(network, range(12)))
         experiment.items = lambda: some            # the real ones are random networks
         view = experiment.round_view(experiment.Round())
         view""")
@@ -373,8 +347,5 @@ def a_round(page):
             assert page.ask("view.round.tried") == [[0.25, 0.25]]
         page.click("view.up")
     assert seen == {"prediction", "attribution", "queries"}
-    assert page.ask("[view.value, view.round.step, view.answers.layout.display]") == [
-        15,
-        None,
-        "none",
-    ]
+    done = page.ask("[view.value, view.round.step, view.answers.layout.display]")
+    assert done == [15, None, "none"]
