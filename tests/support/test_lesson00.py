@@ -1,66 +1,54 @@
 """Lesson 00: its exercises, its figures, and its map of the slides.
 
-The lesson's claims over five seeds (networks, scans and notes; Python 3.11, torch 2.15, one thread), smallest and largest:
+The lesson's claims over five seeds (networks, scans and notes; Python 3.11, torch 2.15, one
+thread): smallest and largest value, the bound, the claim.
 
-    Reader A: accuracy on new scans                                                          1.000 .. 1.000   > 0.95
-    Reader B: accuracy on the same scans                                                     0.931 .. 0.966   > 0.9
-    Share of reader A's gradient in the top left corner                                      0.261 .. 0.278   > 0.15
-    Share of reader B's gradient in the same corner                                          0.014 .. 0.021   < 0.06
-    Reader A without the smudge                                                              0.539 .. 0.573   < 0.7
-    Reader A with the smudge on the odd digits                                               0.109 .. 0.196   < 0.35
-    Reader B without the smudge                                                              0.931 .. 0.963   > 0.9
-    Worst of the four orders: accuracy, notes with and without the order counted alike       0.983 .. 1.000   > 0.93
-    Fever direction on new notes                                                             1.000 .. 1.000   > 0.95
-    Control: shuffled labels, mean of 20                                                     0.502 .. 0.533   0.38 .. 0.62
-    Control: the direction of cough                                                          0.472 .. 0.516   0.4 .. 0.6
-    Control: untrained network                                                               0.514 .. 0.620   < 0.75
-    Fever units off: due swabs and blood tests that are still ordered                        0.007 .. 0.106   < 0.3
-    Control: the same with as many other units off                                           0.884 .. 0.979   > 0.6
-    Fever units off: due scans and drips that are still ordered                              0.992 .. 1.000   > 0.8
-    Fever units off: a new fever direction                                                   0.540 .. 0.645   < 0.82
-    Fever units off: a new cough direction                                                   0.938 .. 1.000   > 0.85
-    Blood tests that are dropped when the fever is denied                                    1.000 .. 1.000   > 0.9
-    Scans and drips that stay as they were                                                   1.000 .. 1.000   > 0.95
-    Right decisions with the cue inside the window (eight seeds)                             0.984 .. 1.000   > 0.95
-    Right decisions with the cue three words away (eight seeds)                              0.506 .. 0.714   < 0.82
+    1.000 .. 1.000  > 0.95       Reader A: accuracy on new scans
+    0.931 .. 0.966  > 0.9        Reader B: accuracy on the same scans
+    0.261 .. 0.278  > 0.15       Share of reader A's gradient in the top left corner
+    0.014 .. 0.021  < 0.06       Share of reader B's gradient in the same corner
+    0.539 .. 0.573  < 0.7        Reader A without the smudge
+    0.109 .. 0.196  < 0.35       Reader A with the smudge on the odd digits
+    0.931 .. 0.963  > 0.9        Reader B without the smudge
+    0.983 .. 1.000  > 0.93       Worst of the four orders: accuracy, with and without it alike
+    1.000 .. 1.000  > 0.95       Fever direction on new notes
+    0.502 .. 0.533  0.38 .. 0.62 Control: shuffled labels, mean of 20
+    0.472 .. 0.516  0.4 .. 0.6   Control: the direction of cough
+    0.514 .. 0.620  < 0.75       Control: untrained network
+    0.007 .. 0.106  < 0.3        Fever units off: due swabs and blood tests that are still ordered
+    0.884 .. 0.979  > 0.6        Control: the same with as many other units off
+    0.992 .. 1.000  > 0.8        Fever units off: due scans and drips that are still ordered
+    0.540 .. 0.645  < 0.82       Fever units off: a new fever direction
+    0.938 .. 1.000  > 0.85       Fever units off: a new cough direction
+    1.000 .. 1.000  > 0.9        Blood tests that are dropped when the fever is denied
+    1.000 .. 1.000  > 0.95       Scans and drips that stay as they were
+    0.984 .. 1.000  > 0.95       Right decisions with the cue inside the window (eight seeds)
+    0.506 .. 0.714  < 0.82       Right decisions with the cue three words away (eight seeds)
 """
 
-import json
 import re
-from pathlib import Path
 
 import pytest
 import torch
 
+from helpers.ground import ROOT
 from notebooks.support.lesson00 import checks as check
 from notebooks.support.lesson00 import figures
 from tests.authoring.lessons import LESSONS
 from tests.authoring.stamp import link_lessons
+from tests.notebook_cells import solved, sources
 
-FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
-CELLS = [
-    "".join(cell["source"])
-    for cell in json.loads((FOLDER / "00_start_here.ipynb").read_text(encoding="utf-8"))["cells"]
-]
+FOLDER = ROOT / "notebooks"
+CELLS = sources("00")
 
 
 # ---- the exercises: solutions pass, and each known mistake has its own line
 
 
-def solutions() -> dict:
-    """The functions in the lesson's own folded solutions, by name."""
-    space: dict = {}
-    for cell in CELLS:
-        for block in re.findall(r"<summary>Solution.*?```python\n(.*?)```", cell, re.S):
-            exec(block, space)
-    return space
-
-
 def test_the_folded_solutions_are_right():
-    space = solutions()
-    assert check.share_inside.verdict(space["share_inside"]) == "✓"
-    assert check.balanced.verdict(space["balanced"]) == "✓"
-    assert check.ablate.verdict(space["ablate"]) == "✓"
+    space = solved("00")
+    for name in ("share_inside", "balanced", "ablate"):
+        assert getattr(check, name).verdict(space[name]) == "✓"
 
 
 def ablate(hidden, units, usual):
@@ -122,18 +110,14 @@ ABLATE = {
 
 
 @pytest.mark.parametrize(
-    "verdict, answers",
-    [
-        (check.share_inside.verdict, SHARE),
-        (check.balanced.verdict, BALANCED),
-        (check.ablate.verdict, ABLATE),
-    ],
-    ids=["share_inside", "balanced", "ablate"],
+    ("name", "answers"), [("share_inside", SHARE), ("balanced", BALANCED), ("ablate", ABLATE)]
 )
-def test_each_answer_gets_its_own_line(verdict, answers):
+def test_each_answer_gets_its_own_line(name, answers):
+    verdict = getattr(check, name).verdict
     said = {expected: verdict(answer) for expected, answer in answers.items()}
     assert {expected: line for expected, line in said.items() if expected not in line} == {}
-    assert len(set(said.values())) == len(said) and all("\n" not in line for line in said.values())
+    assert len(set(said.values())) == len(said)
+    assert all("\n" not in line for line in said.values())
 
 
 def test_an_answer_that_raises_is_one_line():
@@ -172,9 +156,9 @@ def slide_map() -> dict[str, str]:
 
 
 def test_the_map_has_every_slide_of_both_decks():
-    assert list(slide_map()) == [f"D1-{n:02}" for n in range(1, 25)] + [
-        f"D2-{n:02}" for n in range(1, 29)
-    ]
+    first, second = range(1, 25), range(1, 29)
+    slides = [f"D1-{n:02}" for n in first] + [f"D2-{n:02}" for n in second]
+    assert list(slide_map()) == slides
 
 
 def test_the_map_sends_each_slide_to_the_lesson_that_runs_it():
@@ -199,37 +183,23 @@ def test_the_map_sends_each_slide_to_the_lesson_that_runs_it():
 def test_the_map_links_the_lessons_that_are_here_and_no_others():
     for slide, lessons in slide_map().items():
         for lesson in LESSONS:
-            link = f"[{lesson.number}]({lesson.name}.ipynb)"
-            if lesson.path.exists() and re.search(rf"\b{lesson.number}\b", lessons):
-                assert link in lessons, (
-                    f"{slide}: lesson {lesson.number} is here; write {link} in lesson 00's map"
-                )
-            if not lesson.path.exists():
-                assert link not in lessons, (
-                    f"{slide}: lesson {lesson.number} is not here; write {lesson.number} without a link"
-                )
+            here = lesson.path.exists() and re.search(rf"\b{lesson.number}\b", lessons)
+            linked = f"[{lesson.number}]({lesson.name}.ipynb)" in lessons
+            assert linked == bool(here), (
+                f"{slide}, lesson {lesson.number}: link it where it is here"
+            )
 
 
 def test_every_link_within_the_lessons_leads_somewhere():
-    headings = {
-        re.sub(r" ", "-", line[3:].strip())
-        for cell in CELLS
-        for line in cell.splitlines()
-        if line.startswith("## ")
-    }
+    lines = [line for cell in CELLS for line in cell.splitlines()]
+    headings = {line[3:].strip().replace(" ", "-") for line in lines if line.startswith("## ")}
     for target in re.findall(r"\]\((?!https?:)([^)]+)\)", "\n".join(CELLS)):
-        assert (
-            target[1:] in headings
-            if target.startswith("#")
-            else (FOLDER / target.partition("#")[0]).is_file()
-        ), target
+        file, _, heading = target.partition("#")
+        assert (FOLDER / file).is_file() if file else heading in headings, target
 
 
 def test_a_recorded_lesson_is_linked_in_the_map_and_nothing_else_is_touched():
-    assert link_lessons("| D2-02 | both views | 00, [06](06_provably_useful_xai.ipynb) |") == (
-        "| D2-02 | both views | [00](00_start_here.ipynb), [06](06_provably_useful_xai.ipynb) |"
-    )
-    assert (
-        link_lessons("| D1-03, … | the slide of a section, 00 of them |")
-        == "| D1-03, … | the slide of a section, 00 of them |"
-    )
+    old = "| D2-02 | both views | 00, [06](06_provably_useful_xai.ipynb) |"
+    assert link_lessons(old) == old.replace("00,", "[00](00_start_here.ipynb),")
+    other = "| D1-03, … | the slide of a section, 00 of them |"
+    assert link_lessons(other) == other
