@@ -126,5 +126,5 @@ def scoreboard(rows: dict, panels: tuple[str, ...], text: str, live: dict | None
         }
         for p, panel in enumerate(panels)
     }
-    ticks = (0, 0.25, 0.5, 0.75, 1)
+    ticks = (0, 0.5, 1)
     return plots.dots(table, hollow=[now], xlim=(-0.03, 1.03), xticks=ticks, caption=text)
