@@ -8,9 +8,9 @@ from PIL import Image
 
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "02_clip_saliency.ipynb"
 PLAYGROUND, PICTURE, BOARD = (
-    "tools.playground(ask",
-    "tools.picture_input(whose",
-    "tools.board_view(",
+    "widgets.playground(",
+    "widgets.picture_input(whose",
+    "widgets.board_view(",
 )
 
 
@@ -19,7 +19,7 @@ def test_a_class_in_lesson_02(open_notebook, lab, tmp_path):
     """One page for everything, and only the cells that it needs: nbval runs them all."""
     book = open_notebook(LESSON)
     book.run(
-        "model, preprocess, tokenizer = clip.load()",
+        "model, preprocess, tokenizer = clip.load(",
         "people = scenes.sample(1, 192",
         "check.shrunk_mean(",
         PLAYGROUND,
