@@ -28,6 +28,7 @@ import torch
 import torch.utils.backend_registration as registration
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from helpers.ground import ROOT
@@ -78,7 +79,7 @@ def available() -> str:
         for home, name in (
             (registration, SETUP),
             (torch.Tensor, "_make_wrapper_subclass"),
-            (torch.__future__, "set_swap_module_params_on_conversion"),
+            (torch.__future__, "set_overwrite_module_params_on_conversion"),
         )
         if not hasattr(home, name)
     ]
@@ -303,6 +304,9 @@ def run(op, args: tuple, kwargs: dict):
     masked = "index" in name and any(t.dtype == torch.bool for t in tensors_in(args[1:2]))
     if ours and (to_host or masked or name in WAITING):
         _gpu.wait()
+    if torch.Tag.inplace_view in op.tags:  # squeeze_, t_: the wrapper's own shape changes too
+        with no_dispatch():
+            op(*args, **kwargs)
     if names := written(op):
         given = dict(zip((a.name for a in op._schema.arguments), args, strict=False)) | kwargs
         back = [given[n] for n in names]
@@ -337,6 +341,10 @@ def make_tensor(function, data, *args, device=None, **kwargs):
         return made.to(as_pretend(device), dtype)
     made = function(each(number, data), *args, **kwargs)
     return made.to(as_pretend(device)) if device is not None else made
+
+
+def new_tensor(_, x, data, *, dtype=None, device=None, **kwargs):
+    return make_tensor(torch.tensor, data, dtype=dtype or x.dtype, device=device or CUDA, **kwargs)
 
 
 def number(value):
@@ -411,6 +419,7 @@ SPECIAL = {
 SPECIAL_ON_DEVICE = {
     Tensor.numpy: no_numpy,
     Tensor.__array__: no_numpy,
+    Tensor.new_tensor: new_tensor,
     Tensor.tolist: to_list,
     torch.lstm: recurrent,
     torch.gru: recurrent,
@@ -506,12 +515,12 @@ def pretend_gpu(card: Card = T4):
     global _gpu
     register()
     gpu = Gpu(card)
-    swapping = torch.__future__.get_swap_module_params_on_conversion()
+    overwriting = torch.__future__.get_overwrite_module_params_on_conversion()
     with contextlib.ExitStack() as stack:
         stack.callback(globals().update, _gpu=_gpu)
-        stack.callback(torch.__future__.set_swap_module_params_on_conversion, swapping)
+        stack.callback(torch.__future__.set_overwrite_module_params_on_conversion, overwriting)
         _gpu = gpu
-        torch.__future__.set_swap_module_params_on_conversion(True)
+        torch.__future__.set_overwrite_module_params_on_conversion(True)
         stack.enter_context(mock.patch.multiple(torch.cuda, **of_cuda(gpu)))
         accelerator = {"current_accelerator": lambda *_, **__: CUDA, "is_available": lambda: True}
         stack.enter_context(mock.patch.multiple(torch.accelerator, **accelerator))

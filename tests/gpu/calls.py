@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import inspect
 import types
 from collections.abc import Callable, Iterator
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-import helpers
 from tests.gpu.lessons import modules_of
 
 
@@ -21,13 +21,14 @@ class Call:
     run: Callable  # (device) -> result, or (device, steps) where something repeats
     waits: int = 0  # how often the host may wait for the device, whatever the number of steps
     on_cpu: str = ""  # why the result lies on the CPU; empty where it stays on the device
+    needs: str = ""  # an optional package
     close: float = 1e-4  # relative and absolute error against the CPU
 
 
 def collect(package: str) -> dict[str, Callable]:
     """The package's public functions and its classes' public methods, by name."""
     found = {}
-    for module in modules_of(getattr(helpers, package)):
+    for module in modules_of(importlib.import_module(f"helpers.{package}")):
         for name, value in vars(module).items():
             if name.startswith("_") or getattr(value, "__module__", "") != module.__name__:
                 continue

@@ -83,7 +83,7 @@ def frozen(device):
         return net(x(device))
 
 
-# Waits: `check` and `ranks` look whether all is finite; SciPy and scikit-image compute similarities.
+# Waits: `check` and `ranks` look whether all is finite; similarities are computed by SciPy.
 CALLS = {
     cam.as_maps: Call(lambda d: cam.as_maps(draw(d, 2, 10, 4), x(d), (3, 3))),
     cam.grad_cam: Call(lambda d: cam.grad_cam(network(d), x(d), 1, layer="1"), waits=1),
@@ -175,14 +175,14 @@ CALLS = {
         lambda d: perturbation.soft_masks(draw(d, 4, 1, 3, 3), draw(d, 4, 2).sigmoid(), (12, 12))
     ),
     sanity.cascade: Call(
-        lambda d: sanity.cascade(network(d), ["3", "0"], gradients.gradient, x(d), 1), waits=60
+        lambda d: sanity.cascade(network(d), ["3", "0"], gradients.gradient, x(d), 1), waits=9
     ),
     sanity.each: Call(lambda d: sanity.each(lambda p: p.mean(), maps(d)), waits=1),
-    sanity.edges: Call(lambda d: sanity.edges(x(d), maps(d)), waits=4),
-    sanity.randomise: Call(one_random, waits=20),
-    sanity.randomised: Call(shuffled, waits=20),
-    sanity.rank_correlation: Call(lambda d: sanity.rank_correlation(x(d), maps(d)), waits=2),
-    sanity.signed_correlation: Call(lambda d: sanity.signed_correlation(x(d), maps(d)), waits=2),
+    sanity.edges: Call(lambda d: sanity.edges(x(d), maps(d)), waits=2),
+    sanity.randomise: Call(one_random, waits=2),
+    sanity.randomised: Call(shuffled, waits=2),
+    sanity.rank_correlation: Call(lambda d: sanity.rank_correlation(x(d), maps(d))),
+    sanity.signed_correlation: Call(lambda d: sanity.signed_correlation(x(d), maps(d))),
     sanity.stretched: Call(lambda d: sanity.stretched(heat(d)), waits=1, on_cpu="it serves NumPy"),
     sanity.structural: Call(lambda d: sanity.structural(x(d), maps(d)), waits=2),
     shapley.shapley: Call(
@@ -194,12 +194,12 @@ LEFT_OUT = {
         cam.find_layer,
         cam.misfit,
         cam.patch_grid,
-        cam.why_unused,
         core.at_least_one,
         core.chunk_size,
         core.copies_at_once,
         core.groups,
         guided.is_relu,
+        guided.is_scripted,
         sanity.layers_of,
     ],
     "made on the CPU; the caller moves it": [perturbation.windows, shapley.shapley_weights],

@@ -3,16 +3,26 @@
 import inspect
 import os
 from collections import Counter
+from importlib.util import find_spec
 
 import pytest
 import torch
 from torch import Tensor
 
-from tests.gpu import on_saliency
+from tests.gpu import on_attention, on_clip, on_nets, on_saliency, on_transformer
 from tests.gpu.calls import Call, collect, leaves, plain
 from tests.pretend_gpu import T4, DeviceTensor, available, pretend_gpu
 
-TABLES = {"saliency": on_saliency}
+TABLES = {
+    "saliency": on_saliency,
+    "attention": on_attention,
+    "clip": on_clip,
+    "transformer": on_transformer,
+    "sae": on_transformer,
+    "nets": on_nets,
+    "pretrained": on_nets,
+    "datasets": on_nets,
+}
 FOUND = {name: f for package in TABLES for name, f in collect(package).items()}
 CALLS = {plain(f): call for table in TABLES.values() for f, call in table.CALLS.items()}
 LEFT_OUT = {
@@ -54,6 +64,8 @@ def waits_of(call: Call, steps: int = 2) -> Counter:
 @pytest.mark.parametrize("name", [name for name, f in FOUND.items() if f in CALLS])
 def test_on_the_device(name):
     call = CALLS[FOUND[name]]
+    if call.needs and find_spec(call.needs) is None:
+        pytest.skip(f"{call.needs} is not installed")
     expected = results(call, "cpu")
     with pretend_gpu(T4) as gpu:
         found = results(call, "cuda")

