@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from helpers.lesson import plots
-from helpers.lesson.plots import core
+from helpers.lesson.plots import core, pictures
 
 CAPTION = {"caption": "What is\n   drawn."}
 
@@ -80,7 +80,7 @@ def test_panels_are_at_least_200_pixels_where_they_fit():
     for size, panels, least in ((28, 4, 200), (224, 8, 200), (64, 11, 200), (28, 60, 200)):
         fig = plots.maps({str(i): torch.rand(size, size) for i in range(panels)}, **CAPTION)
         assert min(ax.get_window_extent().width for ax in fig.axes[:panels]) >= least
-        assert fig.get_size_inches()[0] * plots.DOTS <= plots.PAGE + 1
+        assert fig.get_size_inches()[0] * core.DOTS <= pictures.PAGE + 1
 
 
 def test_show_maps_draws_signed_maps_around_zero(capsys):
@@ -131,8 +131,8 @@ def test_a_number_a_mean_with_its_interval_and_a_sample_are_three_kinds_of_marks
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda x: plots.bars({"a": {"s": x[0], "t": 1}}, numbers="{:.1f}", flat=True, **CAPTION),
-        lambda x: plots.bars({"a": x[0]}, intervals={"a": (0, 1)}, stacked=True, **CAPTION),
+        lambda x: plots.bars({"a": {"s": x[0], "t": 1}}, chance=0.5, **CAPTION),
+        lambda x: plots.bars({"a": x[0]}, intervals={"a": (0, 1)}, **CAPTION),
         lambda x: plots.curves([1, 2], {"a": x, "b": [x, x]}, log="xy", **CAPTION),
         lambda x: plots.curves(["l", "m"], {"t": {"a": x}, "u": {"a": x}}, chance=0.5, **CAPTION),
         lambda x: plots.dots({"t": {"a": {"": x}}, "u": {"a": {"": x}}}, upright=True, **CAPTION),

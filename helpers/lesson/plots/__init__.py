@@ -6,21 +6,18 @@ returns it. A figure of one lesson is a function under `@figure` that begins wit
 returns its Figure.
 """
 
-from helpers.lesson.plots.charts import bars, curves, dots, draw_violin, hist, scatter, violins
+from helpers.lesson.plots.charts import bars, curves, dots, hist, scatter, violins
 from helpers.lesson.plots.core import (
     COLOURS,
-    DOTS,
     MARKERS,
     PAPER,
     SIGNED,
     UNSIGNED,
     WIDTH,
-    Picture,
     as_array,
     canvas,
     caption,
     figure,
-    is_tensor,
     legend,
     look,
     plain_log,
@@ -28,13 +25,9 @@ from helpers.lesson.plots.core import (
     show,
 )
 from helpers.lesson.plots.pictures import (
-    PAGE,
     as_map,
     as_picture,
-    draw_map,
-    draw_picture,
     draw_words,
-    frame,
     heat,
     heat_words,
     maps,
@@ -44,11 +37,8 @@ from helpers.lesson.plots.pictures import (
 
 __all__ = [
     "COLOURS",
-    "DOTS",
     "MARKERS",
-    "PAGE",
     "PAPER",
-    "Picture",
     "SIGNED",
     "UNSIGNED",
     "WIDTH",
@@ -60,16 +50,11 @@ __all__ = [
     "caption",
     "curves",
     "dots",
-    "draw_map",
-    "draw_picture",
-    "draw_violin",
     "draw_words",
     "figure",
-    "frame",
     "heat",
     "heat_words",
     "hist",
-    "is_tensor",
     "legend",
     "look",
     "maps",

@@ -97,55 +97,40 @@ def bars(
     values: Mapping[str, float | Mapping[str, float]],
     *,
     caption: str,
-    ylabel: str = "",
     intervals: Mapping | None = None,
     paper: Mapping | None = None,
     chance: float | None = None,
-    numbers: str = "",
-    flat: bool = False,
-    stacked: bool = False,
-    height: float | None = None,
+    height: float = 3.2,
     **options,
 ) -> Figure:
     """Bars, in groups where a value is a mapping; hollow diamonds are the paper's numbers.
 
     values: {group: number} or {group: {series: number}}. intervals, paper: keyed alike, with (low,
-    high) and numbers. numbers: a format for what stands at the bars' ends. flat: bars lie, and
-    `ylabel` names their length. stacked: a group's series on top of one another.
+    high) and numbers.
     """
     groups = {g: v if isinstance(v, Mapping) else {"": v} for g, v in values.items()}
     names = list(groups)
-    height = height or (1.0 + 0.33 * len(groups) if flat else 3.2)
-    chart = Chart({"": groups}, _series(groups), height=height, **options)
+    spare = max(0, 3 - len(names)) / 2  # few bars are no wider than those of three
+    limits = {"xlim": (-0.5 - spare, len(names) - 0.5 + spare)}
+    chart = Chart({"": groups}, _series(groups), height=height, **limits | options)
     (ax,) = chart.cells
-    step = 0.8 / (1 if stacked else len(chart.place))
-    base = dict.fromkeys(groups, 0.0)  # where the next bar of a stack begins
+    step = 0.8 / len(chart.place)
     for i, (series, place) in enumerate(chart.place.items()):
         here = [group for group in names if series in groups[group]]
-        shift = 0 if stacked else (i - (len(chart.place) - 1) / 2) * step
+        shift = (i - (len(chart.place) - 1) / 2) * step
         at = [names.index(group) + shift for group in here]
         sizes = [float(as_array(groups[group][series])) for group in here]
         style = {"color": COLOURS[place % 7], "hatch": HATCHES[i % 4], "edgecolor": "white"}
-        style |= {"label": series or None, "left" if flat else "bottom": [base[g] for g in here]}
-        drawn = (ax.barh if flat else ax.bar)(at, sizes, step * 0.92, **style)
-        if numbers:
-            ax.bar_label(drawn, [numbers.format(s) for s in sizes], fontsize=8, padding=2)
-        for x, group, size in zip(at, here, sizes, strict=True):
-            base[group] += size if stacked else 0
+        ax.bar(at, sizes, step * 0.92, label=series or None, **style)
+        for x, group in zip(at, here, strict=True):
             if (interval := _entry(intervals, group, series)) is not None:
-                ax.plot(*_turned(flat, [x, x], interval), color="black", linewidth=1.3)
+                ax.plot([x, x], interval, color="black", linewidth=1.3)
             if (number := _entry(paper, group, series)) is not None:
-                ax.plot(*_turned(flat, [x], [number]), **PAPER, markeredgecolor="black")
-    (ax.axvline if flat else ax.axhline)(0, color="black", linewidth=0.8)
-    if flat:
-        ax.set(ylim=(len(names) - 0.5, -0.5), xlabel=ylabel)
-        ax.set_yticks(range(len(names)), names)
-    else:
-        spare = max(0, 3 - len(names)) / 2  # few bars are no wider than those of three
-        ax.set(xlim=(-0.5 - spare, len(names) - 0.5 + spare), ylabel=ylabel)
-        turned = max(map(len, names)) * len(names) > 70
-        ax.set_xticks(range(len(names)), names, rotation=20 if turned else 0)
-    return chart.finish(chance=chance, paper=paper, upright=not flat)
+                ax.plot(x, number, **PAPER, markeredgecolor="black")
+    ax.axhline(0, color="black", linewidth=0.8)
+    turned = max(map(len, names)) * len(names) > 70
+    ax.set_xticks(range(len(names)), names, rotation=20 if turned else 0)
+    return chart.finish(chance=chance, paper=paper)
 
 
 @figure
@@ -154,7 +139,6 @@ def curves(
     lines: Mapping,
     *,
     caption: str,
-    paper: Mapping[str, tuple] | None = None,
     chance=None,
     log: str = "",
     height: float = 3.4,
@@ -163,8 +147,7 @@ def curves(
     """Curves over x, in one panel or several with the same axes.
 
     x: (n,) numbers, or names. lines: {name: (n,)} or {name: (runs, n)}, drawn as the mean and the
-    range of the runs; or {title: lines}. paper: {name: (x, y)}, hollow diamonds in the colour of
-    that curve. log: "x", "y" or "xy".
+    range of the runs; or {title: lines}. log: "x", "y" or "xy".
     """
     panels = _panels(lines, 2)
     chart = Chart(panels, _series(panels), height=height, share=True, **options)
@@ -179,12 +162,10 @@ def curves(
             if len(runs) > 1:
                 shade = {"color": style["color"], "alpha": 0.18, "linewidth": 0}
                 ax.fill_between(x, runs.min(0), runs.max(0), **shade)
-            if paper and name in paper:
-                ax.plot(*paper[name], **PAPER, markeredgecolor=style["color"])
         if names:
             ax.set_xticks(x, names)
             _turn_long(ax, names, len(panels), 30)
-    return chart.finish(chance=chance, paper=paper, log=log)
+    return chart.finish(chance=chance, log=log)
 
 
 @figure
@@ -322,8 +303,6 @@ def hist(
     caption: str,
     medians: bool = False,
     paper: Mapping | None = None,
-    at: Mapping[str, float] | None = None,
-    shade: tuple[float, float] | None = None,
     density: bool = False,
     height: float = 2.9,
     **options,
@@ -332,8 +311,7 @@ def hist(
 
     panels: {series: values} or {title: {series: values}}. bins: as `np.histogram` takes them.
     medians: a line in the series' colour. paper: {series: number} or {title: it}, hollow diamonds
-    on the axis. at: {label: x}, black dashed lines. shade: a range marked grey. density: areas are
-    1.
+    on the axis. density: areas are 1.
     """
     panels = _panels(panels, 2)
     paper = _panels(paper, 2) if paper else {}
@@ -351,43 +329,26 @@ def hist(
             if (number := _entry(paper, title, name)) is not None:
                 over = {"markeredgecolor": line["color"], "clip_on": False, "zorder": 5}
                 ax.plot(number, 0, **PAPER, **over)
-        for label, x in (at or {}).items():
-            ax.axvline(float(x), color="black", linestyle="--", linewidth=1.2, label=label)
-        if shade:
-            ax.axvspan(*shade, color="0.93", zorder=0)
     return chart.finish(paper=paper)
 
 
 @figure
 def violins(samples: Mapping, *, caption: str, chance=None, height=3.2, **options) -> Figure:
-    """The distribution of each sample {name: (n,)}, as `draw_violin` draws it."""
+    """The shape of each sample {name: (n,)}, its quartiles (bar), median, and points where few."""
     chart = Chart({"": samples}, samples, height=height, **options)
     (ax,) = chart.cells
+    samples = {name: as_array(values).astype(float) for name, values in samples.items()}
     for i, (name, values) in enumerate(samples.items()):
-        draw_violin(ax, i, values, COLOURS[chart.place[name] % 7])
+        colour = COLOURS[chart.place[name] % 7]
+        if len(values) > 2 and np.ptp(values) > 0:
+            shape = ax.violinplot([values], positions=[i], widths=0.8, showextrema=False)
+            shape["bodies"][0].set(facecolor=colour, alpha=0.45)
+        if len(values) <= 40:
+            places = i + np.linspace(-0.08, 0.08, len(values))
+            ax.plot(places, values, ".", color=colour, markersize=5)
+        low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+        ax.plot([i, i], [low, high], color="black", linewidth=3, solid_capstyle="butt")
+        ax.plot(i, middle, "o", markerfacecolor="white", markeredgecolor="black", markersize=5)
     names = [f"{name}\nn = {len(values)}" for name, values in samples.items()]
     ax.set_xticks(range(len(samples)), names)
     return chart.finish(chance=chance)
-
-
-def draw_violin(
-    ax: Axes, at: float, values, colour: str, *, width: float = 0.8, flat: bool = False
-) -> None:
-    """A sample's shape, its quartiles (bar) and median; its points where they are few.
-
-    flat: it lies along x, at this y.
-    """
-    values = as_array(values).astype(float)
-    if len(values) > 2 and np.ptp(values) > 0:
-        way = "horizontal" if flat else "vertical"
-        style = {"positions": [at], "widths": width, "showextrema": False, "orientation": way}
-        ax.violinplot([values], **style)["bodies"][0].set(facecolor=colour, alpha=0.45)
-    if len(values) <= 40:
-        places = at + np.linspace(-0.1, 0.1, len(values)) * width
-        ax.plot(*_turned(flat, places, values), ".", color=colour, markersize=5)
-    if len(values):
-        low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-        quartiles = _turned(flat, [at, at], [low, high])
-        ax.plot(*quartiles, color="black", linewidth=3, solid_capstyle="butt")
-        median = _turned(flat, [at], [middle])
-        ax.plot(*median, "o", markerfacecolor="white", markeredgecolor="black", markersize=5)
