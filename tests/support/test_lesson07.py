@@ -1,25 +1,26 @@
-"""Lesson 07's checks: every solution passes, every known mistake gets its own sentence. And what its figures draw.
+"""Lesson 07's checks: solutions pass, every known mistake gets its sentence. And its figures.
 
-Bounds of the lesson's claims on models trained live, seen over five seeds (six for the symptom network):
-symptom network: six units of the path bring back .99 to 1 of the blood tests (claimed > .7), five random units .03 to .12 (six: < .5);
-fever silenced in its windows leaves 0 to .01 of swabs and blood tests (< .2) and all scans and drips (> .85).
-five features in two dimensions: 2, 4, 5, 5 kept at S 0, .7, .9, .97 by every seed; the linear control 2 at every S, its third largest |W_i|^2 below .01;
-opposites at .7: cosine below -.9999 (< -.9); largest distance of a D from 2/5 at .97: .005 to .006 (< .03).
-twenty in five: 5 kept at S 0, 10 to 11 at .97 (>= 8). Plateaus: .96 to 1, four seeds (> .8). Phase diagram: .93 to .98, six runs on two grids of the settings (> .85).
-ReLU on the hidden layer, S .5: .81 to .90 of a dimension's weights (> .7), without it .36 to .52 (< .6); its fall from S .5 to .9 .43 to .65 (> .2).
+Bounds of the claims on models trained live, seen over five seeds (six for the symptom network):
+* symptom network: six units of the path bring back .99 to 1 of the blood tests (claimed > .7), five
+  random units .03 to .12 (six: < .5); fever silenced in its windows leaves 0 to .01 of swabs and
+  blood tests (< .2) and all scans and drips (> .85).
+* five features in two dimensions: 2, 4, 5, 5 kept at S 0, .7, .9, .97 by every seed; the linear
+  control 2 at every S, its third largest |W_i|² below .01; opposites at .7: cosine below -.9999
+  (< -.9); largest distance of a D from 2/5 at .97: .005 to .006 (< .03).
+* twenty in five: 5 kept at S 0, 10 to 11 at .97 (>= 8). Plateaus: .96 to 1, four seeds (> .8).
+  Phase diagram: .93 to .98, six runs on two grids of the settings (> .85).
+* ReLU on the hidden layer, S .5: .81 to .90 of a dimension's weights (> .7), without it .36 to .52
+  (< .6); its fall from S .5 to .9 .43 to .65 (> .2).
 """
-
-import json
-import re
-from pathlib import Path
 
 import pytest
 import torch
 
 from helpers.lesson.checks import RIGHT
 from notebooks.support.lesson07 import checks as check
+from notebooks.support.lesson07 import figures
+from tests.notebook_cells import solved
 
-LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "07_superposition.ipynb"
 CHECKS = [check.patch, check.dimensionality, check.cheapest, check.kurtosis]
 
 
@@ -137,17 +138,10 @@ def test_kurtosis(kurtosis, said):
 
 # ---- the lesson's own folded solutions
 def test_the_folded_solutions_are_right():
-    space, said = {}, {}
-    for cell in json.loads(LESSON.read_text(encoding="utf-8"))["cells"]:
-        for block in re.findall(
-            r"<summary>Solution.*?```python\n(.*?)```", "".join(cell["source"]), re.S
-        ):
-            exec(block, space)
-    for one, name in zip(
-        CHECKS, ("patch", "dimensionality_of", "cheapest", "kurtosis_of"), strict=True
-    ):
-        said[name] = one.verdict(space[name])
-    assert set(said.values()) == {RIGHT}, said
+    space = solved("07")
+    names = ("patch", "dimensionality_of", "cheapest", "kurtosis_of")
+    for one, name in zip(CHECKS, names, strict=True):
+        assert one.verdict(space[name]) == RIGHT, name
 
 
 # ---- the formulas of section 4, against the numbers they stand for
@@ -170,64 +164,37 @@ def test_the_three_losses_are_the_expectations():
         )
 
 
-# ---- figures: what they draw, not how it looks ----
-def test_figures_draw_what_they_are_given():
-    from notebooks.support.lesson07 import figures as plots
-
+# ---- figures: what they draw, not how it looks
+def test_figures_of_toy_models_draw_what_they_are_given():
     W = torch.tensor([[[1.0, -1.0, 0.0, 0.1], [0.0, 0.0, 1.0, 0.0]]])
-    D = torch.tensor([0.5, 0.5, 1.0, 0.01])
-    fig = plots.toy(W[0], D, "a toy")
+    fig = figures.toy(W[0], torch.tensor([0.5, 0.5, 1.0, 0.01]), "a toy")
     assert "3 of 4 features" in fig.caption_text
     assert [round(bar.get_height(), 3) for bar in fig.axes[1].patches] == [0.5, 0.5, 1.0, 0.0]
-    fig = plots.norms(W, ["one"], "Bars.")
-    assert [round(bar.get_width(), 2) for bar in fig.axes[0].patches][:4] == [1.0, 1.0, 1.0, 0.01]
-    assert (
-        fig.axes[0].patches[0].get_facecolor()
-        == fig.axes[0].patches[1].get_facecolor()
-        != fig.axes[0].patches[2].get_facecolor()
-    )
-    dots = (
-        plots.plateaus(
-            torch.tensor([0.5, 0.1]),
-            torch.tensor([[0.5, 0.5], [0.4, 0.0]]),
-            torch.tensor([[True, True], [True, False]]),
-            "Dots.",
-        )
-        .axes[0]
-        .lines[-1]
-    )
-    assert dots.get_xdata().tolist() == pytest.approx([2, 2, 10]) and len(plots.FRACTIONS) == 6
-    panel = plots.phase(
-        {"a": torch.tensor([[2, 2], [0, 1]])},
-        torch.tensor([0.1, 1.0]),
-        torch.tensor([0.5, 2.0]),
-        "Four.",
-    ).axes[0]
+    bars = figures.norms(W, ["one"], "Bars.").axes[0].patches
+    assert [round(bar.get_width(), 2) for bar in bars][:4] == [1.0, 1.0, 1.0, 0.01]
+    pair, other, alone = (bar.get_facecolor() for bar in bars[:3])
+    assert pair == other != alone
+    assert len(figures.arrows({"a": (W, ["one"]), "b": (W, ["two"])}, "Arrows.").axes) == 2
+    kept = torch.tensor([[True, True], [True, False]])
+    D = torch.tensor([[0.5, 0.5], [0.4, 0.0]])
+    fig = figures.plateaus(torch.tensor([0.5, 0.1]), D, kept, "Dots.")
+    assert fig.axes[0].lines[-1].get_xdata().tolist() == pytest.approx([2, 2, 10])
+    outcome = torch.tensor([[2, 2], [0, 1]])
+    axes = torch.tensor([0.1, 1.0]), torch.tensor([0.5, 2.0])
+    panel = figures.phase({"a": outcome}, *axes, "Four.").axes[0]
     assert panel.collections[0].get_array().reshape(2, 2).tolist() == [[2, 2], [0, 1]]
-    heights = [
-        bar.get_height()
-        for bar in plots.neuron_weights({"a": torch.tensor([[3.0, 1.0], [0.0, 2.0]])}, "Stacks.")
-        .axes[0]
-        .patches
-    ]
-    assert heights == pytest.approx([0.75, 0.25, 1.0, 0.0])
+    weights = {"a": torch.tensor([[3.0, 1.0], [0.0, 2.0]])}
+    bars = figures.neuron_weights(weights, "Stacks.").axes[0].patches
+    assert [bar.get_height() for bar in bars] == pytest.approx([0.75, 0.25, 1.0, 0.0])
+
+
+def test_figures_of_networks_draw_what_they_are_given():
     effects = torch.tensor([[1.2, 0.1], [-3.0, 0.0]])
-    fig = plots.patch_map({"a": (effects, ["x", "y"])}, ["one", "two"], "A map.")
-    assert [text.get_text() for text in fig.axes[0].texts] == ["+1", "-3"]
-    names = [
-        text.get_text().strip()
-        for text in plots.two_views(
-            torch.tensor([2.0, 0.1, 0.0]), torch.tensor([0.0, 9.0, 0.1]), "Units.", named=1
-        )
-        .axes[0]
-        .texts
-    ]
-    assert sorted(names) == ["unit 0", "unit 1"]
-    marks = plots.spikiness({"a": (20.0, 3.0), "b": (3.0, 3.1)}, "Marks.").axes[0].lines
-    assert [line.get_xdata()[0] for line in marks if line.get_marker() in "os"] == [
-        20.0,
-        3.0,
-        3.0,
-        3.1,
-    ]
-    assert len(plots.arrows({"a": (W, ["one"]), "b": (W, ["two"])}, "Arrows.").axes) == 2
+    ax = figures.patch_map({"a": (effects, ["x", "y"])}, ["one", "two"], "A map.").axes[0]
+    assert [text.get_text() for text in ax.texts if text.get_text()] == ["+1", "-3"]
+    gap, effect = torch.tensor([2.0, 0.1, 0.0]), torch.tensor([0.0, 9.0, 0.1])
+    texts = figures.two_views(gap, effect, "Units.", named=1).axes[0].texts
+    assert sorted(text.get_text() for text in texts) == ["unit 0", "unit 1"]
+    fig = figures.spikiness({"a": (20.0, 3.0), "b": (3.0, 3.1)}, "Marks.")
+    marks = {float(line.get_xdata()[0]) for line in fig.axes[0].lines if len(line.get_xdata()) == 1}
+    assert {20.0, 3.0, 3.1} <= marks

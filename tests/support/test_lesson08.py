@@ -1,11 +1,10 @@
-"""Lesson 08's checks: every solution passes, every known mistake gets its own sentence. And its ratings and figures.
+"""Lesson 08's checks: solutions pass, every known mistake gets its sentence. Ratings and figures.
 
-All claims of the lesson are about shipped models on held-out text; their intervals are bootstraps over contexts or neurons.
+All claims of the lesson are about shipped models on held-out text; their intervals are bootstraps
+over contexts or neurons.
 """
 
-import json
 import re
-from pathlib import Path
 
 import pytest
 import torch
@@ -25,8 +24,8 @@ from notebooks.support.lesson08.neuron_rating import (
     practice,
     result,
 )
+from tests.notebook_cells import solved
 
-LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "08_solu.ipynb"
 CHECKS = [check.solu, check.without_denominator, check.eighty_percent, check.share_unlike]
 
 
@@ -152,14 +151,17 @@ def small_items(each=4):
 
 def test_items_are_blind_and_leave_out_silent_neurons():
     found = small_items()
-    assert len({item.key for item in found}) == 8 and {item.condition for item in found} == {
+    assert len({item.key for item in found}) == 8
+    assert {item.condition for item in found} == {
         "SoLU",
         "GELU",
     }
     for item in found:
-        assert re.fullmatch("[0-9a-f]{8}", item.key) and len(item.content.excerpts) == 15
+        assert re.fullmatch("[0-9a-f]{8}", item.key)
+        assert len(item.content.excerpts) == 15
         page = item.content._repr_html_() + repr(item.content)
-        assert "SoLU" not in page and "GELU" not in page
+        assert "SoLU" not in page
+        assert "GELU" not in page
         assert item.content.largest == max(e.values[e.at] for e in item.content.excerpts)
 
 
@@ -187,10 +189,8 @@ def test_figures_draw_what_they_are_given():
     fig = plots.fractions({"SoLU": (0.5, 0.4, 0.6)}, "ours", "Text.", {"turned": 0.2})
     assert fig.axes[0].lines[0].get_ydata().tolist() == [0.57, 0.62, 0.57, 0.635, 0.42]
     assert fig.axes[0].lines[1].get_ydata().tolist() == [0.315, 0.315, 0.40, 0.335, 0.335]
-    assert (
-        fig.axes[1].lines[1].get_ydata().tolist() == [0.5]
-        and fig.axes[1].lines[2].get_ydata()[0] == 0.2
-    )
+    assert fig.axes[1].lines[1].get_ydata().tolist() == [0.5]
+    assert fig.axes[1].lines[2].get_ydata()[0] == 0.2
     fig = plots.sizes(
         (16, 32),
         {"GELU": [4, 3], "SoLU": [4.1, 3.1]},
@@ -201,12 +201,11 @@ def test_figures_draw_what_they_are_given():
     fig = plots.unlike(
         [0, 0.5, 1], {"one": {"after LN": [0.4, 0.1]}}, {"after LN": (0.43, 0.05)}, "Text."
     )
-    assert [line.get_ydata().tolist() for line in fig.axes[0].lines] == [[0.4, 0.1], [0.43, 0.05]]
+    drawn = [list(line.get_ydata()) for line in fig.axes[0].lines]
+    assert drawn == [[0.4, 0.1], [0.43, 0.05]]
     fig = plots.tasks((16, 32), {"GELU": {"a": [0.1, 0.2]}}, {"a": 0.5}, "Text.")
-    assert (
-        fig.axes[0].lines[0].get_ydata().tolist() == [0.1, 0.2]
-        and fig.axes[0].lines[1].get_ydata()[0] == 0.5
-    )
+    assert fig.axes[0].lines[0].get_ydata().tolist() == [0.1, 0.2]
+    assert fig.axes[0].lines[1].get_ydata()[0] == 0.5
     fig = plots.mechanisms(
         [("t", "y", {"SoLU": [1.0, 2, 3]}), ("u", "z", {"GELU": [1.0, 1, 1]})], "Text."
     )
@@ -218,14 +217,7 @@ def test_figures_draw_what_they_are_given():
 
 
 # ---- the lesson's own folded solutions
-@pytest.mark.skipif(not LESSON.exists(), reason="lesson 08 is not written yet")
 def test_the_folded_solutions_are_right():
-    space, said = {"torch": torch}, {}
-    for cell in json.loads(LESSON.read_text(encoding="utf-8"))["cells"]:
-        for block in re.findall(
-            r"<summary>Solution.*?```python\n(.*?)```", "".join(cell["source"]), re.S
-        ):
-            exec(block, space)
+    space = solved("08", torch=torch)
     for one, name in zip(CHECKS, ("my_solu", "ln_solu", "one_rule", "share_unlike"), strict=True):
-        said[name] = one.verdict(space[name])
-    assert set(said.values()) == {RIGHT}, said
+        assert one.verdict(space[name]) == RIGHT, name

@@ -1,8 +1,9 @@
 """Lesson 11's checks, the explorer's atlas, and what its figures draw.
 
-Bounds of what trains live, over six worlds: true features found with 64 directions 37 to 40 (claimed >= 35), of 192 directions the
-share that is a further one .63 to .67 (claimed > .5), clusters' families of pure splitting from 16 to 64: 0 in each (claimed < .2), all
-families' from 64 to 192: .86 to .95 (claimed > .7). All else is about shipped dictionaries.
+Bounds of what trains live, over six worlds: true features found with 64 directions 37 to 40
+(claimed >= 35), of 192 directions the share that is a further one .63 to .67 (claimed > .5),
+clusters' families of pure splitting from 16 to 64: 0 in each (claimed < .2), all families' from 64
+to 192: .86 to .95 (claimed > .7). All else is about shipped dictionaries.
 """
 
 import re
@@ -116,7 +117,8 @@ def test_one_encoder_row_gives_what_the_whole_dictionary_gives(atlas):
 
 def test_relatives_go_both_ways_and_neighbours_are_the_closest_directions(atlas):
     of_parent = [r for r in atlas.relatives("a0", 0, most=99) if r.relation == "child"]
-    assert of_parent and all(
+    assert of_parent
+    assert all(
         any(
             r.relation == "parent" and r.number == 0
             for r in atlas.relatives("a1", c.number, most=99)
@@ -156,30 +158,35 @@ def test_a_page_has_everything_and_no_markup_from_the_text(atlas):
         "Firings from all strengths",
     ):
         assert part in page
-    assert "<end>" not in page and not re.search(
+    assert "<end>" not in page
+    assert not re.search(
         r"<(?!/?(div|b|br|small|svg|rect|path|text|table|tr|th|td|span|code)\b)", page
     )
-    assert "fires on" in repr(atlas.page("a0", 2)) and shown(" \n") == "↵" and shown("  ") == "␣"
+    assert "fires on" in repr(atlas.page("a0", 2))
+    assert shown(" \n") == "↵"
+    assert shown("  ") == "␣"
 
 
 def test_the_explorer_walks_and_comes_back(atlas):
     view = feature_view(atlas, "a0", 0)
-    assert view.value == ("a0", 0) and view.back.disabled
+    assert view.value == ("a0", 0)
+    assert view.back.disabled
     view.feature.value = 3  # as the arrow keys do
     assert view.value == ("a0", 3)
     number = next(i for i, b in enumerate(view.relatives) if b.description.startswith("▼ child"))
     view.relatives[number].click()
-    assert (
-        view.value[0] == "a1"
-        and view.dictionary.value == "a1"
-        and view.feature.value == view.value[1]
-    )
+    assert view.value[0] == "a1"
+    assert view.dictionary.value == "a1"
+    assert view.feature.value == view.value[1]
     view.back.click()
-    assert view.value == ("a0", 3) and not view.back.disabled
+    assert view.value == ("a0", 3)
+    assert not view.back.disabled
     view.back.click()
-    assert view.value == ("a0", 0) and view.back.disabled
+    assert view.value == ("a0", 0)
+    assert view.back.disabled
     view.kind.value = "code"
-    assert view.value == ("a0", atlas.best("a0", "code")) and view.kind.value == ""
+    assert view.value == ("a0", atlas.best("a0", "code"))
+    assert view.kind.value == ""
     view.dictionary.value = "a1"
     assert view.value == ("a1", atlas.best("a1", "mathematics"))
 
@@ -187,13 +194,12 @@ def test_the_explorer_walks_and_comes_back(atlas):
 def test_the_explorer_answers_mistakes_and_texts(atlas):
     view = feature_view(atlas, "a0", 1)
     view.feature.value = 99
-    assert (
-        "There is no feature 99 in a0" in view.sentence
-        and view.value == ("a0", 1)
-        and view.feature.value == 1
-    )
+    assert "There is no feature 99 in a0" in view.sentence
+    assert view.value == ("a0", 1)
+    assert view.feature.value == 1
     view.text.value = "a prime number"
-    assert "prime" in view.tokens.value and len(view.firing.options) > 3
+    assert "prime" in view.tokens.value
+    assert len(view.firing.options) > 3
     view.firing.value = next(
         value for _, value in view.firing.options if value and value != view.value
     )
@@ -211,9 +217,8 @@ def test_figures_draw_what_they_are_given():
     )
     ax = draw.splitting(tree, ["A/0", "A/1", "A/2"]).axes[0]
     words = [text.get_text() for text in ax.texts]
-    assert {"root", "left", "right", "leaf …", "0.50", "0.90", "0.60", "A/2"} <= set(words) and len(
-        ax.lines
-    ) == 3
+    assert {"root", "left", "right", "leaf …", "0.50", "0.90", "0.60", "A/2"} <= set(words)
+    assert len(ax.lines) == 3
     assert ax.lines[-1].get_linewidth() > min(line.get_linewidth() for line in ax.lines)
     fig = draw.toy(
         [15, 38, 40],

@@ -1,4 +1,4 @@
-"""The instruments of lesson 08 on cases worked out by hand, and the stand-in on neurons whose rule is planted."""
+"""Lesson 08's instruments on cases by hand, and the stand-in on neurons with a planted rule."""
 
 import math
 
@@ -58,11 +58,9 @@ def test_effective_neurons_counts_equal_ones_whatever_their_sign():
 def test_a_rotation_keeps_lengths_and_no_axis():
     turn = rotation(64, seed=3)
     torch.testing.assert_close(turn @ turn.T, torch.eye(64), atol=1e-5, rtol=0)
-    assert (
-        turn.abs().max() < 0.8
-        and not torch.equal(turn, rotation(64, seed=4))
-        and torch.equal(turn, rotation(64, seed=3))
-    )
+    assert turn.abs().max() < 0.8
+    assert not torch.equal(turn, rotation(64, seed=4))
+    assert torch.equal(turn, rotation(64, seed=3))
 
 
 def test_strongest_takes_one_a_row_in_order():
@@ -85,23 +83,21 @@ def test_a_planted_rule_is_found_and_a_common_one_is_not_used(text):
     assert 0 < numbers.float().mean().item() == pytest.approx(rules.base["a number"])
     strings = corpus.token_strings()
     assert all(
-        strings[t].strip().isdigit() == bool(f) for t, f in zip(rows.flatten().tolist(), numbers)
+        strings[t].strip().isdigit() == bool(f)
+        for t, f in zip(rows.flatten().tolist(), numbers, strict=False)
     )
     found = best_rule(numbers.nonzero().flatten()[:20], rules)
-    assert (
-        found.passes
-        and found.share == 1
-        and found.rule in ("a number", f"is {strings[rows.flatten()[numbers][0]]!r}")
-    )
+    assert found.passes
+    assert found.share == 1
+    assert found.rule in ("a number", f"is {strings[rows.flatten()[numbers][0]]!r}")
     reviews = (domains.flatten() == corpus.DOMAINS.index("reviews")).nonzero().flatten()
-    assert rules.base["in reviews"] > 0.1 and "in reviews" not in rules.at(int(reviews[0]))
+    assert rules.base["in reviews"] > 0.1
+    assert "in reviews" not in rules.at(int(reviews[0]))
     spread = reviews[torch.randperm(len(reviews), generator=torch.Generator().manual_seed(0))[:20]]
     assert not best_rule(spread, rules).passes, "text that has nothing but a common kind in common"
     mixed = torch.cat([numbers.nonzero().flatten()[:15], spread[:5]])
-    assert (
-        not best_rule(mixed, rules).passes
-        and best_rule(torch.cat([numbers.nonzero().flatten()[:16], spread[:4]]), rules).passes
-    )
+    assert not best_rule(mixed, rules).passes
+    assert best_rule(torch.cat([numbers.nonzero().flatten()[:16], spread[:4]]), rules).passes
 
 
 def test_the_token_before_does_not_cross_a_row(text):

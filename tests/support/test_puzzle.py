@@ -1,4 +1,4 @@
-"""Rules that learners write: what each kind matches, what a broken or endless one says, how they are scored and ranked."""
+"""Rules that learners write: what they match, what a broken or endless one says, their scores."""
 
 import json
 import time
@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from helpers.datasets import corpus
+from helpers.datasets.excerpts import MOST_WORDS, Excerpt, Excerpts, excerpt, firings
 from helpers.ground.errors import CourseError
 from helpers.lesson import answers as store_module
 from helpers.lesson.answers import pool
-from helpers.datasets.excerpts import MOST_WORDS, Excerpt, Excerpts, excerpt, firings
 from notebooks.support.lesson08.neuron_puzzle import Puzzle, RuleRound, judge_sample
 from notebooks.support.lesson08.puzzle_widget import coloured, rule_view
 from notebooks.support.lesson08.rules import (
@@ -32,7 +32,9 @@ def no_memory_of_other_tests():
 
 
 def hit(kind, rule, words=WORDS):
-    return [word for word, said in zip(words.strings, fires(kind, rule, words)) if said]
+    return [
+        word for word, said in zip(words.strings, fires(kind, rule, words), strict=False) if said
+    ]
 
 
 def test_words_are_letters_and_digits_signs_or_a_line_break():
@@ -111,13 +113,14 @@ def test_a_regular_expression_agrees_with_a_slow_way():
 def test_a_rule_that_cannot_be_used_gets_one_sentence(kind, rule, sentence):
     with pytest.raises(CourseError) as caught:
         fires(kind, rule, WORDS)
-    assert sentence in str(caught.value) and "\n" not in str(caught.value)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_an_expression_that_never_ends_is_stopped():
     start = time.monotonic()
     with pytest.raises(CourseError, match="still searching after 1 seconds and was stopped"):
-        fires("regular expression", r"(\w+\s?)+:::", words_of(["word " * 40]), seconds=1)
+        fires("regular expression", r"(a|aa)+$", words_of(["a" * 60 + "b"]), seconds=1)
     assert time.monotonic() - start < 20
 
 
@@ -132,11 +135,11 @@ def test_tokens_find_their_words_in_every_script():
     japanese = (domains == corpus.DOMAINS.index("japanese")).all(dim=1).nonzero().flatten()[:3]
     rows = torch.cat([rows[:10], rows[japanese]])
     words = words_of_tokens(rows)
-    assert len(words.word_of) == rows.numel() and (words.word_of >= 0).float().mean() > 0.95
+    assert len(words.word_of) == rows.numel()
+    assert (words.word_of >= 0).float().mean() > 0.95
     without = set(range(len(words.spans))) - set(words.word_of.tolist())
-    assert len(without) < 0.03 * len(words.spans) and {words.strings[n] for n in without} <= {
-        "'"
-    }, "only the ' of 's shares a token"
+    assert len(without) < 0.03 * len(words.spans)
+    assert {words.strings[n] for n in without} <= {"'"}, "only the ' of 's shares a token"
     strings, token = words.strings, corpus.token_strings()
     for place, word in enumerate(words.word_of[:128].tolist()):
         if word >= 0 and token[rows[0, place]].strip().isalnum():
@@ -179,16 +182,17 @@ def puzzles():
 
 def test_marked_and_coloured():
     words, colours = marked(SENTENCES)
-    assert {c: [w for w, a in zip(words.strings, acts) if a] for c, acts in colours.items()} == {
+    assert {
+        c: [w for w, a in zip(words.strings, acts, strict=False) if a]
+        for c, acts in colours.items()
+    } == {
         "A": ["running", "eating"],
         "B": ["sencha", "sensible"],
     }
     card = coloured(["<b> {A:running} {?:some}"])
-    assert (
-        "&lt;b&gt;" in card._repr_html_()
-        and "<sup>A</sup>" in card._repr_html_()
-        and repr(card) == "<b> running[A] some[?]"
-    )
+    assert "&lt;b&gt;" in card._repr_html_()
+    assert "<sup>A</sup>" in card._repr_html_()
+    assert repr(card) == "<b> running[A] some[?]"
 
 
 def test_the_board_ranks_and_keeps_everybodys_rules(tmp_path):
@@ -240,30 +244,32 @@ def test_the_board_ranks_and_keeps_everybodys_rules(tmp_path):
         ("verbs in -ing", True),
     ]
     assert board[-1].score == Score((3, 0, 0, 0, 2), (1, 0, 0, 0, 1))
-    assert mine.ranking("group B") == [] and len(pool(tmp_path, "rules").records) == 6
+    assert mine.ranking("group B") == []
+    assert len(pool(tmp_path, "rules").records) == 6
     with pytest.raises(CourseError, match="free text needs"):
         mine.submit("group A", "free text", "verbs")
 
 
 def test_a_whole_round_in_the_view(tmp_path):
     view = rule_view(RuleRound(puzzles(), tmp_path))
-    assert view.value == [] and "running[A]" in repr(view.round.puzzles["group A"].shown)
+    assert view.value == []
+    assert "running[A]" in repr(view.round.puzzles["group A"].shown)
     view.text.value = "ing"  # Enter
-    assert [r.rule for r in view.value] == ["ing"] and view.text.value == "" and view.sentence == ""
+    assert [r.rule for r in view.value] == ["ing"]
+    assert view.text.value == ""
+    assert view.sentence == ""
     view.kind.value, view.text.value = "regular expression", "("
-    assert (
-        "no regular expression" in view.sentence and len(view.value) == 1 and view.text.value == "("
-    )
+    assert "no regular expression" in view.sentence
+    assert len(view.value) == 1
+    assert view.text.value == "("
     view.kind.value, view.text.value = "free text", "a verb"
     asked = len(judge_sample(view.round.puzzles["group A"]))
-    assert (
-        len(view.judging) == asked == 5 and view.panel.layout.display == ""
-    )  # 3 silent words, 2 of the group
+    assert len(view.judging) == asked == 5
+    assert view.panel.layout.display == ""
     for _ in range(asked):
         view.yes.click()
-    assert view.panel.layout.display == "none" and view.value[-1].score == Score(
-        (3, 0, 0, 0, 2), (3, 0, 0, 0, 2)
-    )
+    assert view.panel.layout.display == "none"
+    assert view.value[-1].score == Score((3, 0, 0, 0, 2), (3, 0, 0, 0, 2))
     view.no.click()  # a late click does nothing
     view.neuron.value = "group B"
     assert view.value == []
@@ -290,26 +296,20 @@ def test_excerpts_stay_in_their_document_and_below_sixty_words():
     acts = torch.arange(tokens.shape[1]).float()
     start = int((tokens[0] == corpus.END).nonzero()[1])
     shown = firings(lambda rows: acts.expand(len(rows), -1), tokens, torch.tensor([start + 5, -1]))
-    assert (
-        len(shown) == 1
-        and "First" not in "".join(shown[0].pieces)
-        and shown[0].values[shown[0].at] == start + 5
-    )
+    assert len(shown) == 1
+    assert "First" not in "".join(shown[0].pieces)
+    assert shown[0].values[shown[0].at] == start + 5
     long = excerpt(tokens[0], acts, tokens.shape[1] - 1, before=400)
-    assert (
-        len("".join(long.pieces).split()) <= MOST_WORDS
-        and long.values[long.at] == tokens.shape[1] - 1
-    )
+    assert len("".join(long.pieces).split()) <= MOST_WORDS
+    assert long.values[long.at] == tokens.shape[1] - 1
     assert firings(lambda rows: acts, tokens, torch.tensor([-1])) == []
 
 
 def test_excerpts_show_text_as_text():
     made = Excerpts([Excerpt(("<b>", "hot", " tea"), (0.0, 1.0, 0.5), 1)], 1.0, "a & b")
     page = made._repr_html_()
-    assert (
-        "&lt;b&gt;" in page
-        and "a &amp; b" in page
-        and page.count("background:rgba") == 2
-        and page.count("outline") == 1
-    )
+    assert "&lt;b&gt;" in page
+    assert "a &amp; b" in page
+    assert page.count("background:rgba") == 2
+    assert page.count("outline") == 1
     assert repr(made) == "a & b\n<b>[hot] tea"

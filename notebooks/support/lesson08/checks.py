@@ -1,4 +1,6 @@
-"""Lesson 08: SoLU itself, the LayerNorm that forgets the denominator, and the 80 % rule as a program."""
+"""Lesson 08: SoLU itself, the LayerNorm that forgets the denominator, and the 80 % rule as a
+program.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ def solu(f) -> str | None:
         ),
         (
             x * x.exp() / x.exp().sum(),
-            "your softmax runs over everything at once: tokens inhibit each other; use the last dimension",
+            "your softmax runs over everything at once: tokens inhibit each other; use the "
+            "last dimension",
         ),
         (soft * soft, "this is softmax squared; one of the two factors should be x itself"),
     ]
@@ -41,14 +44,20 @@ def solu(f) -> str | None:
             return (
                 None
                 if close(big, [1000.0, 0.0])
-                else "right, until x is large: exp(1000) is infinite; torch.softmax takes care of that"
+                else "right, until x is large: exp(1000) is infinite; torch.softmax takes care of "
+                "that"
             )
-    return f"SoLU(4, 0, 0, 0) is (3.792, 0, 0, 0); yours is {tuple(round(v, 3) for v in yours[1].flatten().tolist())}"
+    return (
+        "SoLU(4, 0, 0, 0) is (3.792, 0, 0, 0); yours is "
+        f"{tuple(round(v, 3) for v in yours[1].flatten().tolist())}"
+    )
 
 
 @exercise
 def without_denominator(f) -> str | None:
-    """f(x): LN(SoLU(x)) without eps, for one vector, with neither softmax nor a sum over exponentials."""
+    """f(x): LN(SoLU(x)) without eps, for one vector, with neither softmax nor a sum over
+    exponentials.
+    """
     x = torch.tensor([4.0, 1, 3, 1, -2, 0], dtype=torch.float64)
     g = x * x.exp()
     right = (g - g.mean()) / g.var(correction=0).sqrt()
@@ -91,12 +100,17 @@ def without_denominator(f) -> str | None:
     for values, mistake in named:
         if close(yours, values):
             return mistake
-    return f"for (4, 1, 3, 1, −2, 0) the first number is {right[0].item():.3f}; yours is {yours.flatten()[0].item():.3g}"
+    return (
+        f"for (4, 1, 3, 1, −2, 0) the first number is {right[0].item():.3f}; yours is "
+        f"{yours.flatten()[0].item():.3g}"
+    )
 
 
 @exercise
 def eighty_percent(f) -> str | None:
-    """f(firings, base) -> whether one rule explains a neuron; firings: a set of rules each; base: how often a rule holds at all."""
+    """f(firings, base) -> whether one rule explains a neuron; firings: a set of rules each; base:
+    how often a rule holds at all.
+    """
     base = {"is 'ing'": 0.01, "a number": 0.06, "a comma": 0.05, "in English": 0.4, "a letter": 0.1}
     ask = lambda *groups: bool(f([set(g) for g in groups], dict(base)))
     one = [("is 'ing'",)]
@@ -106,7 +120,8 @@ def eighty_percent(f) -> str | None:
         (
             [("in English",)] * 10,
             False,
-            "a rule that holds for 40 % of all tokens is no explanation: use only those with a base rate of at most 10 %",
+            "a rule that holds for 40 % of all tokens is no explanation: use only those with a "
+            "base rate of at most 10 %",
         ),
         (
             one * 5 + [("a number",)] * 5,
@@ -139,7 +154,9 @@ def eighty_percent(f) -> str | None:
 
 @exercise
 def share_unlike(f) -> str | None:
-    """f(acts, follows, low, high): of the firings between two shares of the largest activation, the share that breaks the rule."""
+    """f(acts, follows, low, high): of the firings between two shares of the largest activation, the
+    share that breaks the rule.
+    """
     acts = torch.tensor([8.0, 7, 5, 4, 3.5, 3, 2, 1, 0, -1, -2])
     follows = torch.tensor([1, 1, 1, 0, 1, 1, 1, 0, 0, 0, 0], dtype=torch.bool)
     yours = float(
@@ -150,9 +167,13 @@ def share_unlike(f) -> str | None:
         return (
             None
             if close(strong, 0.0)
-            else f"between a half and the largest all three firings follow the rule; yours says {strong:.3g} do not"
+            else "between a half and the largest all three firings follow the rule; yours says "
+            f"{strong:.3g} do not"
         )
-    edge = "the bin is open below and closed above: an activation of exactly `low` · max is out, one of `high` · max is in"
+    edge = (
+        "the bin is open below and closed above: an activation of exactly `low` · max is out, one "
+        "of `high` · max is in"
+    )
     named = {
         2 / 3: "this is the share that follows the rule; asked is the share that does not",
         1 / 4: edge,
@@ -166,4 +187,7 @@ def share_unlike(f) -> str | None:
             return mistake
     if yours != yours:
         return "your bin is empty: `low` and `high` are shares of acts.max(), not activations"
-    return f"between a quarter and a half of the largest lie three firings, one of which breaks the rule: 0.333; yours is {yours:.3g}"
+    return (
+        "between a quarter and a half of the largest lie three firings, one of which breaks the "
+        f"rule: 0.333; yours is {yours:.3g}"
+    )

@@ -1,4 +1,4 @@
-"""A round of rules: neurons as puzzles, what a class has written for them, and the board that ranks it."""
+"""A round of rules: neurons as puzzles, a class's rules for them, and the board that ranks them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ class Ranked(NamedTuple):
 
 
 class RuleRound:
-    """Puzzles, and the rules that a class has written for them, kept in the class folder under the activity "rules"."""
+    """Puzzles, and the rules that a class has written for them, kept in the class folder under the
+    activity "rules".
+    """
 
     def __init__(self, puzzles: Sequence[Puzzle], folder=None):
         self.puzzles = {puzzle.key: puzzle for puzzle in puzzles}
@@ -45,9 +47,11 @@ class RuleRound:
     def submit(
         self, key: str, kind: str, rule: str, judged: Mapping[int, Sequence[bool]] | None = None
     ) -> Score:
-        """Score a rule and keep it. Raises CourseError for a rule that cannot be scored; then nothing is kept.
+        """Score a rule and keep it. Raises CourseError for a rule that cannot be scored; then
+        nothing is kept.
 
-        judged: for a rule in free text, what the group said of some words of each level (see `judge_sample`).
+        judged: for a rule in free text, what the group said of some words of each level (see
+        `judge_sample`).
         """
         puzzle = self.puzzles[key]
         if kind == "free text":
@@ -69,7 +73,9 @@ class RuleRound:
         return result
 
     def ranking(self, key: str) -> list[Ranked]:
-        """Everybody's rules for a puzzle, each once: those that a program scored by F1, then those in free text by recall."""
+        """Everybody's rules for a puzzle, each once: those that a program scored by F1, then those
+        in free text by recall.
+        """
         own, found = self.store.records(), {}
         for record in [*self._pooled().records, *own]:
             if record.item == key and (ranked := _ranked(record, self.store.person)):
@@ -110,7 +116,7 @@ def _ranked(record: Record, person: str) -> Ranked | None:
 
 
 def judge_sample(puzzle: Puzzle, each: int = 3, seed: int = 0) -> list[tuple[int, int]]:
-    """Some words of each level for a group to judge, in random order: (level, number of the word)."""
+    """Some words of each level to judge, in random order: (level, number of the word) each."""
     level, generator = levels(puzzle.acts), torch.Generator().manual_seed(seed)
     picks = [
         (n, int(word))

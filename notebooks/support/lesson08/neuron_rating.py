@@ -1,4 +1,6 @@
-"""Lesson 08's question to people: do 80 % of a neuron's strongest firings follow a single rule? Blinded, in random order."""
+"""Lesson 08's question to people: do 80 % of a neuron's strongest firings follow a single rule?
+Blinded, in random order.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +29,19 @@ SHOWN = 15  # firings a neuron: 12 of 15 are 80 %
 
 @torch.no_grad()
 def strongest(model, unit: int, rows: Tensor, places: Tensor, count: int = SHOWN) -> Excerpts:
-    """A neuron's strongest firings at places (n,) in rows of tokens (R, T), shaded relative to the strongest."""
+    """A neuron's strongest firings at places (n,) in rows of tokens (R, T), shaded relative to the
+    strongest.
+    """
     found = firings(lambda r: model.activations(r)[..., unit], rows, places[:count].long())
     return Excerpts(found, max((e.values[e.at] for e in found), default=1.0))
 
 
 def items(models: Mapping[str, tuple], rows: Tensor, each: int = 6, seed: int = 0) -> list[Item]:
-    """Random neurons as items to rate, `each` of every condition, drawn among those that fire at SHOWN places at least.
+    """Random neurons as items to rate, `each` of every condition, drawn among those that fire at
+    SHOWN places at least.
 
-    models: {condition: (model, places (F, count) of each neuron's strongest firings in rows (R, T))}.
+    models: {condition: (model, places (F, count) of each neuron's strongest firings in rows (R,
+    T))}.
     """
     found, generator = [], torch.Generator().manual_seed(seed)
     for condition, (model, places) in models.items():
@@ -49,15 +55,18 @@ def items(models: Mapping[str, tuple], rows: Tensor, each: int = 6, seed: int = 
 
 
 def result(records: Sequence[Record]) -> dict[str, tuple[float, float, float, int]]:
-    """{condition: (share of neurons called explainable, low, high, ratings)}: 95 %, whole neurons are drawn again.
+    """{condition: (share of neurons called explainable, low, high, ratings)}: 95 %, whole neurons
+    are drawn again.
 
-    Raises ValueError where people's and made-up ratings are mixed, or a condition has fewer than two neurons.
+    Raises ValueError where people's and made-up ratings are mixed, or a condition has fewer than
+    two neurons.
     """
     from helpers.ground.stats import clustered_mean
 
     if len({record.activity for record in records}) > 1:
         raise ValueError(
-            "people's ratings and made-up ones are never pooled together: look at one after the other"
+            "people's ratings and made-up ones are never pooled together: look at one after "
+            "the other"
         )
     return {
         condition: (
@@ -71,7 +80,9 @@ def result(records: Sequence[Record]) -> dict[str, tuple[float, float, float, in
 def practice(
     some: Sequence[Item], people: int = 10, chance: float = 0.5, seed: int = 0
 ) -> list[Record]:
-    """Ratings by nobody: every made-up person tosses the same coin for every neuron, whatever its condition."""
+    """Ratings by nobody: every made-up person tosses the same coin for every neuron, whatever its
+    condition.
+    """
     rng = random.Random(seed)
     return [
         Record(

@@ -1,4 +1,6 @@
-"""The class activity of D2-15: a neuron's firings, a rule in one line, its score at once, and a board of the class's rules."""
+"""The class activity of D2-15: a neuron's firings, a rule in one line, its score at once, and a
+board of the class's rules.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from helpers.lesson.widgets.view import WIDE, View, button
 
 
 class RuleView(View):
-    """Choose a neuron and a kind of rule, write it, press Enter: `neuron`, `kind`, `text`, `score_it`; `yes`, `no` judge free text."""
+    """Choose a neuron and a kind of rule, write it, press Enter: `neuron`, `kind`, `text`,
+    `score_it`; `yes`, `no` judge free text.
+    """
 
     def __init__(self, round: RuleRound):
         self.round, self.judging, self.judged = round, [], {}
@@ -101,7 +105,8 @@ class RuleView(View):
         self.show(lambda: self._draw(score))
         self.say(self.sentence or self.round.store.trouble)
 
-    # ---- free text: the group says of a few words whether the description fits, without seeing how strongly the neuron fires
+    # ---- free text: the group says of a few words whether the description fits, without seeing how
+    # strongly the neuron fires
     def _start_judging(self) -> None:
         self.judging, self.judged = judge_sample(self.round.puzzles[self.neuron.value]), {}
         self.panel.layout.display = ""
@@ -139,11 +144,16 @@ class Card:
         return self.text
 
     def _repr_html_(self) -> str:
-        return f'<div style="background:#fff;color:#111;font-size:19px;line-height:1.4;padding:4px 8px">{self.inside}</div>'
+        return (
+            '<div style="background:#fff;color:#111;font-size:19px;line-height:1.4;padding:4px '
+            f'8px">{self.inside}</div>'
+        )
 
 
 def coloured(sentences: Sequence[str]) -> Card:
-    """Sentences with words marked as {A:word}, in the colour of their letter and with the letter behind; {?:word} in grey."""
+    """Sentences with words marked as {A:word}, in the colour of their letter and with the letter
+    behind; {?:word} in grey.
+    """
     colour = lambda letter: COLOURS[(ord(letter) - ord("A")) % 6] if letter.isalpha() else "#777777"
     mark = lambda m: (
         f'<b style="color:{colour(m[1])};text-decoration:underline">{m[2]}</b>'
@@ -163,11 +173,13 @@ def _told(score: Score) -> str:
     """What a rule reached, as a sentence and a row of shares by level."""
     percent = lambda share: "–" if share != share else f"{100 * share:.0f} %"
     cells = "".join(
-        f'<td style="padding:2px 14px;text-align:center">{name}<br><b>{percent(share)}</b><br>of {count}</td>'
+        '<td style="padding:2px '
+        f'14px;text-align:center">{name}<br><b>{percent(share)}</b><br>of {count}</td>'
         for name, share, count in zip(LEVELS, score.covered, score.count, strict=True)
     )
     return (
-        f"<p>Your rule finds <b>{100 * score.recall:.0f} %</b> of the strong firings. Where it says yes, the neuron fires strongly in "
+        f"<p>Your rule finds <b>{100 * score.recall:.0f} %</b> of the strong firings. Where it "
+        "says yes, the neuron fires strongly in "
         f"<b>{100 * score.precision:.0f} %</b> and at all in {100 * score.precision_any:.0f} %.</p>"
         f'<table style="font-size:16px"><tr><td>says yes to</td>{cells}</tr></table>'
     )
@@ -175,7 +187,8 @@ def _told(score: Score) -> str:
 
 def _board(board: list[Ranked]) -> str:
     rows = [
-        f"<li>{html.escape(r.kind)}: <code>{html.escape(r.rule)}</code> · {_points(r)}{' · yours' * r.own}</li>"
+        f"<li>{html.escape(r.kind)}: <code>{html.escape(r.rule)}</code> · "
+        f"{_points(r)}{' · yours' * r.own}</li>"
         for r in board
     ]
     return f"<p><b>The board</b></p><ol>{''.join(rows) or '<i>no rule yet</i>'}</ol>"
@@ -184,8 +197,14 @@ def _board(board: list[Ranked]) -> str:
 def _points(ranked: Ranked) -> str:
     s = ranked.score
     if ranked.kind == "free text":
-        return f"judged: {100 * s.recall:.0f} % of the strong firings, {sum(s.said[:STRONG])} of {sum(s.count[:STRONG])} others"
-    return f"<b>{100 * s.f1:.0f}</b> points · recall {100 * s.recall:.0f} % · precision {100 * s.precision:.0f} %"
+        return (
+            f"judged: {100 * s.recall:.0f} % of the strong firings, {sum(s.said[:STRONG])} of "
+            f"{sum(s.count[:STRONG])} others"
+        )
+    return (
+        f"<b>{100 * s.f1:.0f}</b> points · recall {100 * s.recall:.0f} % · precision "
+        f"{100 * s.precision:.0f} %"
+    )
 
 
 def rule_view(round: RuleRound) -> RuleView:

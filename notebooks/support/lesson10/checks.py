@@ -1,4 +1,6 @@
-"""Lesson 10: specificity and sensitivity of a unit, pinning, activations as digits, and the best match in another dictionary."""
+"""Lesson 10: specificity and sensitivity of a unit, pinning, activations as digits, and the best
+match in another dictionary.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from helpers.lesson.checks import close, exercise
 
 @exercise
 def rates(f) -> str | None:
-    """f(acts, inside) -> (specificity, sensitivity) of a unit for a kind of text; acts (N,) >= 0, inside (N,) bool."""
+    """f(acts, inside) -> (specificity, sensitivity) of a unit for a kind of text; acts (N,) >= 0,
+    inside (N,) bool.
+    """
     acts = torch.tensor([0.1, 2, 3, 1, 0, 0, 0, 0, 4, 0.5, 0, 0])
     inside = torch.tensor(
         [1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0], dtype=torch.bool
@@ -20,7 +24,10 @@ def rates(f) -> str | None:
         (
             4 / 8,
             4 / 6,
-        ): "the two are swapped: specificity divides by the firings, sensitivity by the tokens of that kind",
+        ): (
+            "the two are swapped: specificity divides by the firings, sensitivity by the tokens of "
+            "that kind"
+        ),
         (
             4 / 12,
             4 / 12,
@@ -28,7 +35,10 @@ def rates(f) -> str | None:
         (
             2 / 4,
             4 / 8,
-        ): "specificity here is the share of firings that lie inside; yours is the share of outside tokens that stay silent",
+        ): (
+            "specificity here is the share of firings that lie inside; yours is the share of "
+            "outside tokens that stay silent"
+        ),
         (6.1 / 10.6, 4 / 8): "you weigh firings by their size; every firing counts once",
         (2 / 3, 2 / 8): "you count only strong firings; every activation above 0 is a firing",
         (
@@ -39,23 +49,32 @@ def rates(f) -> str | None:
     for pair, mistake in named.items():
         if close(yours, pair):
             return mistake
-    return f"with 4 of 6 firings inside and 4 of 8 inside tokens fired on the answer is (0.667, 0.5); yours is {tuple(round(v, 3) for v in yours)}"
+    return (
+        "with 4 of 6 firings inside and 4 of 8 inside tokens fired on the answer is (0.667, 0.5); "
+        f"yours is {tuple(round(v, 3) for v in yours)}"
+    )
 
 
 @exercise
 def pinned(f) -> str | None:
-    """f(x, f_i, d_i, value): activations x (B, N) with the feature's activation f_i (B,) replaced by value, along d_i (N,)."""
+    """f(x, f_i, d_i, value): activations x (B, N) with the feature's activation f_i (B,) replaced
+    by value, along d_i (N,).
+    """
     x = torch.tensor([[1.0, 2, 3, 4], [0, 1, 0, 5]])
     f_i, d_i, value = torch.tensor([2.0, 0.5]), torch.tensor([0.6, 0.0, -0.8, 0.0]), 3.0
     yours = torch.as_tensor(f(x, f_i, d_i, value))
     if yours.shape != x.shape:
-        return f"one vector for each token is expected, shape {tuple(x.shape)}; yours has {tuple(yours.shape)}"
+        return (
+            f"one vector for each token is expected, shape {tuple(x.shape)}; yours has "
+            f"{tuple(yours.shape)}"
+        )
     right = x + (value - f_i)[:, None] * d_i
     named = [
         (right, None),
         (
             x + value * d_i,
-            "you add the value on top of what the feature already does: add only the difference, value − f_i",
+            "you add the value on top of what the feature already does: add only the "
+            "difference, value − f_i",
         ),
         (
             x + (f_i - value)[:, None] * d_i,
@@ -67,7 +86,8 @@ def pinned(f) -> str | None:
         ),
         (
             (value * d_i).expand_as(x),
-            "only the feature is left: everything else in x, the dictionary's error included, has to stay",
+            "only the feature is left: everything else in x, the dictionary's error included, "
+            "has to stay",
         ),
         (
             x * (value / f_i)[:, None],
@@ -77,12 +97,17 @@ def pinned(f) -> str | None:
     for answer, mistake in named:
         if close(yours, answer):
             return mistake
-    return f"the first token should become {[round(v, 2) for v in right[0].tolist()]}; yours is {[round(v, 2) for v in yours[0].tolist()]}"
+    return (
+        f"the first token should become {[round(v, 2) for v in right[0].tolist()]}; yours is "
+        f"{[round(v, 2) for v in yours[0].tolist()]}"
+    )
 
 
 @exercise
 def quantise(f) -> str | None:
-    """f(acts, largest): activations as whole numbers 0–9, ten equal intervals between 0 and largest."""
+    """f(acts, largest): activations as whole numbers 0–9, ten equal intervals between 0 and
+    largest.
+    """
     acts = torch.tensor([0.0, 0.39, 0.41, 1.9, 2.0, 3.59, 3.61, 4.0])
     right = torch.tensor([0, 0, 1, 4, 5, 8, 9, 9])
     yours = torch.as_tensor(f(acts, 4.0)).double()
@@ -93,7 +118,8 @@ def quantise(f) -> str | None:
         return (
             None
             if close(alone, torch.tensor([2.0]).double())
-            else "you divide by the largest number given; `largest` is the unit's maximum over all text"
+            else "you divide by the largest number given; `largest` is the unit's maximum over all "
+            "text"
         )
     scaled = acts.double() / 4
     named = [
@@ -103,7 +129,8 @@ def quantise(f) -> str | None:
         ),
         (
             (scaled * 9).round(),
-            "rounding makes the first and the last interval half as wide as the others: take ten equal intervals",
+            "rounding makes the first and the last interval half as wide as the others: take "
+            "ten equal intervals",
         ),
         (
             (scaled * 10).round(),
@@ -111,11 +138,13 @@ def quantise(f) -> str | None:
         ),
         (
             (scaled * 10).round().clamp(max=9),
-            "you round: 0.41 of 4 lies in the second interval, and so does all up to 0.8; cut off instead",
+            "you round: 0.41 of 4 lies in the second interval, and so does all up to 0.8; cut "
+            "off instead",
         ),
         (
             (scaled * 9).floor(),
-            "nine intervals and a point: multiply by ten, and put the maximum into the last interval",
+            "nine intervals and a point: multiply by ten, and put the maximum into the last "
+            "interval",
         ),
         ((scaled * 10).clamp(max=9), "whole numbers are asked: a person has to type them"),
         (
@@ -126,12 +155,17 @@ def quantise(f) -> str | None:
     for answer, mistake in named:
         if close(yours, answer.double()):
             return mistake
-    return f"with a maximum of 4 these become {right.tolist()}; yours are {[round(v, 2) for v in yours.tolist()]}"
+    return (
+        f"with a maximum of 4 these become {right.tolist()}; yours are "
+        f"{[round(v, 2) for v in yours.tolist()]}"
+    )
 
 
 @exercise
 def best_match(f) -> str | None:
-    """f(a, b): for each column of a (T, M) the largest Pearson correlation with a column of b (T, K), (M,); a silent unit gets 0."""
+    """f(a, b): for each column of a (T, M) the largest Pearson correlation with a column of b (T,
+    K), (M,); a silent unit gets 0.
+    """
     generator = torch.Generator().manual_seed(0)
     a = torch.rand(200, 3, generator=generator, dtype=torch.float64) + 3.0
     b = torch.stack(
@@ -159,7 +193,8 @@ def best_match(f) -> str | None:
         ),
         (
             cosine.amax(1),
-            "this is the cosine: take each unit's mean off first, or two units that are always on look alike",
+            "this is the cosine: take each unit's mean off first, or two units that are always "
+            "on look alike",
         ),
         (
             torch.corrcoef(torch.cat([ranks(a), ranks(b)], dim=1).T)[:3, 3:].amax(1),

@@ -1,6 +1,8 @@
-"""Lesson 10's rubric: how far can people interpret a unit? Features and neurons mixed, blinded, in random order. D2-22.
+"""Lesson 10's rubric: how far can people interpret a unit? Features and neurons mixed, blinded, in
+random order. D2-22.
 
-The points (3 + 5 + 3 + 1 + 3, "rather interpretable" above 8 of 14) are those of Bricken et al. 2023; the wording is ours.
+The points (3 + 5 + 3 + 1 + 3, "rather interpretable" above 8 of 14) are those of Bricken et al.
+2023; the wording is ours.
 """
 
 from __future__ import annotations
@@ -54,7 +56,9 @@ QUESTIONS = (
 
 
 def points(answers: Mapping) -> int:
-    """The rubric's total, 0–14. Where everything is explained the last question was left out, and it counts as full."""
+    """The rubric's total, 0–14. Where everything is explained the last question was left out, and
+    it counts as full.
+    """
     last = 3 if answers["all explained"] else answers["specificity"]
     return answers["confidence"] + answers["activations"] + answers["logits"] + last
 
@@ -70,7 +74,9 @@ class Unit(NamedTuple):
 
 
 class Card:
-    """A unit on one page: strongest firings, firings of every strength, and the tokens it makes more likely."""
+    """A unit on one page: strongest firings, firings of every strength, and the tokens it makes
+    more likely.
+    """
 
     def __init__(self, unit: Unit, rows: Tensor):
         from helpers.datasets import corpus
@@ -88,16 +94,22 @@ class Card:
         ]
 
     def __repr__(self) -> str:
-        return f"{self.top!r}\n{self.uniform!r}\nMakes more likely: {' · '.join(map(repr, self.raised))}"
+        return (
+            f"{self.top!r}\n{self.uniform!r}\nMakes more likely: "
+            f"{' · '.join(map(repr, self.raised))}"
+        )
 
     def _repr_html_(self) -> str:
         chips = " ".join(
-            f'<code style="border:1px solid #888;padding:0 4px;white-space:pre">{html.escape(token)}</code>'
+            '<code style="border:1px solid #888;padding:0 '
+            f'4px;white-space:pre">{html.escape(token)}</code>'
             for token in self.raised
         )
         return (
-            f'<div style="background:#fff;color:#111">{self.top._repr_html_()}{self.uniform._repr_html_()}'
-            f'<div style="font-size:16px;line-height:1.9;padding:4px 8px"><b>When it fires, these tokens become more likely</b><br>{chips}</div></div>'
+            f'<div style="background:#fff;color:#111">{self.top._repr_html_()}'
+            f"{self.uniform._repr_html_()}"
+            '<div style="font-size:16px;line-height:1.9;padding:4px 8px"><b>When it fires, '
+            f"these tokens become more likely</b><br>{chips}</div></div>"
         )
 
 
@@ -110,7 +122,9 @@ def items(
     each: int = 4,
     seed: int = 0,
 ) -> list[Item]:
-    """Random units as items to rate, `each` of every kind, drawn among the candidates; kinds: {condition: unit's number → Unit}."""
+    """Random units as items to rate, `each` of every kind, drawn among the candidates; kinds:
+    {condition: unit's number → Unit}.
+    """
     found, rng = [], random.Random(seed)
     for condition, unit_of in kinds.items():
         for unit in rng.sample(list(candidates[condition]), each):
@@ -122,10 +136,13 @@ def items(
 
 
 def result(records: Sequence[Record]) -> dict[str, np.ndarray]:
-    """{condition: points of every rating}. Raises ValueError where people's and made-up ratings are mixed."""
+    """{condition: points of every rating}. Raises ValueError where people's and made-up ratings are
+    mixed.
+    """
     if len({record.activity for record in records}) > 1:
         raise ValueError(
-            "people's ratings and made-up ones are never pooled together: look at one after the other"
+            "people's ratings and made-up ones are never pooled together: look at one after "
+            "the other"
         )
     return {
         condition: np.array([points(r.answer) for r in group])

@@ -1,4 +1,6 @@
-"""The feature explorer: pick a feature or type a text, see what the feature does, and walk to its relatives."""
+"""The feature explorer: pick a feature or type a text, see what the feature does, and walk to its
+relatives.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ BUTTONS = 16
 
 
 class FeatureView(View):
-    """A page about one feature on the screen; below it three ways to another: its number, its relatives, a text."""
+    """A page about one feature on the screen; below it three ways to another: its number, its
+    relatives, a text.
+    """
 
     def __init__(self, atlas: Atlas, where: str, number: int):
         self.atlas, self.where, self.number, self.past = atlas, where, number, []
@@ -113,7 +117,8 @@ class FeatureView(View):
         )
         offered = [
             (
-                f"{piece.strip() or '␣'}: {self.atlas.called(self.where, i)} at {v:.1f} · {self.atlas.name(self.where, i)}",
+                f"{piece.strip() or '␣'}: {self.atlas.called(self.where, i)} at {v:.1f} · "
+                f"{self.atlas.name(self.where, i)}",
                 (self.where, i),
             )
             for piece, fired in lines
@@ -128,10 +133,15 @@ class FeatureView(View):
     def _line(self, line) -> str:
         piece, fired = line
         features = " &nbsp; ".join(
-            f"{self.atlas.called(self.where, i)} <b>{v:.1f}</b> {html.escape(self.atlas.name(self.where, i))}"
+            f"{self.atlas.called(self.where, i)} <b>{v:.1f}</b> "
+            f"{html.escape(self.atlas.name(self.where, i))}"
             for i, v in fired
         )
-        return f'<div><code style="font-size:17px;color:#111;background:#eee">{html.escape(piece)}</code> {features or "no feature"}</div>'
+        return (
+            "<div><code "
+            f'style="font-size:17px;color:#111;background:#eee">{html.escape(piece)}</code> '
+            f"{features or 'no feature'}</div>"
+        )
 
     def _draw(self, strict: bool = False) -> None:
         page = self.atlas.page(self.where, self.number)
@@ -142,7 +152,11 @@ class FeatureView(View):
             relative = page.relatives[place] if place < len(page.relatives) else None
             button.layout.display = "" if relative else "none"
             if relative:
-                button.description = f"{SIGNS[relative.relation]} {self.atlas.called(relative.where, relative.number)} · {relative.closeness:.2f}"
+                button.description = (
+                    f"{SIGNS[relative.relation]} "
+                    f"{self.atlas.called(relative.where, relative.number)} · "
+                    f"{relative.closeness:.2f}"
+                )
                 button.tooltip = self.atlas.name(relative.where, relative.number)
         self._page = page
 
@@ -182,6 +196,7 @@ class FeatureView(View):
 def feature_view(atlas: Atlas, where: str, number: int) -> FeatureView:
     """Explore the features of an atlas by mouse or keyboard, beginning with one of them.
 
-    Handles: `dictionary`, `feature`, `kind`, `text`, `firing`, `relatives`, `back`, `go(where, number)`. Lesson 11, D2-27.
+    Handles: `dictionary`, `feature`, `kind`, `text`, `firing`, `relatives`, `back`, `go(where,
+    number)`. Lesson 11, D2-27.
     """
     return FeatureView(atlas, where, number)
