@@ -6,26 +6,21 @@ import difflib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers.ground.errors import CourseError
 from helpers.saliency import core
 from helpers.saliency.core import Target, check, frozen_eval, wide
-from helpers.saliency.guided import guided_backprop
+from helpers.saliency.guided import guided_backprop, is_scripted
 
+Layer = str | nn.Module
 Grid = tuple[int, int]  # rows and columns of a layer's places
 MOST_PREFIX = 8  # a class token, a distillation token, registers
 
 
 def grad_cam(
-    model: nn.Module,
-    inputs: Tensor,
-    target: Target,
-    *,
-    layer: str | nn.Module,
-    grid: Grid | None = None,
+    model: nn.Module, inputs: Tensor, target: Target, *, layer: Layer, grid: Grid | None = None
 ) -> Tensor:
     """ReLU(Σ_k α_k A_k), α_k the mean of dS_c/dA_k over its places, enlarged to the picture.
 
@@ -41,8 +36,13 @@ def grad_cam(
     def one_batch(x, target):
         with output_of(module) as outputs:
             score = core.class_score(model, x, target)
+        if not outputs and is_scripted(model):
+            raise CourseError(
+                "This model is scripted or traced: its layers cannot be looked into. Use the "
+                "nn.Module that it was made from."
+            )
         if not outputs:
-            raise CourseError(why_unused(model, layer))
+            raise CourseError(f"The layer {layer!r} was not used for this score: choose another.")
         slope = core.derivative(score, at=outputs[-1])
         A = as_maps(wide(outputs[-1]), x, grid)  # (B, K, h, w)
         dA = as_maps(wide(slope), x, grid)  # (B, K, h, w)
@@ -59,12 +59,7 @@ def grad_cam(
 
 
 def guided_grad_cam(
-    model: nn.Module,
-    inputs: Tensor,
-    target: Target,
-    *,
-    layer: str | nn.Module,
-    grid: Grid | None = None,
+    model: nn.Module, inputs: Tensor, target: Target, *, layer: Layer, grid: Grid | None = None
 ) -> Tensor:
     """Guided Backpropagation · Grad-CAM, pixel by pixel: (B, C, H, W).
 
@@ -74,7 +69,7 @@ def guided_grad_cam(
     return guided_backprop(model, inputs, target) * cam
 
 
-def find_layer(model: nn.Module, layer: str | nn.Module) -> nn.Module:
+def find_layer(model: nn.Module, layer: Layer) -> nn.Module:
     """The module of that name; a CourseError names the nearest ones where there is none."""
     modules = dict(model.named_modules())
     if isinstance(layer, nn.Module):
@@ -92,15 +87,6 @@ def find_layer(model: nn.Module, layer: str | nn.Module) -> nn.Module:
         f"The model has no layer {layer!r}; near it: {', '.join(near)}. model.named_modules() "
         "lists all."
     )
-
-
-def why_unused(model: nn.Module, layer: str | nn.Module) -> str:
-    if any(isinstance(part, torch.jit.ScriptModule) for part in model.modules()):
-        return (
-            "This model is scripted or traced: its layers cannot be looked into. Use the nn.Module "
-            "that it was made from."
-        )
-    return f"The layer {layer!r} was not used for this score: choose one on the way to it."
 
 
 @contextmanager
@@ -155,15 +141,13 @@ def as_maps(features: Tensor, x: Tensor, grid: Grid | None) -> Tensor:
     if features.ndim == 3:
         h, w = grid or patch_grid(shape[1], *x.shape[2:])
         if h * w > shape[1]:
-            raise CourseError(
-                f"A grid of {h} x {w} needs {h * w} tokens; this layer has {shape[1]}."
-            )
+            raise CourseError(f"A grid {h} x {w} needs {h * w} tokens; this layer has {shape[1]}.")
         return features[:, -h * w :].transpose(1, 2).unflatten(2, (h, w))
     first, last = (misfit(places, x, grid) for places in (shape[2:], shape[1:3]))
     if min(first, last) > 1:
+        wanted = f"the grid {grid}" if grid else "the proportions of the picture"
         raise CourseError(
-            f"A layer's maps {shape} have neither as (B, K, h, w) nor as (B, h, w, K) "
-            f"{'the grid ' + str(grid) if grid else 'the proportions of the picture'}: "
+            f"A layer's maps {shape} have neither as (B, K, h, w) nor as (B, h, w, K) {wanted}: "
             "give grid=(h, w)."
         )
     return features if first <= last else features.permute(0, 3, 1, 2)

@@ -101,12 +101,7 @@ def integrated_gradients(
 
 
 def completeness_error(
-    model: nn.Module,
-    inputs: Tensor,
-    target: Target,
-    attribution: Tensor,
-    *,
-    baseline: Baseline = 0.0,
+    model: nn.Module, inputs: Tensor, target: Target, attribution: Tensor, *, baseline=0.0
 ) -> Tensor:
     """|sum of the map - (S(x) - S(x'))| / |S(x) - S(x')|, (B,): 0 where all is accounted for.
 

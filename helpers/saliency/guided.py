@@ -48,6 +48,11 @@ def is_relu(function, args: tuple, kwargs: dict) -> bool:
     return isinstance(lowest, (int, float)) and lowest == 0
 
 
+def is_scripted(model: nn.Module) -> bool:
+    """Whether the model, or a part of it, runs as TorchScript, where nothing can be caught."""
+    return any(isinstance(part, torch.jit.ScriptModule) for part in model.modules())
+
+
 def guided_backprop(model: nn.Module, inputs: Tensor, target: Target) -> Tensor:
     """dS_c/dx with the backward pass of each ReLU replaced: g -> g · [x > 0] · [g > 0].
 
@@ -57,7 +62,7 @@ def guided_backprop(model: nn.Module, inputs: Tensor, target: Target) -> Tensor:
     """
     with GuidedReLU() as relus:
         attribution = gradient(model, inputs, target)
-    if any(isinstance(part, torch.jit.ScriptModule) for part in model.modules()):
+    if is_scripted(model):
         raise CourseError(
             "This model is scripted or traced: what its ReLUs do cannot be changed from outside. "
             "Use the nn.Module that it was made from."

@@ -80,13 +80,7 @@ def perturbation_curve(model, before, after, target, heat: Tensor, steps: int) -
 
 
 def deletion(
-    model: nn.Module,
-    inputs: Tensor,
-    target: Target,
-    heat: Tensor,
-    *,
-    steps: int = 28,
-    baseline: Baseline = 0.0,
+    model: nn.Module, inputs: Tensor, target: Target, heat: Tensor, *, steps=28, baseline=0.0
 ) -> Tensor:
     """The probability while the baseline hides pixels, important ones first: (B, steps + 1).
 
@@ -97,13 +91,7 @@ def deletion(
 
 
 def insertion(
-    model: nn.Module,
-    inputs: Tensor,
-    target: Target,
-    heat: Tensor,
-    *,
-    steps: int = 28,
-    start: Baseline = 0.0,
+    model: nn.Module, inputs: Tensor, target: Target, heat: Tensor, *, steps=28, start=0.0
 ) -> Tensor:
     """The probability while pixels appear on `start`, in the paper a blurred picture.
 

@@ -1,7 +1,4 @@
-"""Maps made by hiding: occlusion hides one window after the other, RISE random halves.
-
-No gradient is needed.
-"""
+"""Maps made by hiding, without a gradient: occlusion one window after the other, RISE halves."""
 
 from __future__ import annotations
 
@@ -12,17 +9,11 @@ from torch import Tensor, nn
 from helpers.ground.errors import CourseError
 from helpers.ground.stats import pearson
 from helpers.saliency import core
-from helpers.saliency.core import Baseline, Target, check, for_copies, forward_scores, frozen_eval
+from helpers.saliency.core import Target, check, for_copies, forward_scores, frozen_eval
 
 
 def occlusion(
-    model: nn.Module,
-    inputs: Tensor,
-    target: Target,
-    *,
-    window: int = 32,
-    stride: int = 16,
-    baseline: Baseline = 0.0,
+    model: nn.Module, inputs: Tensor, target: Target, *, window=32, stride=16, baseline=0.0
 ) -> Tensor:
     """How far the logit falls when a window is hidden: the mean over the windows on a pixel.
 

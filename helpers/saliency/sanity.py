@@ -89,11 +89,7 @@ def shuffle(module: nn.Module) -> None:
 
 @contextmanager
 def randomised(
-    model: nn.Module,
-    layers: Sequence[Layer],
-    *,
-    seed: int = 0,
-    initialise: Callable[[nn.Module], None] = reset,
+    model: nn.Module, layers: Sequence[Layer], *, seed: int = 0, initialise: Callable = reset
 ) -> Iterator[nn.Module]:
     """Inside, these layers are random; afterwards, also after an error, all weights are back.
 
@@ -113,7 +109,7 @@ def randomised(
         model.load_state_dict(saved)
 
 
-def randomise(model: nn.Module, name: str, initialise: Callable[[nn.Module], None]) -> None:
+def randomise(model: nn.Module, name: str, initialise: Callable) -> None:
     """Give one layer, or one of the model's own weights, random values drawn on the CPU."""
     own = dict(model.named_parameters(recurse=False))
     part = nn.ParameterList([own[name].cpu()]) if name in own else find_layer(model, name)
@@ -135,7 +131,7 @@ def cascade(
     *,
     independent: bool = False,
     seed: int = 0,
-    initialise: Callable[[nn.Module], None] = reset,
+    initialise: Callable = reset,
 ) -> Tensor:
     """Maps of the trained model, then as its layers fall, from method(model, inputs, target).
 
@@ -201,11 +197,12 @@ SIMILARITIES = {
 def each(compare: Callable, *maps: Tensor) -> Tensor:
     """compare(p, …) of each picture's maps, as magnitudes (H, W) stretched to 0 … 1, by NumPy."""
     pictures = [stretched(magnitude(m)).detach().cpu().numpy() for m in maps]
-    values = [compare(*row) for row in zip(*pictures, strict=True)]
-    return torch.from_numpy(np.array(values)).to(maps[0].device)
+    values = np.array([compare(*row) for row in zip(*pictures, strict=True)])
+    exact = torch.float32 if maps[0].device.type == "mps" else torch.float64
+    return torch.from_numpy(values).to(exact).to(maps[0].device)
 
 
 def stretched(m: Tensor) -> Tensor:
     """(B, H, W) from its lowest to its highest value, as 0 … 1; a constant map becomes 0."""
-    m = (m - m.amin(dim=(1, 2), keepdim=True)).cpu().double()  # MPS has no float64
+    m = (m - m.amin(dim=(1, 2), keepdim=True)).cpu().double()
     return m / m.amax(dim=(1, 2), keepdim=True).clamp_min(torch.finfo(m.dtype).tiny)

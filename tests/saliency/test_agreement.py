@@ -433,7 +433,7 @@ def test_stock_layouts_of_pictures_that_are_not_square(size, name, options, laye
     ("shape", "grid", "words"),
     [
         ((2, 34, 6), None, "34 tokens are no grid .* 32 x 32 .* give grid"),
-        ((2, 49, 6), (8, 8), "A grid of 8 x 8 needs 64 tokens; this layer has 49"),
+        ((2, 49, 6), (8, 8), "A grid 8 x 8 needs 64 tokens; this layer has 49"),
         ((2, 6, 3, 9), None, "the proportions of the picture: give grid"),
         ((2, 6, 8, 8), (4, 4), "the grid \\(4, 4\\): give grid"),
         ((49, 2, 6), None, "\\(49, 2, 6\\) for 2 pictures"),

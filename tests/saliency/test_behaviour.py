@@ -1,5 +1,6 @@
 """What is promised around the mathematics: models left alone, clear errors, any chunks."""
 
+from collections import OrderedDict
 from functools import partial
 
 import pytest
@@ -268,7 +269,8 @@ def test_bad_models(method, model, words, x):
 
 @pytest.mark.parametrize("how", ["script", "trace"])
 def test_scripted_models_have_gradients_and_no_layers(how, x):
-    net = make_net("plain")
+    layers = {"last": nn.Conv2d(3, 4, 3), "relu": nn.ReLU(), "flat": nn.Flatten()}
+    net = nn.Sequential(OrderedDict(layers | {"head": nn.Linear(660, 5)})).double().eval()
     scripted = torch.jit.script(net) if how == "script" else torch.jit.trace(net, x)
     torch.testing.assert_close(saliency.gradient(scripted, x, 0), saliency.gradient(net, x, 0))
     for method in ("guided_backprop", "grad_cam"):
@@ -314,7 +316,7 @@ def test_a_transformers_last_block_is_too_late():
         (partial(saliency.rise, keep=1.5), "keep is the share .* not 1.5"),
         *(
             (partial(method, baseline=baseline), words)
-            for method in (saliency.integrated_gradients, saliency.occlusion)
+            for method in (saliency.integrated_gradients, METHODS["occlusion"])
             for baseline, words in (
                 (torch.zeros(4), "baseline's shape \\(4,\\) does not fit"),
                 ([0.0, 1.0, 2.0, 3.0], "baseline's shape \\(4,\\) does not fit"),
@@ -342,15 +344,15 @@ def test_completeness_has_no_meaning_where_nothing_changes(x):
 def test_every_number_type(name, dtype, x):
     """A picture of any type goes into a model of any; sums are made in float32 at least."""
     net = make_net("plain").to(dtype)
-    result = METHODS[name](net, x.float().requires_grad_(), 1)
+    result = METHODS[name](net, x.float().requires_grad_(), [4, 0, 2])
     assert result.dtype == torch.promote_types(dtype, torch.float32)
     assert not result.requires_grad
     assert result.numpy().shape == result.shape  # NumPy knows no bfloat16
     if "smooth" in name or name == "squared":
         return  # another noise for each type
-    exact = METHODS[name](make_net("plain"), x.to(dtype), 1).double().flatten()
-    likeness = torch.corrcoef(torch.stack((result.double().flatten(), exact)))[0, 1]
-    assert likeness > (0.97 if dtype.itemsize == 2 else 0.9999)
+    exact = METHODS[name](make_net("plain"), x.to(dtype), [4, 0, 2])
+    assert exact.any()
+    assert (result - exact).norm() < (0.25 if dtype.itemsize == 2 else 0.01) * exact.norm()
 
 
 def test_more_masks_are_no_worse_in_half_precision(x):

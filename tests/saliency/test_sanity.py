@@ -112,6 +112,18 @@ def test_a_transformers_tokens_and_scales_fall_too(name):
             assert moved(before, net) == {"cls_token"}
 
 
+def test_every_part_of_a_container_begins_as_its_own_initialiser_says():
+    nested = nn.Sequential(nn.BatchNorm1d(9), nn.Linear(9, 4))
+    net = nn.ModuleDict({"part": trained(lambda: nn.Sequential(nn.LayerNorm(9), nested))})
+    with sanity.randomised(net, ["part"]):
+        norm, (batch_norm, linear) = net.part
+        for part in (norm, batch_norm):
+            assert part.weight.eq(1).all()
+            assert part.bias.eq(0).all()
+        assert batch_norm.running_mean.eq(0).all()
+        assert 0.1 < linear.weight.abs().max() <= 1 / 3  # uniform within 1 / √9
+
+
 def test_what_no_initialiser_draws_keeps_its_size():
     part = Token()
     with torch.no_grad():

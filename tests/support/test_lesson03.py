@@ -116,7 +116,7 @@ def test_figures_draw_what_they_are_given():
     assert [t.get_text() for t in fig.axes[0].texts] == ["1.  (0.25)", "2.  (0.5)"]
     steps = {"noise": maps[0], "drawing": -5 * maps[1]}
     fig = draw.drawing(steps, {"m": -2 * maps[2]}, (0, 0, 2, 2), caption="Drawing.")
-    assert fig.axes[0].images[0].get_array() == pytest.approx((1 - maps[0, 0].numpy()) / 2)
+    assert np.allclose(fig.axes[0].images[0].get_array(), (1 - maps[0, 0].numpy()) / 2)
     assert float(fig.axes[2].images[0].get_array().min()) == -1
 
 
