@@ -16,7 +16,8 @@ from data.recipes import clip_emoji as make
 from data.recipes.base import Run
 from helpers.clip import maps
 from helpers.clip import model as clip
-from helpers.ground.artifacts import ROOT
+from helpers.ground import ROOT
+from helpers.ground.artifacts import Checkpoint
 from helpers.ground.errors import CourseError
 
 SHIPPED = ROOT / "data" / "clip_emoji"
@@ -65,6 +66,25 @@ def test_schedule_depends_on_the_length_only_at_its_end():
         assert clip.dropped(step, short) == clip.dropped(step, long)
     assert 0 < clip.rate(999, short) < short.lr / 100
     assert clip.dropped(999, short) == 0
+    assert clip.rate(0, long) == pytest.approx(long.lr / long.warm_up)
+    assert clip.rate(long.warm_up, long) == long.lr
+    assert [clip.dropped(step, long) for step in (0, long.easy)] == [0.7, 0.5]
+
+
+def test_only_matrices_decay(monkeypatch, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def adamw(groups, **_):
+        assert all(p.ndim > 1 for p in groups[0]["params"])
+        assert all(p.ndim < 2 for p in groups[1]["params"])
+        assert [group["weight_decay"] for group in groups] == [0.05, 0.0]
+        raise Stop
+
+    monkeypatch.setattr(torch.optim, "AdamW", adamw)
+    settings = clip.Settings(width=32, layers=(1, 1))
+    with pytest.raises(Stop):
+        clip.train(make.build(settings, 50), None, settings, Checkpoint("none", root=tmp_path))
 
 
 # ---- crops
