@@ -32,15 +32,15 @@ def grad_cam(
     """
     x, target = check(model, inputs, target, images=True)
     module = find_layer(model, layer)
+    if is_scripted(module):
+        raise CourseError(
+            "This layer is scripted or traced: it cannot be looked into. Use the nn.Module that "
+            "the model was made from."
+        )
 
     def one_batch(x, target):
         with output_of(module) as outputs:
             score = core.class_score(model, x, target)
-        if not outputs and is_scripted(model):
-            raise CourseError(
-                "This model is scripted or traced: its layers cannot be looked into. Use the "
-                "nn.Module that it was made from."
-            )
         if not outputs:
             raise CourseError(f"The layer {layer!r} was not used for this score: choose another.")
         slope = core.derivative(score, at=outputs[-1])

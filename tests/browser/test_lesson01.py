@@ -15,10 +15,10 @@ NEEDED = (
     "from functools import partial",
     "def top_share(",
     "def explain(",
-    "playground(explain",
+    "play = playground(",
     "def look(",
 )
-PLAY, OWN = "playground(explain", "picture_input(look"
+PLAY, OWN = "play = playground(", "picture_input(look"
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "03_saliency_limitations.ipynb"
 EXERCISE, PLAYGROUND, BOARD = (
     "check.on_ink(on_ink)",
-    "tools.playground(explain",
-    "tools.board_view(",
+    "widgets.playground(",
+    "widgets.board_view(",
 )
 
 
@@ -20,7 +20,7 @@ def test_a_class_in_lesson_03(open_notebook, lab):
         "from functools import partial",
         EXERCISE,
         "net = digits.train(*train",
-        "artist = diffusion.load()",
+        "artist = diffusion.load(",
         "def three_maps(",
         PLAYGROUND,
         BOARD,
