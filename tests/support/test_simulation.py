@@ -3,10 +3,8 @@ seeds with margins.
 """
 
 import numpy as np
-import pytest
 import torch
 
-from helpers.ground.stats import clustered_mean
 from notebooks.support.lesson06.simulation import (
     average_change,
     evidence,
@@ -97,21 +95,3 @@ def test_score_card_by_hand():
         torch.tensor([1.0, -1.0, 2.0, -2.0]), torch.tensor([True, True, False, False])
     )
     assert card == {"accuracy": 0.5, "sensitivity": 0.5, "specificity": 0.5, "AUC": 0.5}
-
-
-def test_clustered_interval_is_wider_when_clusters_agree():
-    rng = np.random.default_rng(0)
-    people = np.repeat(np.arange(40), 25)
-    alike = np.repeat(rng.random(40) < 0.5, 25)
-    alone = rng.random(1000) < 0.5
-    wide, narrow = clustered_mean(alike, people), clustered_mean(alone, people)
-    assert wide[2] - wide[1] > 3 * (narrow[2] - narrow[1])
-    assert narrow[1] < 0.5 < narrow[2]
-    assert wide[1] < wide[0] < wide[2]
-    # the binomial standard error, by formula: 1.96 * sqrt(.25 / 1000) each side
-    assert narrow[2] - narrow[1] == pytest.approx(2 * 1.96 * np.sqrt(0.25 / 1000), rel=0.25)
-
-
-def test_one_cluster_is_refused():
-    with pytest.raises(ValueError, match="at least two"):
-        clustered_mean([1, 0, 1], ["a", "a", "a"])
