@@ -416,7 +416,22 @@ SPECIAL = {
     Tensor.cuda: lambda _, x, *args, **kwargs: x.to(register()),
     Tensor.pin_memory: lambda _, x, *args: x,
 }
+
+
+def indices(index):
+    """Lists, ranges and NumPy's arrays in an index as tensors, which may index from the CPU."""
+    if isinstance(index, tuple):
+        return tuple(indices(i) for i in index)
+    if isinstance(index, range):
+        return torch.tensor(list(index))
+    if isinstance(index, list) or hasattr(index, "__array_interface__"):
+        return torch.tensor(each(number, index) if isinstance(index, list) else index)
+    return index
+
+
 SPECIAL_ON_DEVICE = {
+    Tensor.__getitem__: lambda f, x, index: f(x, indices(index)),
+    Tensor.__setitem__: lambda f, x, index, value: f(x, indices(index), value),
     Tensor.numpy: no_numpy,
     Tensor.__array__: no_numpy,
     Tensor.new_tensor: new_tensor,

@@ -17,7 +17,7 @@ import sys
 import traceback
 import types
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest import mock
 
@@ -83,18 +83,24 @@ def fewer_by_default():
     for name, module in list(sys.modules.items()):
         if not name.startswith(("helpers.", "notebooks.support.")):
             continue
-        for function in vars(module).values():
-            function = inspect.unwrap(function) if callable(function) else function
-            if not isinstance(function, types.FunctionType) or function.__module__ != name:
-                continue
-            changed.append((function, function.__defaults__, function.__kwdefaults__))
-            cap_defaults(function)
+        for value in list(vars(module).values()):
+            if getattr(value, "__module__", "") == name:
+                changed += [(f, f.__defaults__, f.__kwdefaults__) for f in functions_of(value)]
+    for function, _, _ in changed:
+        cap_defaults(function)
     try:
         yield
     finally:
         for function, defaults, keywords in changed:
             function.__defaults__ = defaults
             function.__kwdefaults__ = keywords
+
+
+def functions_of(value) -> list[types.FunctionType]:
+    """A function below its decorators, or a class's methods, `__init__` among them."""
+    values = vars(value).values() if inspect.isclass(value) else [value]
+    functions = [inspect.unwrap(v) for v in values if callable(v)]
+    return [f for f in functions if isinstance(f, types.FunctionType)]
 
 
 def cap_defaults(function: types.FunctionType) -> None:
@@ -145,6 +151,7 @@ def run(path: Path, card: Card = T4, *, go_on: bool = False) -> tuple[list[Fault
     for package in ("helpers", f"notebooks.support.lesson{path.stem[:2]}"):
         modules_of(importlib.import_module(package))
     with settings(), pretend_gpu(card) as gpu:
+        first = cells(path)[0][0]
         for number, source in cells(path):
             name = f"<lesson {path.stem[:2]} cell {number}>"
             tree = ast.fix_missing_locations(Fewer().visit(ast.parse(source, name)))
@@ -152,6 +159,8 @@ def run(path: Path, card: Card = T4, *, go_on: bool = False) -> tuple[list[Fault
             try:
                 with fewer_by_default():
                     exec(compile(tree, name, "exec"), namespace)
+                if number == first:  # what a lesson says about its scale knows the public ones
+                    namespace["course"] = replace(namespace["course"], scale="small")
             except Exception as error:
                 faults.append(Fault(number, where(error), f"{type(error).__name__}: {error}"))
                 if not go_on:

@@ -47,6 +47,7 @@ def test_refused(gpu, name):
 ALLOWED = {
     "a number": lambda: ones(3) + torch.tensor(2.0),
     "an index from the CPU": lambda: ones(3)[torch.tensor([0, 2])],
+    "a list as an index": lambda: ones(3, 4)[:, [0, 2]],
     "a copy": lambda: ones(3).copy_(torch.zeros(3)),
     "a generator of its own": lambda: torch.rand(
         3, device="cuda", generator=torch.Generator("cuda").manual_seed(0)
@@ -61,6 +62,13 @@ ALLOWED = {
 @pytest.mark.parametrize("name", ALLOWED)
 def test_allowed(gpu, name):
     assert ALLOWED[name]().device == torch.device("cuda", 0)
+
+
+def test_a_list_says_where_to_write(gpu):
+    x = torch.zeros(2, 3, device="cuda")
+    x[:, [0, 2]] = ones(2)
+    x[range(2), range(2)] = 5
+    assert x.tolist() == [[5, 0, 1], [1, 5, 1]]
 
 
 def recurrent_gradient(training: bool):
