@@ -138,7 +138,7 @@ def test_without_a_network_one_line_says_what_is_used(what, no_network, capsys):
     said = out.strip().splitlines()
     assert (len(said), err) == (1, ""), (out, err)
     assert re.fullmatch(
-        rf"{re.escape(what)}: not to be had from the hub \(\w+: .+\); the packaged stand-in is used",
+        rf"{re.escape(what)}: could not be loaded from the hub \(\w+: .+\); the packaged stand-in is used",
         said[0],
     )
 

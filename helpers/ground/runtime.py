@@ -188,7 +188,7 @@ def hub_or_packaged(what: str, load_hub: Callable, load_packaged: Callable):
         if not _hubs_fault(error):
             raise
         reason = f"{type(error).__name__}: {_first_line(error)}"
-        print(f"{what}: not to be had from the hub ({reason}); the packaged stand-in is used")
+        print(f"{what}: could not be loaded from the hub ({reason}); the packaged stand-in is used")
         return load_packaged()
 
 

@@ -198,7 +198,7 @@ def test_what_the_hub_has_not_is_replaced_in_one_line(capsys, error, line):
     assert capsys.readouterr().out == ""
     assert hub_or_packaged("CLIP", raises(error), lambda: "packaged") == "packaged"
     assert capsys.readouterr().out == (
-        f"CLIP: not to be had from the hub ({line}); the packaged stand-in is used\n"
+        f"CLIP: could not be loaded from the hub ({line}); the packaged stand-in is used\n"
     )
 
 

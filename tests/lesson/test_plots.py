@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from helpers.lesson import plots
 from helpers.lesson.plots import core, pictures
+from tests.pretend_gpu import pretend_gpu
 
 CAPTION = {"caption": "What is\n   drawn."}
 
@@ -128,25 +129,34 @@ def test_a_number_a_mean_with_its_interval_and_a_sample_are_three_kinds_of_marks
     assert {(0.5,), (0.4,), (0.3, 0.6), (0.7,), (0.1, 0.2, 0.9), (0.2, 0.2)} <= set(across)
 
 
-@pytest.mark.parametrize(
-    "draw",
-    [
-        lambda x: plots.bars({"a": {"s": x[0], "t": 1}}, chance=0.5, **CAPTION),
-        lambda x: plots.bars({"a": x[0]}, intervals={"a": (0, 1)}, **CAPTION),
-        lambda x: plots.curves([1, 2], {"a": x, "b": [x, x]}, log="xy", **CAPTION),
-        lambda x: plots.curves(["l", "m"], {"t": {"a": x}, "u": {"a": x}}, chance=0.5, **CAPTION),
-        lambda x: plots.dots({"t": {"a": {"": x}}, "u": {"a": {"": x}}}, upright=True, **CAPTION),
-        lambda x: plots.scatter({"a": (x, x)}, names=[(1, 2, "n")], diagonal=True, **CAPTION),
-        lambda x: plots.hist({"t": {"a": x, "b": x}, "u": {"a": x}}, 5, medians=True, **CAPTION),
-        lambda x: plots.heat({"t": [x, x], "u": [x, x]}, "ab", "cd", **CAPTION),
-        lambda x: plots.violins({"a": x}, chance=0.5, ylabel="y", **CAPTION),
-        lambda x: plots.heat_words(["a", "b"], {"t": x, "u": x}, cols=2, **CAPTION),
-    ],
-)
+DRAWN = [
+    lambda x: plots.bars({"a": {"s": x[0], "t": 1}}, chance=0.5, **CAPTION),
+    lambda x: plots.bars({"a": x[0]}, intervals={"a": (0, 1)}, **CAPTION),
+    lambda x: plots.curves([1, 2], {"a": x, "b": [x, x]}, log="xy", **CAPTION),
+    lambda x: plots.curves(["l", "m"], {"t": {"a": x}, "u": {"a": x}}, chance=0.5, **CAPTION),
+    lambda x: plots.dots({"t": {"a": {"": x}}, "u": {"a": {"": x}}}, upright=True, **CAPTION),
+    lambda x: plots.scatter({"a": (x, x)}, names=[(1, 2, "n")], diagonal=True, **CAPTION),
+    lambda x: plots.hist({"t": {"a": x, "b": x}, "u": {"a": x}}, 5, medians=True, **CAPTION),
+    lambda x: plots.heat({"t": [x, x], "u": [x, x]}, "ab", "cd", **CAPTION),
+    lambda x: plots.violins({"a": x}, chance=0.5, ylabel="y", **CAPTION),
+    lambda x: plots.heat_words(["a", "b"], {"t": x, "u": x}, cols=2, **CAPTION),
+]
+
+
+@pytest.mark.parametrize("draw", DRAWN)
 def test_every_general_figure_takes_tensors_and_is_the_same_each_time(draw, capsys):
     x = torch.tensor([0.3, 0.8], requires_grad=True)
     assert plots.png(draw(x)) == plots.png(draw(x))
     assert capsys.readouterr().out == "What is drawn.\n" * 2
+
+
+def test_general_figures_take_what_lies_on_a_gpu():
+    with pretend_gpu():
+        x = torch.tensor([0.3, 0.8], device="cuda")
+        assert plots.as_picture(torch.rand(3, 4, 5, device="cuda")).shape == (4, 5, 3)
+        for draw in DRAWN:
+            draw(x)
+        plots.maps({"": x[:, None] * x}, over=x.outer(x), **CAPTION)
 
 
 def test_words_against_are_marked_by_more_than_their_colour():

@@ -3,7 +3,7 @@
 import pytest
 
 from helpers.ground.errors import CourseError
-from helpers.lesson.answers import Store, pool
+from helpers.lesson.answers import Store
 from helpers.lesson.rating import Item, Question, Rating, by_condition, counterbalanced
 
 YES_NO = (Question("one rule", "Do 80 % of the firings follow one rule?", ("no", "yes")),)
@@ -155,18 +155,6 @@ def test_what_cannot_be_a_rating(tmp_path):
     with pytest.raises(ValueError, match="single digits"):
         Rating("r", items(2), [Question("q", "?", tuple("abcdefghijk"))], tmp_path)
     assert Rating("r", [], YES_NO, tmp_path).done
-
-
-def test_a_class_is_pooled_by_condition(tmp_path):
-    for person in range(30):
-        rating = Rating("r", items(), YES_NO, tmp_path / str(person) / "class")
-        while not rating.done:
-            rating.give(int(rating.item.condition == "SoLU"))
-    groups = by_condition(pool(tmp_path, "r").records)
-    assert list(groups) == ["GELU", "SoLU"]
-    assert {len(records) for records in groups.values()} == {180}
-    assert {record.answer["one rule"] for record in groups["SoLU"]} == {1}
-    assert {record.answer["one rule"] for record in groups["GELU"]} == {0}
 
 
 def test_counterbalancing_is_a_latin_square():

@@ -66,5 +66,5 @@ def test_without_a_hub_one_line_and_lite0(monkeypatch, capsys):
     assert layer == "bn2"
     assert model.get_submodule(layer) is not None
     assert out.count("\n") == 1
-    assert "ResNet-50: not to be had" in out
+    assert "ResNet-50: could not be loaded" in out
     assert "stand-in" in out
