@@ -129,6 +129,7 @@ def test_claims_reach_the_ledger(recorded):
         "paper": "0.7",
         "source": "nobody",
         "scale": "small",
+        "data": "packaged",
     }
 
 
