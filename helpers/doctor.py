@@ -11,7 +11,6 @@ import shutil
 
 from helpers import cli
 from helpers.ground.colab import unmet
-from tests.authoring.lessons import LESSONS
 
 
 def main(argv: list[str]) -> int:
@@ -40,7 +39,7 @@ def main(argv: list[str]) -> int:
         course = importlib.import_module("helpers.ground.runtime").setup(quiet=True)
         print(f"The lessons will run at {course} (COURSE_SCALE and COURSE_SOURCE override this).")
     print()
-    for lesson in LESSONS:
+    for lesson in importlib.import_module("tests.authoring.lessons").LESSONS:
         print(
             f"{lesson.number}  {lesson.title}: about {lesson.seconds} s on two quiet cores, ",
             end="",
