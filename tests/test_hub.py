@@ -1,4 +1,4 @@
-"""Source `hub` without a network: every use ends in one line and the packaged stand-in, and no lesson needs what Colab lacks."""
+"""Source `hub` without a network ends in one line; no lesson needs what Colab lacks."""
 
 import ast
 import functools
@@ -6,11 +6,13 @@ import json
 import re
 import socket
 import sys
+import types
 from importlib.metadata import packages_distributions
 
 import pytest
 
 from helpers.ground import ROOT, runtime
+from helpers.ground.errors import CourseError
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 ONLY_THE_SERVER = {"jupyterlab", "nbval", "nbclient", "nbformat", "pytest", "pytest-xdist"}
@@ -64,7 +66,7 @@ def no_network(monkeypatch, tmp_path):
 
 
 def uses():
-    """(what, where it stands) of every call of hub_or_packaged, in the lessons and in the library."""
+    """(what, where it stands) of every call of hub_or_packaged, in lessons and library."""
     places = [(path.stem, code) for path in NOTEBOOKS for code in cells(path)]
     places += [
         (path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
@@ -138,13 +140,24 @@ def test_without_a_network_one_line_says_what_is_used(what, no_network, capsys):
     said = out.strip().splitlines()
     assert (len(said), err) == (1, ""), (out, err)
     assert re.fullmatch(
-        rf"{re.escape(what)}: could not be loaded from the hub \(\w+: .+\); the packaged stand-in is used",
+        rf"{re.escape(what)}: could not be loaded from the hub \(\w+: .+\); "
+        "the packaged stand-in is used",
         said[0],
     )
 
 
 def test_every_use_of_the_hub_is_tried_here():
     assert {what for what, _ in uses()} == set(TRIED), uses()
+
+
+@pytest.mark.parametrize("version", [None, types.ModuleType("transformer_lens")])
+def test_a_transformerlens_that_cannot_read_the_model_is_told_which_can(version, monkeypatch):
+    """None is installed, or one without HookedTransformer, such as 4."""
+    from notebooks.support.lesson11 import hub
+
+    monkeypatch.setitem(sys.modules, "transformer_lens", version)
+    with pytest.raises(CourseError, match="transformer-lens<4"):
+        hub.solu_1l()
 
 
 # ---- Colab
@@ -176,7 +189,7 @@ def unknown(packages: set[str], known: set[str]) -> list[str]:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_lesson_imports_only_what_its_set_up_cell_provides(path):
-    """In Colab: what Colab has and what requirements-colab.txt adds, which together are requirements.txt without the server."""
+    """In Colab: what it has and what requirements-colab.txt adds: all but the server's."""
     assert unknown(set().union(*map(imported, cells(path))), listed()) == []
 
 

