@@ -171,7 +171,7 @@ def imported(code: str) -> set[str]:
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
             found.add(node.module.partition(".")[0])
-    return found - {"helpers"} - sys.stdlib_module_names
+    return found - {"helpers", "notebooks"} - sys.stdlib_module_names
 
 
 _distributions = functools.cache(packages_distributions)  # reads every installed package
