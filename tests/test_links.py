@@ -1,4 +1,5 @@
-"""Every link of every page and lesson lands; the glossary is linked where a term is first said; TEACHING knows every slide and board."""
+"""Every link of every page and lesson lands; the glossary is linked where a term is first said;
+TEACHING knows every slide and board."""
 
 import json
 import re
@@ -38,7 +39,8 @@ def prose_of(path) -> list[str]:
 
 @cache
 def anchors(path) -> set[str]:
-    """What JupyterLab calls the headings of a page or a notebook, and a notebook's cells by their ids."""
+    """What JupyterLab calls the headings of a page or a notebook, and a notebook's cells by their
+    ids."""
     if path.suffix == ".ipynb":
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         return {f"cell-id={cell['id']}" for cell in cells} | {
@@ -150,7 +152,8 @@ def test_where_a_term_may_be_linked_and_where_not(monkeypatch):
     ]
     monkeypatch.setattr(glossary, "terms", lambda: tuple(made))
     texts = [
-        "# A map\n| map | `map` |\n```\nmap\n```\n[a map](x.md) and a colour map, then $map$ **maps**, new",
+        "# A map\n| map | `map` |\n```\nmap\n```\n[a map](x.md) and a colour map, then $map$ "
+        "**maps**, new",
         "another map\n\n## Further reading\ncolour map",
     ]
     first, second = glossary.link_terms(texts, "01")

@@ -98,7 +98,10 @@ def introduces_its_code(lesson):
     code = [i for i, cell in enumerate(cells) if cell["cell_type"] == "code"]
     bare = [n for n, i in enumerate(code, 1) if i == 0 or cells[i - 1]["cell_type"] != "markdown"]
     if len(bare) > 0.15 * len(code):
-        yield f"{len(bare)} of {len(code)} code cells have no prose before them (at most 15 %): {bare}"
+        yield (
+            f"{len(bare)} of {len(code)} code cells have no prose before them (at most 15 %): "
+            f"{bare}"
+        )
 
 
 def has_short_cells(lesson):
@@ -114,7 +117,10 @@ def describes_every_figure(lesson):
             "image/png" in output.get("data", {})
             and not output["metadata"].get("image/png", {}).get("alt", "").strip()
         ):
-            yield f"a figure of code cell {number} has no alternative text: end it with plots.caption(fig, text)"
+            yield (
+                f"a figure of code cell {number} has no alternative text: end it with "
+                f"plots.caption(fig, text)"
+            )
         if "image/svg+xml" in output.get("data", {}) or "image/jpeg" in output.get("data", {}):
             yield f"code cell {number} stores a picture that is not a PNG"
 
@@ -156,7 +162,10 @@ def names_no_machine(lesson):
             text(v) for k, v in output.get("data", {}).items() if k.startswith("text/")
         )
         if found := MACHINE.search(shown):
-            yield f"code cell {number} prints a path of the machine: {shown[found.start() : found.start() + 40]!r}"
+            yield (
+                f"code cell {number} prints a path of the machine: "
+                f"{shown[found.start() : found.start() + 40]!r}"
+            )
 
 
 RULES = [

@@ -1,4 +1,5 @@
-"""Every tool of every lesson, and the test that uses it: in a browser, driven from Python under ipywidgets 8, and under Colab's 7.
+"""Every tool of every lesson, and the test that uses it: in a browser, driven from Python under
+ipywidgets 8, and under Colab's 7.
 
 `python tests/test_widgets.py` prints the list.
 """
@@ -125,7 +126,8 @@ def test_every_tool_is_used_in_the_browser(tool):
     "tool", ALL, ids=lambda tool: f"{tool.lesson} {tool.kind} {tool.name[:30]}"
 )
 def test_every_tool_has_a_fallback_for_readers_without_a_kernel(tool):
-    """The stored cell says what would be there, and shows the first picture, the text or the question."""
+    """The stored cell says what would be there, and shows the first picture, the text or the
+    question."""
     outputs = tool.cell["outputs"]
     plain = ["".join(output.get("data", {}).get("text/plain", "")) for output in outputs]
     assert any(PLACEHOLDER in text for text in plain)

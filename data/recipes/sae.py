@@ -395,7 +395,7 @@ def _made(run: Run, meta: dict) -> str:
     training = Training(**meta["training"])
     tokens = training.steps * training.batch / 1e6
     return f"""Made by `python -m helpers make {run.name}` at scale {run.scale} in {meta["minutes"]}
-minutes on {run.device.type}, in one pass: {tokens:.1f} M activations in batches of {training.batch},
+minutes on {run.device.type}, in one pass: {tokens:.1f} M activations, batches of {training.batch},
 learning rate {training.learning_rate:g}, {"bfloat16" if training.bfloat16 else "float32"},
 resampling at {training.resample_at} of the run."""
 

@@ -18,7 +18,8 @@ Device = torch.device | str
 
 
 def load(name: str = "a1", *, device: Device = "cpu") -> Dictionary:
-    """A stored dictionary on lm_relu: "a0" (512 features), "a1" and "a1_seed" (4,096), "a2" (16,384).
+    """A stored dictionary on lm_relu: "a0" (512 features), "a1" and "a1_seed" (4,096), "a2"
+    (16,384).
 
     "b1" (4,096) is on lm_relu_b. Raises CourseError where it is missing, damaged or of another
     version.

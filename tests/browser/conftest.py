@@ -1,7 +1,10 @@
-"""JupyterLab in a real chromium: the server as `lab` starts it, notebooks in a passing folder, and a hand to use them.
+"""JupyterLab in a real chromium: the server as `lab` starts it, notebooks in a passing folder, and
+a hand to use them.
 
-No chromium or no playwright: skipped, with the reason; an error when CI is set. Every page that a test opens is watched:
-a request to anything but localhost fails the test, and so does an error dialog or a widget that could not be shown.
+No chromium or no playwright: skipped, with the reason; an error when CI is set. Every page that a
+test opens is watched:
+a request to anything but localhost fails the test, and so does an error dialog or a widget that
+could not be shown.
 """
 
 import json
@@ -70,7 +73,8 @@ def chromium():
 
 
 class Lab:
-    """A JupyterLab server, started with the very arguments and settings that `python -m helpers lab` uses."""
+    """A JupyterLab server, started with the very arguments and settings that `python -m helpers
+    lab` uses."""
 
     def __init__(self, folder: Path, **settings: str):
         self.folder, self.token = folder, secrets.token_hex(8)
@@ -97,14 +101,15 @@ class Lab:
             "PYTHONPATH": str(ROOT),
             **settings,
         }
-        self.log = open(folder / "server.log", "w+", encoding="utf-8")  # noqa: SIM115: closed by stop()
+        self.log = open(folder / "server.log", "w+", encoding="utf-8")  # noqa: SIM115
         self.process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=self.log, stderr=subprocess.STDOUT
         )
         self._wait()
 
     def _write_settings(self) -> None:
-        """All cells stay in the page, so that a test finds them wherever the page is scrolled to."""
+        """All cells stay in the page, so that a test finds them wherever the page is scrolled
+        to."""
         file = (
             self.folder
             / "settings"
@@ -154,7 +159,8 @@ class Lab:
 
 @pytest.fixture(scope="session")
 def lab(chromium):
-    """The server. Its folder lies inside the course, so that the set-up cell finds `helpers`, and goes afterwards."""
+    """The server. Its folder lies inside the course, so that the set-up cell finds `helpers`, and
+    goes afterwards."""
     parent = ROOT / ".pytest_cache"
     parent.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="lab-", dir=parent))
@@ -179,20 +185,24 @@ class Notebook:
             self.shot("not-opened")
             log = (lab.folder / "server.log").read_text(encoding="utf-8")[-2000:]
             raise AssertionError(
-                f"{name} did not open. The page says: {page.inner_text('body')[:500]}\nThe server: {log}"
+                f"{name} did not open. The page says: {page.inner_text('body')[:500]}\nThe "
+                f"server: {log}"
             ) from error
 
     def wait_idle(self, seconds: float = 90) -> None:
-        """Until the status bar says that the kernel is idle: before that, running cells does nothing."""
+        """Until the status bar says that the kernel is idle: before that, running cells does
+        nothing."""
         self.page.wait_for_selector(
             ".jp-StatusBar-TextItem:has-text('| Idle')", timeout=seconds * 1000
         )
 
     def _command(self, command: str, seconds: float) -> None:
-        """Run one of JupyterLab's commands to its end; not awaited inside the page, which would block it."""
+        """Run one of JupyterLab's commands to its end; not awaited inside the page, which would
+        block it."""
         self.page.evaluate(
             """command => { window.courseDone = false;
-            window.jupyterapp.commands.execute(command).finally(() => { window.courseDone = true }); }""",
+            window.jupyterapp.commands.execute(command)
+                .finally(() => { window.courseDone = true }); }""",
             command,
         )
         self.page.wait_for_function("window.courseDone", timeout=seconds * 1000)
@@ -208,7 +218,8 @@ class Notebook:
             )
 
     def run(self, *texts: str, seconds: float = 300) -> None:
-        """Run the set-up cell and the cells with these texts, in order: enough for a test of one widget in a long lesson."""
+        """Run the set-up cell and the cells with these texts, in order: enough for a test of one
+        widget in a long lesson."""
         for text in ("course = setup()", *texts):
             number = self.find(text)
             self.ran.add(number)
@@ -227,7 +238,8 @@ class Notebook:
         self.ran.add(number := self.find(text))
         self.page.evaluate(
             """number => { const book = window.jupyterapp.shell.currentWidget.content;
-            book.activeCellIndex = number; book.deselectAll(); window.jupyterapp.commands.execute("notebook:run-cell") }""",
+            book.activeCellIndex = number; book.deselectAll();
+            window.jupyterapp.commands.execute("notebook:run-cell") }""",
             number,
         )
 
@@ -325,15 +337,18 @@ class Notebook:
     def wait_new_picture(self, cell: str, old: str, seconds: float = 60) -> str:
         number = self.find(cell)
         self.page.wait_for_function(
-            """([number, old]) => { const cell = document.querySelectorAll('.jp-Notebook .jp-Cell')[number];
-               const picture = cell.querySelector('.jp-Cell-outputWrapper img'); return picture && picture.src != old }""",
+            """([number, old]) => {
+               const cell = document.querySelectorAll('.jp-Notebook .jp-Cell')[number];
+               const picture = cell.querySelector('.jp-Cell-outputWrapper img');
+               return picture && picture.src != old }""",
             arg=[number, old],
             timeout=seconds * 1000,
         )
         return self.picture(cell)
 
     def check_widgets(self) -> int:
-        """Every stored line "[...: run this cell to use it]", of the cells that ran, has become a view; returns how many there are."""
+        """Every stored line "[...: run this cell to use it]", of the cells that ran, has become a
+        view; returns how many there are."""
         promised = [
             number
             for number, cell in enumerate(self.model())
@@ -362,7 +377,8 @@ class Notebook:
 
 @pytest.fixture
 def open_notebook(chromium, lab):
-    """open_notebook(path) copies a notebook into the server's folder and opens it; pages are watched and closed."""
+    """open_notebook(path) copies a notebook into the server's folder and opens it; pages are
+    watched and closed."""
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     outside, broken = [], []
     context.on(

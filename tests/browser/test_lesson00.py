@@ -1,4 +1,5 @@
-"""Lesson 00 as a newcomer uses it: run all, answer an exercise wrong and right, vote, write on the board, type a note."""
+"""Lesson 00 as a newcomer uses it: run all, answer an exercise wrong and right, vote, write on the
+board, type a note."""
 
 from pathlib import Path
 
@@ -49,7 +50,8 @@ def answer_an_exercise(book):
     book.shot("lesson00-exercise-wrong", cell)
     book.rewrite(cell, RIGHT)
     book.wait_for(cell, "✓")
-    assert "signs" not in book.output(cell) and "not answered" not in book.output(cell)
+    assert "signs" not in book.output(cell)
+    assert "not answered" not in book.output(cell)
     book.shot("lesson00-exercise-right", cell)
 
 

@@ -1,6 +1,8 @@
-"""Lesson 01's activities as a learner uses them: every control of the playground, a class by name, and a picture of one's own.
+"""Lesson 01's activities as a learner uses them: every control of the playground, a class by name,
+and a picture of one's own.
 
-The cells that only draw figures of the lesson are left out: the page is about the widgets, and the maps take a minute.
+The cells that only draw figures of the lesson are left out: the page is about the widgets, and the
+maps take a minute.
 """
 
 import nbformat
@@ -23,7 +25,8 @@ PLAY, OWN = "play = playground(", "picture_input(look"
 
 @pytest.fixture
 def book(open_notebook, tmp_path):
-    """The lesson's own cells: set-up, the network, one exercise, the playground, the own picture."""
+    """The lesson's own cells: set-up, the network, one exercise, the playground, the own
+    picture."""
     lesson = nbformat.read(LESSON, as_version=4)
     lesson.cells = [
         cell

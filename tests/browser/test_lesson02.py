@@ -1,4 +1,5 @@
-"""Lesson 02 as a class uses it: own questions in the playground, own picture, an exercise, a question that fools the model."""
+"""Lesson 02 as a class uses it: own questions in the playground, own picture, an exercise, a
+question that fools the model."""
 
 from pathlib import Path
 

@@ -1,4 +1,5 @@
-"""Lesson 03 as a class uses it: an exercise with its named mistakes, drawings explained in the playground, the board."""
+"""Lesson 03 as a class uses it: an exercise with its named mistakes, drawings explained in the
+playground, the board."""
 
 from pathlib import Path
 
@@ -33,7 +34,8 @@ def test_a_class_in_lesson_03(open_notebook, lab):
 
 def answer_an_exercise(book):
     stub = (
-        "def on_ink(a, b, x):\n    ink = {}\n    return spearmanr(a[ink].abs(), b[ink].abs()).statistic\n\n"
+        "def on_ink(a, b, x):\n    ink = {}\n    return spearmanr(a[ink].abs(), "
+        "b[ink].abs()).statistic\n\n"
         "check.on_ink(on_ink)"
     )
     first = "from scipy.stats import spearmanr\n" + stub

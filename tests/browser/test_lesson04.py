@@ -1,4 +1,5 @@
-"""Lesson 04 as a class uses it: move the weights of the slide's review by mouse and keyboard, type a review, answer an exercise."""
+"""Lesson 04 as a class uses it: move the weights of the slide's review by mouse and keyboard, type
+a review, answer an exercise."""
 
 from pathlib import Path
 
@@ -69,7 +70,10 @@ def type_a_review(book):
 
 def answer_an_exercise(book):
     assert "not answered yet" in book.output(EXERCISE)
-    stub = "def divergence(p, q):\n    m = (p + q) / 2\n    return {}\n\ncheck.jensen_shannon(divergence)"
+    stub = (
+        "def divergence(p, q):\n    m = (p + q) / 2\n    return "
+        "{}\n\ncheck.jensen_shannon(divergence)"
+    )
     kl = "({0} * ({0}.clamp_min(1e-12).log() - m.clamp_min(1e-12).log())).sum()"
     assert "forget to halve" in book.rewrite(
         EXERCISE, stub.format(kl.format("p") + " + " + kl.format("q"))

@@ -1,4 +1,5 @@
-"""Lesson 05 as a class uses it: the adversary's λ and the note as sliders, an exercise, and the board."""
+"""Lesson 05 as a class uses it: the adversary's λ and the note as sliders, an exercise, and the
+board."""
 
 from pathlib import Path
 
@@ -20,7 +21,8 @@ def test_a_class_in_lesson_05(open_notebook, lab):
     ):
         book.rewrite(
             "check.uniform_weights(",
-            f"def uniform_weights(content):\n    return {answer}\n\ncheck.uniform_weights(uniform_weights)",
+            f"def uniform_weights(content):\n    return "
+            f"{answer}\n\ncheck.uniform_weights(uniform_weights)",
         )
         book.wait_for("check.uniform_weights(", said)
 

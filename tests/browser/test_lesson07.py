@@ -1,4 +1,5 @@
-"""Lesson 07 as a class uses it: predict, move the sliders over the trained toys, answer an exercise, write on the board."""
+"""Lesson 07 as a class uses it: predict, move the sliders over the trained toys, answer an
+exercise, write on the board."""
 
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def move_the_sliders(book):
 def answer_an_exercise(book):
     assert "not answered yet" in book.output(EXERCISE)
     stub = (
-        "def dimensionality_of(W):\n    norm = W.norm(dim=0)\n    overlap = {}\n    return norm ** 2 / (overlap ** 2).sum(1)\n\n"
+        "def dimensionality_of(W):\n    norm = W.norm(dim=0)\n    overlap = {}\n    return norm "
+        "** 2 / (overlap ** 2).sum(1)\n\n"
         "check.dimensionality(dimensionality_of)"
     )
     for overlap, said in (

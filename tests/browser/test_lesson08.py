@@ -1,4 +1,5 @@
-"""Lesson 08 as a class uses it: sliders, other neurons, twelve blinded ratings by keyboard with a break, both rounds of the rules."""
+"""Lesson 08 as a class uses it: sliders, other neurons, twelve blinded ratings by keyboard with a
+break, both rounds of the rules."""
 
 from pathlib import Path
 
@@ -78,7 +79,8 @@ def rate_by_keyboard(book, lab):
             )
     book.wait_for(RATING, "Everything is rated")
     shares = result(pool(lab.folder / "class", ACTIVITY).records)
-    assert set(shares) == {"GELU", "SoLU + LN"} and sum(part[3] for part in shares.values()) == 12
+    assert set(shares) == {"GELU", "SoLU + LN"}
+    assert sum(part[3] for part in shares.values()) == 12
     book.rewrite(
         RESULT,
         next("".join(cell["source"]) for cell in book.model() if RESULT in "".join(cell["source"])),

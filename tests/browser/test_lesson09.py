@@ -1,4 +1,5 @@
-"""Lesson 09 as a class uses it: mend the slide's code, watch a dictionary train, take an ingredient away, write on the board."""
+"""Lesson 09 as a class uses it: mend the slide's code, watch a dictionary train, take an ingredient
+away, write on the board."""
 
 from pathlib import Path
 
@@ -36,11 +37,13 @@ def test_a_class_in_lesson_09(open_notebook):
 
 
 def mend_the_slide(book):
-    """Wrong and half-mended first; each answer is a sentence, the lesson's own solution reaches nine."""
+    """Wrong and half-mended first; each answer is a sentence, the lesson's own solution reaches
+    nine."""
     assert "0 of 9 mended" in book.output(MEND)
     book.wait_for(MEND, "is a word of the language")
     text, mended = (
-        "inputs = ActivationBuffer(model, rows[:2500])\nacts_sample = inputs.sample(2048, seed=0)\nslide = r'''\n{}'''\ncheck.mend(slide, acts_sample)",
+        "inputs = ActivationBuffer(model, rows[:2500])\nacts_sample = inputs.sample(2048, "
+        "seed=0)\nslide = r'''\n{}'''\ncheck.mend(slide, acts_sample)",
         solution(),
     )
     for old, new, said in (

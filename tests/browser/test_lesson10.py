@@ -1,4 +1,5 @@
-"""Lesson 10 as a person uses it: eight units rated blindly with the rubric, with a break; two explained and simulated by keyboard."""
+"""Lesson 10 as a person uses it: eight units rated blindly with the rubric, with a break; two
+explained and simulated by keyboard."""
 
 import re
 from pathlib import Path
@@ -44,9 +45,8 @@ def source(book, cell: str) -> str:
 
 
 def rate_with_the_rubric(book, lab):
-    assert "8 items in random order" in book.output(RATING) and "PRACTICE DATA" in book.output(
-        RESULT
-    ), "nobody has rated yet"
+    assert "8 items in random order" in book.output(RATING)
+    assert "PRACTICE DATA" in book.output(RESULT), "nobody has rated yet"
     for done, stop in ((0, 3), (3, 8)):
         book.button(RATING, "Start").click()
         for number in range(done, stop):
@@ -65,15 +65,14 @@ def rate_with_the_rubric(book, lab):
         if stop < 8:  # a break: the cell is run anew
             where = book.wait_for(RATING, "3 of 8 done")
             shown = where.inner_text()
-            assert "neuron" not in shown and "feature" not in shown
+            assert "neuron" not in shown
+            assert "feature" not in shown
             book.shot("lesson10-rubric", RATING)
             book.rewrite(RATING, source(book, RATING))
     book.wait_for(RATING, "Everything is rated")
     points = result(pool(lab.folder / "class", ACTIVITY).records)
-    assert (
-        sorted(p for group in points.values() for p in group) == [7] * 4 + [11] * 4
-        and len(points) == 2
-    )
+    assert sorted(p for group in points.values() for p in group) == [7] * 4 + [11] * 4
+    assert len(points) == 2
     book.rewrite(RESULT, source(book, RESULT))
     book.wait_for(RESULT, "Points for features and neurons: your class")
     book.shot("lesson10-result", RESULT)

@@ -1,4 +1,5 @@
-"""Lesson 11's explorer as a person uses it: a feature by keyboard, a walk to a child and back, a text, a mistake."""
+"""Lesson 11's explorer as a person uses it: a feature by keyboard, a walk to a child and back, a
+text, a mistake."""
 
 import re
 from pathlib import Path
@@ -63,14 +64,16 @@ def walk_to_a_child_and_back(book):
     child.focus()
     book.page.keyboard.press("Enter")
     book.page.wait_for_function(
-        "goal => [...document.querySelectorAll('.course-view .jp-OutputArea-output b')].some(b => b.innerText === goal)",
+        "goal => [...document.querySelectorAll('.course-view .jp-OutputArea-output b')].some(b => "
+        "b.innerText === goal)",
         arg=goal,
     )
     assert page_title(book) == goal
     book.shot("lesson11-child", EXPLORER)
     book.button(EXPLORER, "One step back").click()
     book.page.wait_for_function(
-        "goal => [...document.querySelectorAll('.course-view .jp-OutputArea-output b')].some(b => b.innerText === goal)",
+        "goal => [...document.querySelectorAll('.course-view .jp-OutputArea-output b')].some(b => "
+        "b.innerText === goal)",
         arg=before,
     )
 
@@ -85,7 +88,8 @@ def type_a_text(book):
     offered.select_option(index=2)
     goal = re.search(r"A/\d/\d+", offered.locator("option").nth(2).text_content())[0]
     book.page.wait_for_function(
-        "goal => [...document.querySelectorAll('.course-view .jp-OutputArea-output b')].some(b => b.innerText === goal)",
+        "goal => [...document.querySelectorAll('.course-view .jp-OutputArea-output b')].some(b => "
+        "b.innerText === goal)",
         arg=goal,
     )
     book.shot("lesson11-text", EXPLORER)

@@ -1,4 +1,5 @@
-"""Every lesson without a browser test of its own: it runs in JupyterLab from the first cell to the last, and its views open."""
+"""Every lesson without a browser test of its own: it runs in JupyterLab from the first cell to the
+last, and its views open."""
 
 from pathlib import Path
 

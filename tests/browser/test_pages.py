@@ -1,4 +1,5 @@
-"""The pages in JupyterLab: TEACHING opens as a page with its pictures, and its links lead to the section of a lesson and to a word."""
+"""The pages in JupyterLab: TEACHING opens as a page with its pictures, and its links lead to the
+section of a lesson and to a word."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +12,8 @@ def in_view(page, heading: str) -> None:
     page.wait_for_function(
         """name => [...document.querySelectorAll('h1, h2, h3')].some(heading => {
         const box = heading.getBoundingClientRect();
-        return heading.textContent.startsWith(name) && box.height > 0 && box.top >= 0 && box.top < innerHeight })""",
+        return heading.textContent.startsWith(name) && box.height > 0
+            && box.top >= 0 && box.top < innerHeight })""",
         arg=heading,
         timeout=60_000,
     )
@@ -28,13 +30,15 @@ def test_links_of_the_teachers_page_lead_to_sections(open_notebook, lab):
     )
     page = book.page
     page.evaluate(
-        "() => { window.jupyterapp.commands.execute('docmanager:open', {path: 'notebooks/TEACHING.md', factory: 'Markdown Preview'}) }"
+        "() => { window.jupyterapp.commands.execute('docmanager:open', {path: "
+        "'notebooks/TEACHING.md', factory: 'Markdown Preview'}) }"
     )
     preview = page.locator(".jp-MarkdownViewer")
     preview.get_by_text("For whoever stands in front").wait_for()
     preview.locator("img").first.scroll_into_view_if_needed()
     page.wait_for_function(
-        "() => [...document.querySelectorAll('.jp-MarkdownViewer img')].every(picture => picture.naturalWidth > 100)"
+        "() => [...document.querySelectorAll('.jp-MarkdownViewer img')].every(picture => "
+        "picture.naturalWidth > 100)"
     )
     book.shot("teaching")
     preview.get_by_role("link", name="01: Figure 2, and what it asks you to see").click()

@@ -1,4 +1,5 @@
-"""Every tool, used by a person in JupyterLab: a slider, a board, a prediction, a rating, a picture of one's own."""
+"""Every tool, used by a person in JupyterLab: a slider, a board, a prediction, a rating, a picture
+of one's own."""
 
 import json
 import re
@@ -28,16 +29,21 @@ CELLS = {
     "board": """
         from helpers.lesson.boards import Board
         from helpers.lesson.widgets import board_view
-        board_view(Board("browser", "Why look inside?", seats=("the clinician", "the engineer")))""",
+        seats = ("the clinician", "the engineer")
+        board_view(Board("browser", "Why look inside?", seats=seats))""",
     "choice": """
         from helpers.lesson.widgets import choice_view
-        choice_view("browser", "Which comes first?", ["the hen", "the egg"], right=1, why="Look at **dinosaurs**.")""",
+        options, why = ["the hen", "the egg"], "Look at **dinosaurs**."
+        choice_view("browser", "Which comes first?", options, right=1, why=why)""",
     "rating": """
         from helpers.lesson.rating import Item, Question, Rating
         from helpers.lesson.widgets import rating_view
-        items = [Item(f"neuron {i}", "SoLU" if i % 2 else "GELU", f"firing number {i}") for i in range(4)]
-        questions = [Question("rule", "Which rule explains it?"), Question("clear", "How clear is it?", ("not", "so-so", "very"))]
-        rating_view(Rating("rating-browser", items, questions, limit=120), print, "Rate what you see.")""",
+        items = [Item(f"neuron {i}", ["GELU", "SoLU"][i % 2], f"firing number {i}")
+                 for i in range(4)]
+        questions = [Question("rule", "Which rule explains it?"),
+                     Question("clear", "How clear is it?", ("not", "so-so", "very"))]
+        rating = Rating("rating-browser", items, questions, limit=120)
+        rating_view(rating, print, "Rate what you see.")""",
     "picture": """
         from helpers.datasets.photos import open_picture
         from helpers.lesson.widgets import picture_input
@@ -68,7 +74,8 @@ def book(open_notebook, tmp_path):
 
 def test_every_tool_as_a_person_uses_it(book, lab, tmp_path):
     """One page for all, as starting a kernel costs more than using it."""
-    # on a thread of their own, a click could overtake the text it is about, and two drawings share pyplot's state
+    # on a thread of their own, a click could overtake the text it is about, and two drawings share
+    # pyplot's state
     assert (
         book.page.evaluate("window.jupyterapp.serviceManager.kernels.commsOverSubshells")
         == "disabled"
@@ -100,7 +107,9 @@ def playground_follows_the_keyboard(book):
     book.press_slider(cell, "ArrowLeft")
     book.wait_gone(cell, "Eight turns are enough.")
     drawn = json.loads(book.rewrite("print('drawn'", "print('drawn', drawn)").split(" ", 1)[1])
-    assert drawn[:2] == [3, 4] and drawn[-1] == 8 and len(drawn) <= 8, drawn
+    assert drawn[:2] == [3, 4], drawn
+    assert drawn[-1] == 8, drawn
+    assert len(drawn) <= 8, drawn
     assert second != first
     line = book.cell(cell).locator("input[type=text]").first
     line.fill("a curve")
@@ -161,7 +170,9 @@ def prediction_is_told_once(book, lab):
 def rating_by_keyboard(book, lab):
     cell = "rating_view("
     shown = book.output(cell)
-    assert "4 items in random order" in shown and "SoLU" not in shown and "firing" not in shown
+    assert "4 items in random order" in shown
+    assert "SoLU" not in shown
+    assert "firing" not in shown
     book.button(cell, "Start").click()
     for number in range(4):
         book.wait_for(cell, "firing number")
@@ -190,7 +201,8 @@ def rating_by_keyboard(book, lab):
     book.wait_for(cell, "Everything is rated")
     book.shot("tools-rating-done", cell)
     answers = {r.item: r.answer for r in pool(lab.folder / "class", "rating-browser").records}
-    assert len(answers) == 4 and [answer["clear"] for answer in answers.values()] == [1, 2, 1, 1]
+    assert len(answers) == 4
+    assert [answer["clear"] for answer in answers.values()] == [1, 2, 1, 1]
     assert [answer["rule"] for answer in answers.values()] == [
         "rule 0",
         "rule 1",

@@ -1,4 +1,5 @@
-"""The votes, boards and sliders that no lesson's own test touches, used by keyboard: Tab to them, Enter or arrow keys, and type."""
+"""The votes, boards and sliders that no lesson's own test touches, used by keyboard: Tab to them,
+Enter or arrow keys, and type."""
 
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 from helpers.lesson.answers import pool
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-# lesson: the cell of its imports, its votes with what the first choice is told, its cells of boards with their names
+# lesson: the cell of its imports, its votes with what the first choice is told, its cells of boards
+# with their names
 ROOMS = {
     "04": (
         "from helpers.attention import",
@@ -138,7 +140,8 @@ def test_a_feature_pushed_too_far_in_lesson_10(open_notebook):
     book.press_slider(cell, times=2)
     book.page.wait_for_function(
         """([number, before]) => [...document.querySelectorAll('.jp-Notebook .jp-Cell')[number]
-        .querySelectorAll('.jp-OutputArea-output')].map(output => output.innerText).join('\\n') != before""",
+        .querySelectorAll('.jp-OutputArea-output')]
+        .map(output => output.innerText).join('\\n') != before""",
         arg=[book.find(cell), first],
         timeout=120_000,
     )

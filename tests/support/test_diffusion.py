@@ -86,7 +86,8 @@ def test_a_killed_run_resumes_with_the_same_weights(tmp_path):
 
 
 def test_the_shipped_model_draws_what_it_is_asked_for():
-    """The card says .9 and more of 500 drawings, by another network and other noise; 50 leave some room."""
+    """The card says .9 and more of 500 drawings, by another network and other noise; 50 leave some
+    room."""
     model, train = diffusion.load(), digits.digits()
     judge, label = digits.train(*train, epochs=4), torch.arange(50) % 10
     with torch.no_grad():

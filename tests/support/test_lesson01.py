@@ -1,4 +1,5 @@
-"""Lesson 01: right answers pass, each known mistake gets its own sentence; figures draw the maps."""
+"""Lesson 01: right answers pass, each known mistake gets its own sentence; figures draw the
+maps."""
 
 import numpy as np
 import pytest

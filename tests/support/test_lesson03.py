@@ -12,13 +12,17 @@ around them. They were measured by a script with one thread.
   to .62 (fc1, > .3), Guided Backprop .14 to .24 (all random, < .45).
 * Random labels learned by heart .96 to 1.00 (> .85), SSIM Guided Backprop .39 to .45, Gradient .05
   to .12.
-* Two verdicts (the lesson trains the first three), SSIM of Gradient × Input, trained and all random:
-  one .59 to .63, left .34 to .37, larger .46 to .49; one minus left .24 to .26 (> .15), larger minus
-  left .10 to .15 (> .04). Two trained networks: Gradient × Input .80 to .87, .68 to .76, .67 to .75;
+* Two verdicts (the lesson trains the first three), SSIM of Gradient × Input, trained and all
+random:
+  one .59 to .63, left .34 to .37, larger .46 to .49; one minus left .24 to .26 (> .15), larger
+  minus
+  left .10 to .15 (> .04). Two trained networks: Gradient × Input .80 to .87, .68 to .76, .67 to
+  .75;
   Guided Backprop .68 to .77, .65 to .79, .57 to .74, and with a random one .28 to .34, .22 to .31,
   .25 to .36; Gradient .54 to .66, .45 to .56, .39 to .50, and with a random one under .07. So the
   control's smallest difference is .17 (> .08).
-* Remove and retrain (stored, three seeds): half of the pixels by the Gradient cost .075 to .092 less
+* Remove and retrain (stored, three seeds): half of the pixels by the Gradient cost .075 to .092
+less
   than a random half (> .02).
 """
 

@@ -27,9 +27,7 @@ def test_a_world_is_what_it_says():
         atol=1e-4,
     )
     assert torch.equal(world.draw(10, seed=1)[0], world.draw(10, seed=1)[0])
-    assert not torch.equal(
-        world.draw(10, seed=1)[0], world.draw(10, seed=2)[0]
-    )
+    assert not torch.equal(world.draw(10, seed=1)[0], world.draw(10, seed=2)[0])
 
 
 def perfect(world, directions):
@@ -60,12 +58,8 @@ def test_discovery_and_splitting_are_told_apart_by_their_owners():
     assert narrow.owner[1] in (2, 3)
     families = {group.parent: group.children for group in toy.families(narrow, wide)}
     assert families.get(4, [4, 4]) == [4, 4]
-    assert (
-        toy.share_split([toy.Family(0, [0, 1], 0.5), toy.Family(4, [4, 4], 0.5)]) == 0.5
-    )
-    assert (
-        toy.share_split([]) == 0
-    )
+    assert toy.share_split([toy.Family(0, [0, 1], 0.5), toy.Family(4, [4, 4], 0.5)]) == 0.5
+    assert toy.share_split([]) == 0
 
 
 @pytest.fixture

@@ -114,7 +114,8 @@ class OpenAICompatible:
         self.address = os.environ.get("OPENAI_BASE_URL", "").rstrip("/")
         if not self.address.startswith(("http://", "https://")):
             raise CourseError(
-                "COURSE_SPEAKER names a model behind an address: set OPENAI_BASE_URL to it, such as "
+                "COURSE_SPEAKER names a model behind an address: set OPENAI_BASE_URL to it, such "
+                "as "
                 "http://localhost:8000/v1."
             )
         self.name, self.model, self.unread = f"{name} at {self.address}", name, 0
@@ -139,7 +140,8 @@ class OpenAICompatible:
     def grade(self, prompt: str, lines: Sequence[str]) -> list[float]:
         numbered = "\n".join(f"{n}. {line}" for n, line in enumerate(lines, 1))
         answer = self.say(
-            f"{prompt}\n\n{numbered}\n\nAnswer with one line for each and nothing else: its number, "
+            f"{prompt}\n\n{numbered}\n\nAnswer with one line for each and nothing else: its "
+            f"number, "
             "a colon, the digit."
         )
         pairs = re.findall(r"^\s*(\d+)\s*[.:)]\s*(\d)\s*$", answer, re.M)
