@@ -1,4 +1,4 @@
-"""What all recipes share: where a run writes, its checkpoint, its size, its device, and its card."""
+"""What all recipes share: where a run writes, its checkpoint, size, device, and card."""
 
 from __future__ import annotations
 

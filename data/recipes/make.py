@@ -1,4 +1,4 @@
-"""`python -m helpers make NAME`: what lies in data/, and the command that makes each part of it again."""
+"""`python -m helpers make NAME`: what lies in data/, and how each part is made again."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import difflib
 import importlib
 import json
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,13 @@ class Recipe:
     lessons: str  # who needs it, such as "04 05"
     what: str  # one line for `--list`
 
+    @classmethod
+    def read(cls, entry: str) -> Recipe:
+        """Two lines of TABLE."""
+        numbers, what = entry.splitlines()
+        name, code, minutes, megabytes, lessons = numbers.split(maxsplit=4)
+        return cls(name, code, float(minutes), float(megabytes), lessons, what.strip())
+
     def make(self, run: Run) -> None:
         """Write the folder `run.out`; resumable, and a smoke run takes seconds."""
         self._function("")(run)
@@ -43,139 +51,56 @@ class Recipe:
         return getattr(importlib.import_module(f"data.recipes.{module}"), name)
 
 
-RECIPES = tuple(
-    Recipe(*row)
-    for row in (
-        (
-            "clip_emoji",
-            "clip_emoji:make",
-            30,
-            3.2,
-            "02 03",
-            "an image-text model in open_clip's format, trained on scenes of emoji",
-        ),
-        (
-            "clip_maps",
-            "clip_maps:make",
-            8,
-            0.1,
-            "02",
-            "how well maps of clip_emoji point at what was asked, on held-out scenes",
-        ),
-        (
-            "scene_classifier",
-            "scene_classifier:make",
-            5,
-            0.7,
-            "03",
-            "a small ReLU network with one score a concept of the scenes",
-        ),
-        (
-            "attention_imdb",
-            "attention_imdb:make",
-            5,
-            1,
-            "04 05",
-            "attention models on IMDb's reviews, additive and scaled dot",
-        ),
-        (
-            "attention_tables",
-            "attention_tables:make",
-            4,
-            1.9,
-            "05",
-            "seeds, uniform weights, adversaries and the MLP diagnostic on two data sets, as numbers",
-        ),
-        (
-            "attention_imdb_tables",
-            "attention_tables:make",
-            16,
-            1.1,
-            "04 05",
-            "the same on IMDb's reviews, as numbers",
-        ),
-        (
-            "diffusion",
-            "diffusion:make",
-            4,
-            0.6,
-            "03",
-            "a small diffusion model that draws digits of 16 pixels",
-        ),
-        (
-            "roar",
-            "roar:make",
-            3,
-            0.1,
-            "03",
-            "remove and retrain: what digits networks still learn without each method's top pixels",
-        ),
-        (
-            "tokenizer",
-            "lm:tokenizer",
-            0.5,
-            0.1,
-            "07 08 09 10 11",
-            "byte-level BPE with 2,048 tokens for the language models",
-        ),
-        (
-            "lm_relu",
-            "lm:language_model",
-            5,
-            1.5,
-            "08 09 10 11",
-            "one-layer transformer with ReLU neurons: the model the dictionaries explain",
-        ),
-        ("lm_relu_b", "lm:language_model", 5, 1.5, "10", "the same with a second seed"),
-        ("lm_gelu", "lm:language_model", 3, 1.5, "07 08", "the same with GELU neurons"),
-        (
-            "lm_solu_ln",
-            "lm:language_model",
-            3,
-            1.5,
-            "07 08",
-            "the same with SoLU neurons and LayerNorm",
-        ),
-        ("lm_solu", "lm:language_model", 3, 1.5, "08", "the same with SoLU neurons, no LayerNorm"),
-        (
-            "lm_gelu_ln",
-            "lm:language_model",
-            3,
-            1.5,
-            "08",
-            "the same with GELU neurons and LayerNorm",
-        ),
-        ("lm_sizes", "lm:sizes", 10, 2, "08", "small SoLU+LN and GELU transformers in pairs"),
-        ("lm_tables", "lm:tables", 3, 0.1, "08", "losses beside counting, small tasks over sizes"),
-        (
-            "sae_a",
-            "sae:dictionaries",
-            30,
-            9,
-            "09 10 11",
-            "dictionaries A/0 (512), A/1 (4,096) and a second seed of A/1 on lm_relu",
-        ),
-        ("sae_b", "sae:dictionaries", 11, 4.3, "10", "dictionary B/1 (4,096) on lm_relu_b"),
-        ("sae_a2", "sae:dictionaries", 21, 3.6, "11", "dictionary A/2 (16,384) on lm_relu"),
-        ("sae_trials", "sae:trials", 10, 0.1, "09", "the λ sweep, and each ingredient taken away"),
-        (
-            "sae_index",
-            "sae:index",
-            5,
-            3.9,
-            "09 10 11",
-            "top and uniform examples and kinds of text, for features and neurons",
-        ),
-        (
-            "sae_tables",
-            "sae:tables",
-            3,
-            1.4,
-            "10 11",
-            "universality, splitting graph, map of directions",
-        ),
-    )
-)
+# name, module:function, minutes (scale small, two quiet cores), MB, lessons; below it what it is
+TABLE = """\
+clip_emoji             clip_emoji:make         30  3.2  02 03
+    an image-text model in open_clip's format, trained on scenes of emoji
+clip_maps              clip_maps:make           8  0.1  02
+    how well maps of clip_emoji point at what was asked, on held-out scenes
+scene_classifier       scene_classifier:make    5  0.7  03
+    a small ReLU network with one score a concept of the scenes
+attention_imdb         attention_imdb:make      5    1  04 05
+    attention models on IMDb's reviews, additive and scaled dot
+attention_tables       attention_tables:make    4  1.9  05
+    seeds, uniform weights, adversaries and the MLP diagnostic on two data sets, as numbers
+attention_imdb_tables  attention_tables:make   16  1.1  04 05
+    the same on IMDb's reviews, as numbers
+diffusion              diffusion:make           4  0.6  03
+    a small diffusion model that draws digits of 16 pixels
+roar                   roar:make                3  0.1  03
+    remove and retrain: what digits networks still learn without each method's top pixels
+tokenizer              lm:tokenizer           0.5  0.1  07 08 09 10 11
+    byte-level BPE with 2,048 tokens for the language models
+lm_relu                lm:language_model        5  1.5  08 09 10 11
+    one-layer transformer with ReLU neurons: the model the dictionaries explain
+lm_relu_b              lm:language_model        5  1.5  10
+    the same with a second seed
+lm_gelu                lm:language_model        3  1.5  07 08
+    the same with GELU neurons
+lm_solu_ln             lm:language_model        3  1.5  07 08
+    the same with SoLU neurons and LayerNorm
+lm_solu                lm:language_model        3  1.5  08
+    the same with SoLU neurons, no LayerNorm
+lm_gelu_ln             lm:language_model        3  1.5  08
+    the same with GELU neurons and LayerNorm
+lm_sizes               lm:sizes                10    2  08
+    small SoLU+LN and GELU transformers in pairs
+lm_tables              lm:tables                3  0.1  08
+    losses beside counting, small tasks over sizes
+sae_a                  sae:dictionaries        30    9  09 10 11
+    dictionaries A/0 (512), A/1 (4,096) and a second seed of A/1 on lm_relu
+sae_b                  sae:dictionaries        11  4.3  10
+    dictionary B/1 (4,096) on lm_relu_b
+sae_a2                 sae:dictionaries        21  3.6  11
+    dictionary A/2 (16,384) on lm_relu
+sae_trials             sae:trials              10  0.1  09
+    the λ sweep, and each ingredient taken away
+sae_index              sae:index                5  3.9  09 10 11
+    top and uniform examples and kinds of text, for features and neurons
+sae_tables             sae:tables               3  1.4  10 11
+    universality, splitting graph, map of directions
+"""
+RECIPES = tuple(Recipe.read(entry) for entry in re.findall(r".+\n    .+\n", TABLE))
 
 
 def main(args: list[str]) -> int:
@@ -209,29 +134,27 @@ def main(args: list[str]) -> int:
 
 
 def make(name: str, *, smoke: bool = False, full: bool = False) -> Path:
-    """Run one recipe and return the folder it wrote. At scale full (asked for, or with a GPU) that is data/NAME-full."""
+    """Run one recipe and return the folder it wrote: at scale full that is data/NAME-full."""
     recipe = find(name)
     course = setup(scale="full" if full else None, quiet=True)
     out = folder_of(recipe, scale=course.scale, smoke=smoke)
-    print(
-        f"{name} → {out.relative_to(ROOT).as_posix()} · {course} · about "
-        f"{'a minute' if smoke else f'{recipe.minutes:g} minutes at scale small on two quiet cores'}"
-    )
+    usual = f"{recipe.minutes:g} minutes at scale small on two quiet cores"
+    place = out.relative_to(ROOT).as_posix()
+    print(f"{name} → {place} · {course} · about {'a minute' if smoke else usual}")
     start = time.perf_counter()
     recipe.make(Run(out, course.scale, smoke))
     if not out.is_dir() or not any(out.iterdir()):
         raise CourseError(
             f"{name} ended without writing {out.name}; its recipe {recipe.code} ignores `run.out`."
         )
-    print(
-        f"{name}: done in {(time.perf_counter() - start) / 60:.1f} minutes; "
-        f"{sum(f.stat().st_size for f in out.rglob('*') if f.is_file()) / 1e6:.1f} MB"
-    )
+    minutes = (time.perf_counter() - start) / 60
+    megabytes = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 1e6
+    print(f"{name}: done in {minutes:.1f} minutes; {megabytes:.1f} MB")
     return out
 
 
 def measure(args: list[str]) -> int:
-    """The command `measure NAME`: run the recipe's measurements on what is in data/ and print them as JSON."""
+    """The command `measure NAME`: print a recipe's measurements of what is in data/ as JSON."""
     parser = argparse.ArgumentParser(
         prog="python -m helpers measure", description="Measure what lies in data/."
     )
@@ -267,19 +190,16 @@ def find(name: str) -> Recipe:
 def folder_of(
     recipe: Recipe, *, scale: str = "small", smoke: bool = False, measuring: bool = False
 ) -> Path:
-    """Where a run writes: never over tracked files, except at scale small, which is how these were made."""
+    """Where a run writes: over tracked files only at scale small, which is how these were made."""
     if smoke:
         return ROOT / ".checkpoints" / "smoke" / recipe.name
     full = ROOT / "data" / f"{recipe.name}-full"
-    return (
-        full
-        if scale == "full" and (full.exists() or not measuring)
-        else ROOT / "data" / recipe.name
-    )
+    beside = scale == "full" and (full.exists() or not measuring)
+    return full if beside else ROOT / "data" / recipe.name
 
 
 def state(recipe: Recipe) -> str:
-    """ "missing", "damaged", "verified" (every file has the SHA-256 its manifest.json names) or "present" (no manifest)."""
+    """Is it "missing", "damaged", "present", or "verified": as manifest.json's SHA-256 say."""
     folder = folder_of(recipe)
     if not folder.is_dir() or not any(folder.iterdir()):
         return "missing"
@@ -301,9 +221,5 @@ def table() -> str:
         (r.name, f"{r.minutes:g}", f"{r.megabytes:g}", state(r), r.lessons, r.what) for r in RECIPES
     ]
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
-    return "\n".join(
-        "  ".join(
-            [*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1]]
-        ).rstrip()
-        for row in rows
-    )
+    padded = [[c.ljust(w) for c, w in zip(row[:5], widths, strict=True)] for row in rows]
+    return "\n".join("  ".join([*cells, row[5]]) for cells, row in zip(padded, rows, strict=True))

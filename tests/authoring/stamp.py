@@ -1,29 +1,30 @@
-"""What all notebooks share: the set-up cell, the Colab line, and the one place that knows the course's public address.
+"""What all notebooks share: the set-up cell, the Colab line, links, and the public address.
 
-`python -m helpers home OWNER/REPO` writes the address into home.txt beside this file, and from there into every notebook
-and the README. Standard library only: in Colab this runs before anything is installed.
+`python -m helpers home OWNER/REPO` writes the address into home.txt beside this file, and from
+there into every notebook and the README. Standard library only.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 from helpers.ground import ROOT
 from helpers.ground.errors import CourseError
 from tests.authoring import glossary, teaching_tables
 from tests.authoring.lessons import LESSONS, write
 
-HOME_FILE = (
-    Path(__file__).parent / "home.txt"
-)  # OWNER/REPO on GitHub; empty until `home` was called
-COLAB_MARK = "<!-- colab -->"  # ends the line that `stamp` writes; at its start, no Markdown in it would be rendered
-README_MARKS = (
-    "<!-- {0}: written by `python -m helpers home` -->\n",
-    "<!-- /{0} -->",
-)  # round what `stamp_all` writes
+HOME_FILE = Path(__file__).parent / "home.txt"  # OWNER/REPO; empty until `home` was called
+COLAB_MARK = (
+    "<!-- colab -->"  # ends the line that `stamp` writes: a line begun by it renders nothing
+)
+# round what `stamp_all` writes into the README
+README_MARKS = "<!-- {0}: written by `python -m helpers home` -->\n", "<!-- /{0} -->"
+COLAB = "https://colab.research.google.com/github/{0}/blob/main/notebooks/{1}.ipynb"
 
 SETUP_CELL = """\
 # @title Set-up: run this cell first { display-mode: "form" }
@@ -66,27 +67,23 @@ def setup_cell() -> str:
 
 
 def colab_line(name: str) -> str:
-    """The line under a lesson's title that opens it in Colab. `name`: the notebook's file name without .ipynb."""
-    if not home():
-        return f"*Colab: this copy has no public address yet (`python -m helpers home OWNER/REPO` writes it).* {COLAB_MARK}"
-    return f"[Open in Colab](https://colab.research.google.com/github/{home()}/blob/main/notebooks/{name}.ipynb) {COLAB_MARK}"
+    """The line under a lesson's title that opens it in Colab; name: the file's, without .ipynb."""
+    if home():
+        return f"[Open in Colab]({COLAB.format(home(), name)}) {COLAB_MARK}"
+    command = "`python -m helpers home OWNER/REPO` writes it"
+    return f"*Colab: this copy has no public address yet ({command}).* {COLAB_MARK}"
 
 
 def stamp(notebook: dict, name: str) -> dict:
-    """Writes the set-up cell (tag `setup`), the Colab line (first cell) and the glossary's links into a notebook, in place; returns it.
+    """Write the set-up cell (tag `setup`), the Colab line (first cell) and links, in place.
 
-    Works on what nbformat reads and on plain JSON; a text stays one string or a list of lines, as it was.
-    Raises CourseError where the notebook has no place for them.
+    Works on what nbformat reads and on plain JSON; a text stays one string or a list of lines.
+    Returns the notebook; CourseError where it has no place for them.
     """
     cells = notebook["cells"]
-    tagged = [
-        cell
-        for cell in cells
-        if cell["cell_type"] == "code" and "setup" in cell["metadata"].get("tags", [])
-    ]
-    if len(tagged) != 1 or tagged[0] is not next(
-        cell for cell in cells if cell["cell_type"] == "code"
-    ):
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    tagged = [cell for cell in code if "setup" in cell["metadata"].get("tags", [])]
+    if len(tagged) != 1 or tagged[0] is not code[0]:
         raise CourseError(
             f"{name}: its first code cell, and only this one, has to carry the tag `setup`."
         )
@@ -100,16 +97,39 @@ def stamp(notebook: dict, name: str) -> dict:
     if COLAB_MARK not in title:
         first, _, rest = title.partition("\n")
         title = f"{first}\n\n{COLAB_MARK}\n" + (f"\n{rest.lstrip()}" if rest.strip() else "")
-    set_text(
-        cells[0],
-        re.sub(f"^.*{COLAB_MARK}.*$", lambda _: colab_line(name), title, flags=re.M).rstrip("\n"),
-    )
+    title = re.sub(f"^.*{COLAB_MARK}.*$", lambda _: colab_line(name), title, flags=re.M)
+    set_text(cells[0], title.rstrip("\n"))
     prose = [cell for cell in cells if cell["cell_type"] == "markdown"]
-    for cell, text in zip(
-        prose, glossary.link_terms([text_of(cell) for cell in prose], name[:2]), strict=True
-    ):
-        set_text(cell, text)
+    linked = glossary.link_terms([relative(text_of(cell)) for cell in prose], name[:2])
+    for cell, text in zip(prose, linked, strict=True):
+        set_text(cell, absolute(text))
     return notebook
+
+
+def absolute(text: str) -> str:
+    """A lesson's links to other files of the course, as addresses: Colab has these files nowhere.
+
+    Unchanged while the course has no public address.
+    """
+
+    def address(link: re.Match) -> str:
+        file = os.path.normpath(f"notebooks/{link[3]}").replace(os.sep, "/")
+        return f"{link[1]}https://github.com/{home()}/{'raw' if link[2] else 'blob'}/main/{file}"
+
+    pattern = r"((!?)\[(?:[^\]\[]|\[[^\]]*\])*\]\()((?![a-z]+:|#)[^)\s]+)"
+    return re.sub(pattern, address, text) if home() else text
+
+
+def relative(text: str) -> str:
+    """What `absolute` made, undone: the same links inside the folder of notebooks."""
+
+    def link(address: re.Match) -> str:
+        file = ROOT / unquote(address[1].partition("#")[0])
+        inside = os.path.relpath(ROOT / address[1], ROOT / "notebooks").replace(os.sep, "/")
+        return f"]({inside}" if file.exists() else address[0]
+
+    pattern = r"\]\(https://github\.com/[\w.-]+/[\w.-]+/(?:raw|blob)/main/([^)\s]+)"
+    return re.sub(pattern, link, text)
 
 
 def text_of(cell: dict) -> str:
@@ -122,26 +142,28 @@ def set_text(cell: dict, text: str) -> None:
 
 # ---- python -m helpers home ----
 def main(argv: list[str]) -> int:
-    """The command `home OWNER/REPO`; without an argument it prints the address and writes it out once more."""
+    """The command `home OWNER/REPO`; without an argument: print the address, write it again."""
     parser = argparse.ArgumentParser(prog="python -m helpers home", description=main.__doc__)
     parser.add_argument("address", nargs="?", help="OWNER/REPO on GitHub, or its whole address")
     given = parser.parse_args(argv).address
     if given is None:
-        print(
-            home()
-            or "The course has no public address yet: `python -m helpers home OWNER/REPO` writes it."
+        none = (
+            "The course has no public address yet: `python -m helpers home OWNER/REPO` writes it."
         )
+        print(home() or none)
         stamp_all()
         return 0
     address = re.sub(r"^(https://)?(www\.)?github\.com/|(\.git)?/?$", "", given.strip())
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", address):
         raise CourseError(
-            f"`{given}` is no address of a repository: it looks like OWNER/REPO, such as ada/interpretability."
+            f"`{given}` is no address of a repository: it looks like OWNER/REPO, such as "
+            "ada/interpretability."
         )
     write(HOME_FILE, address + "\n")
     stamped = stamp_all()
     print(
-        f"The address is https://github.com/{address}; written into {', '.join(stamped)}. Commit and push these files."
+        f"The address is https://github.com/{address}; written into {', '.join(stamped)}. Commit "
+        "and push these files."
     )
     return 0
 
@@ -151,48 +173,44 @@ def stamp_all(root: Path = ROOT) -> list[str]:
     paths = sorted((root / "notebooks").glob("*.ipynb"))
     for path in paths:
         notebook = stamp(json.loads(path.read_text(encoding="utf-8")), path.stem)
-        write(
-            path, json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
-        )  # as nbformat writes it
+        write_notebook(path, notebook)
     write_readme(root)
     return [*(path.name for path in paths), "README.md", "TEACHING.md", HOME_FILE.name]
 
 
+def write_notebook(path: Path, notebook: dict) -> None:
+    """As nbformat writes it."""
+    write(path, json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
+
+
 def write_readme(root: Path = ROOT) -> None:
-    """Brings the README's generated parts up to date, and the links in lesson 00's map of the slides."""
+    """Bring the README's generated parts up to date, and the links in lesson 00's slide map."""
     readme, start = root / "README.md", root / "notebooks" / LESSONS[0].path.name
     write(readme, stamped_readme(readme.read_text(encoding="utf-8")))
     if start.exists():
         notebook = json.loads(start.read_text(encoding="utf-8"))
         for cell in notebook["cells"]:
-            if (text := text_of(cell)) != (linked := link_lessons(text)):
-                set_text(cell, linked)
-        write(start, json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
+            if cell["cell_type"] == "markdown":
+                set_text(cell, absolute(link_lessons(relative(text_of(cell)))))
+        write_notebook(start, notebook)
     teaching_tables.write_teaching(root / "notebooks")
 
 
 def link_lessons(text: str) -> str:
-    """A table of slides whose last column names lessons by number: those that exist become links."""
+    """A table of slides whose last column names lessons: those that exist become links."""
 
     def linked(row: re.Match) -> str:
         numbers = re.findall(r"\b\d\d\b(?=\]|,|$)", row[2])  # not the ones in a file's name
         there = {lesson.number: lesson for lesson in LESSONS if lesson.path.exists()}
-        return (
-            row[1]
-            + ", ".join(f"[{n}]({there[n].name}.ipynb)" if n in there else n for n in numbers)
-            + " |"
-        )
+        shown = [f"[{n}]({there[n].name}.ipynb)" if n in there else n for n in numbers]
+        return f"{row[1]}{', '.join(shown)} |"
 
-    return re.sub(
-        r"^(\| D\d-\d\d.*\| )((?:\[?\d\d(?:\]\(\w+\.ipynb\))?(?:, )?)+) \|$",
-        linked,
-        text,
-        flags=re.M,
-    )
+    last_column = r"((?:\[?\d\d(?:\]\(\w+\.ipynb\))?(?:, )?)+) \|$"
+    return re.sub(rf"^(\| D\d-\d\d.*\| ){last_column}", linked, text, flags=re.M)
 
 
 def stamped_readme(text: str) -> str:
-    """The README with its two generated parts, the Colab links and the table of lessons, as they have to be now."""
+    """The README with its two generated parts, the Colab links and the lessons, as of now."""
     for name, part in (("colab", colab_paragraph()), ("lessons", lesson_table())):
         begin, end = (mark.format(name) for mark in README_MARKS)
         before, _, rest = text.partition(begin)
@@ -217,12 +235,13 @@ def colab_paragraph() -> str:
     """What the README says about Colab."""
     if not home():
         return (
-            "This copy has no public address yet, so Colab cannot fetch it. Put it on GitHub, then call "
-            "`python -m helpers home OWNER/REPO` and push: that writes the links into this page and into every lesson."
+            "This copy has no public address yet, so Colab cannot fetch it. Put it on GitHub, then "
+            "call `python -m helpers home OWNER/REPO` and push: that writes the links into this "
+            "page and into every lesson."
         )
-    links = [
-        f"[{lesson.number}](https://colab.research.google.com/github/{home()}/blob/main/notebooks/{lesson.name}.ipynb)"
-        for lesson in LESSONS
-        if lesson.path.exists()
-    ]
-    return f"Open a lesson in Colab: {' · '.join(links)}. Run its first cell; the first time it takes about a minute."
+    there = [lesson for lesson in LESSONS if lesson.path.exists()]
+    links = [f"[{lesson.number}]({COLAB.format(home(), lesson.name)})" for lesson in there]
+    return (
+        f"Open a lesson in Colab: {' · '.join(links)}. Run its first cell; the first time it takes "
+        "about a minute."
+    )

@@ -28,13 +28,10 @@ from tests.pretend_gpu import T4, Card, Gpu, pretend_gpu
 
 # How often a call may repeat something: in the lessons' cells, and as a function's default.
 FEW = {
-    "count": 40,
     "crops": 8,
     "draws": 3,
     "epochs": 1,
     "masks": 8,
-    "most": 8,
-    "n": 3,
     "restarts": 1,
     "samples": 2,
     "seeds": 2,

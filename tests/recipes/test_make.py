@@ -10,44 +10,30 @@ import torch
 
 from data.recipes import make
 from data.recipes.make import RECIPES, Recipe, find, folder_of, main, state
-from helpers.ground import artifacts, runtime
+from helpers.ground import ROOT, artifacts, runtime
 
 MODULE = sys.modules[__name__]
 
 
-def write_ones(*, scale, smoke=False, out=None):
-    artifacts.save_artifact(
-        out.name,
-        {"w": torch.ones(2 if smoke else 5)},
-        version=1,
-        meta={"scale": scale},
-        root=out.parent,
-    )
+def write_ones(run):
+    run.save({"w": torch.ones(2 if run.smoke else 5)}, version=1, meta={"scale": run.scale})
 
 
-def write_nothing(*, scale, smoke=False, out=None):
-    pass
-
-
-def count(*, out=None):
-    tensors, meta = artifacts.load_artifact(out.name, root=out.parent)
+def measure_write_ones(run):
+    tensors, meta = run.load()
     return {"elements": tensors["w"].numel(), "scale": meta["scale"]}
+
+
+def write_nothing(run):
+    pass
 
 
 @pytest.fixture
 def recipes(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "recipes_of_this_test", MODULE)
-    entries = tuple(
-        Recipe(
-            name,
-            "five ones",
-            f"recipes_of_this_test:{function}",
-            "recipes_of_this_test:count",
-            0.5,
-            0.1,
-            ("00",),
-        )
-        for name, function in (("ones_emoji", "write_ones"), ("lm_nothing", "write_nothing"))
+    monkeypatch.setitem(sys.modules, "data.recipes.of_this_test", MODULE)
+    entries = (
+        Recipe("ones_emoji", "of_this_test:write_ones", 0.5, 0.1, "00", "five ones"),
+        Recipe("lm_nothing", "of_this_test:write_nothing", 0.5, 0.1, "00", "nothing"),
     )
     for module in (make, artifacts):
         monkeypatch.setattr(module, "ROOT", tmp_path)
@@ -105,7 +91,7 @@ def test_a_recipe_that_writes_elsewhere_is_an_error(recipes, capsys):
 
 
 def test_stopping_by_hand_says_how_to_go_on(recipes, capsys, monkeypatch):
-    def stop(**_):
+    def stop(run):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(MODULE, "write_ones", stop)
@@ -123,10 +109,12 @@ def test_a_killed_run_goes_on_and_ends_the_same_bit_for_bit(tmp_path):
         from helpers.ground import artifacts
         root, die_after = Path(sys.argv[1]), int(sys.argv[2])
         make.ROOT = artifacts.ROOT = root
-        make.RECIPES = (make.Recipe("slow", "a walk", "__main__:walk", "__main__:walk", 1, 1),)
-        def walk(*, scale, smoke=False, out=None):
-            checkpoint, generator = artifacts.Checkpoint("slow"), torch.Generator().manual_seed(0)
-            state = checkpoint.load() or {"step": 0, "x": torch.zeros(3), "generator": generator.get_state()}
+        sys.modules["data.recipes.here"] = sys.modules["__main__"]
+        make.RECIPES = (make.Recipe("slow", "here:walk", 1, 1, "00", "a walk"),)
+        def walk(run):
+            checkpoint, generator = run.checkpoint(), torch.Generator().manual_seed(0)
+            start = {"step": 0, "x": torch.zeros(3), "generator": generator.get_state()}
+            state = checkpoint.load() or start
             generator.set_state(state["generator"])
             print("from step", state["step"])
             x = state["x"]
@@ -135,7 +123,7 @@ def test_a_killed_run_goes_on_and_ends_the_same_bit_for_bit(tmp_path):
                 checkpoint.save({"step": step + 1, "x": x, "generator": generator.get_state()})
                 if step == die_after:
                     os._exit(9)
-            artifacts.save_artifact(out.name, {"x": x}, version=1, meta={}, root=out.parent)
+            run.save({"x": x}, version=1, meta={})
             checkpoint.clear()
         sys.exit(make.main(["slow"]))
         """)
@@ -148,7 +136,7 @@ def test_a_killed_run_goes_on_and_ends_the_same_bit_for_bit(tmp_path):
             text=True,
             capture_output=True,
             timeout=120,
-            env={**os.environ, "PYTHONPATH": str(runtime.ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
 
     assert run(tmp_path / "a", 4).returncode == 9
@@ -166,15 +154,14 @@ def test_a_killed_run_goes_on_and_ends_the_same_bit_for_bit(tmp_path):
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
 def test_every_recipe_can_be_called_and_has_its_card(recipe):
-    for address in (recipe.make, recipe.measure):
-        assert callable(make._function(address))
+    for prefix in ("", "measure_"):
+        assert callable(recipe._function(prefix))
     assert recipe.minutes > 0
     assert recipe.megabytes < 45
     if state(recipe) != "missing":
         assert state(recipe) in ("verified", "present")
-        assert f"python -m helpers make {recipe.name}" in (
-            folder_of(recipe) / "README.md"
-        ).read_text(encoding="utf-8")
+        card = (folder_of(recipe) / "README.md").read_text(encoding="utf-8")
+        assert f"python -m helpers make {recipe.name}" in card
 
 
 def test_names_are_not_used_twice():
