@@ -1,4 +1,7 @@
-"""`notebooks/CLAIMS.md`: every claim of the course, the paper's number beside ours, written from the recorded notebooks."""
+"""`notebooks/CLAIMS.md`.
+
+Every claim of the course, the paper's number beside ours, written from the recorded notebooks.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,10 @@ def claims(notebook: dict) -> list[dict]:
 
 
 def store_full(lesson: str, notebook: dict, folder: Path = NOTEBOOKS) -> None:
-    """Keep the numbers of one notebook that was run at scale full; those of the other lessons stay."""
+    """Keep the numbers of one notebook that was run at scale full.
+
+    Those of the other lessons stay.
+    """
     numbers = {
         claim["text"]: {"measured": claim["measured"], "mark": claim["mark"]}
         for claim in claims(notebook)

@@ -1,4 +1,7 @@
-"""`python -m helpers record [NN ...]`: run lessons and store them with their outputs, byte for byte the same each time."""
+"""`python -m helpers record [NN ...]`.
+
+Run lessons and store them with their outputs, byte for byte the same each time.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,10 @@ METADATA = {
 
 
 def main(args: list[str]) -> int:
-    """The command `record`: numbers of lessons (all without any); `--full` measures claims on a GPU and stores only those."""
+    """The command `record`.
+
+    Numbers of lessons (all without any); `--full` measures claims on a GPU and stores only those.
+    """
     parser = argparse.ArgumentParser(prog="python -m helpers record", description=main.__doc__)
     parser.add_argument(
         "lessons", nargs="*", metavar="NN", help="such as 00 03; all when none is given"
@@ -93,13 +99,19 @@ def main(args: list[str]) -> int:
 
 
 def record(path: Path) -> None:
-    """Run one notebook and store it; where a cell fails the stored one stays as it was. Raises CourseError."""
+    """Run one notebook and store it.
+
+    Where a cell fails the stored one stays as it was. Raises CourseError.
+    """
     notebook = run(path, {})
     write_atomically(path, (nbformat.writes(tidy(notebook)).rstrip("\n") + "\n").encode())
 
 
 def run(path: Path, settings: dict[str, str]) -> nbformat.NotebookNode:
-    """The stamped notebook with fresh outputs, run by this Python in its own folder; CourseError names the cell that failed."""
+    """The stamped notebook with fresh outputs, run by this Python in its own folder.
+
+    CourseError names the cell that failed.
+    """
     notebook = stamp(nbformat.read(path, as_version=4), path.stem)
     with (
         tempfile.TemporaryDirectory() as profile
@@ -132,7 +144,10 @@ def run(path: Path, settings: dict[str, str]) -> nbformat.NotebookNode:
 
 
 class Recorder(NotebookClient):
-    """A client without widgets: what a cell prints and draws is stored, whatever widget shows it in a live notebook."""
+    """A client without widgets.
+
+    What a cell prints and draws is stored, whatever widget shows it in a live notebook.
+    """
 
     def create_kernel_manager(self):
         self.km = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython())
@@ -160,7 +175,10 @@ class ThisPython(KernelSpecManager):
 
 
 def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Keep what readers see: no timings, no widget ids, of cells' metadata tags and folding, ids made from the text."""
+    """Keep what readers see.
+
+    No timings, no widget ids, of cells' metadata tags and folding, ids made from the text.
+    """
     notebook.metadata = nbformat.from_dict(METADATA)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     seen: set[str] = set()
@@ -175,7 +193,10 @@ def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def _new_id(text: str, seen: set[str]) -> str:
-    """Eight letters of the text's hash: a cell keeps its id until its text changes, and diffs stay small."""
+    """Eight letters of the text's hash.
+
+    A cell keeps its id until its text changes, and diffs stay small.
+    """
     identity = base = hashlib.sha256(text.encode()).hexdigest()[:8]
     while identity in seen:
         identity = f"{base}-{len(seen)}"

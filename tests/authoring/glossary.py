@@ -32,7 +32,8 @@ class Term(NamedTuple):
 
     @property
     def address(self) -> str:
-        return f"{FILE}#{self.name.replace(' ', '-')}"  # names are ASCII: JupyterLab scrolls to no others
+        # names are ASCII: JupyterLab scrolls to no others
+        return f"{FILE}#{self.name.replace(' ', '-')}"
 
 
 @cache

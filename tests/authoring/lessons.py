@@ -1,4 +1,7 @@
-"""The lessons in one table: the README, `check` and the slide map are written from it. Standard library only."""
+"""The lessons in one table.
+
+The README, `check` and the slide map are written from it. Standard library only.
+"""
 
 from __future__ import annotations
 

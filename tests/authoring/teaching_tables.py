@@ -48,7 +48,10 @@ def prose(lesson: Lesson) -> list[tuple[str, str]]:
 
 
 def headings(text: str) -> list[str]:
-    """The headings of a text in order, as a reader sees them; what stands in fenced code is none."""
+    """The headings of a text in order, as a reader sees them.
+
+    What stands in fenced code is none.
+    """
     outside = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
     return [
         re.sub(r"[*`]", "", found).strip()
@@ -83,7 +86,10 @@ class Section(NamedTuple):
 
 
 def sections(lesson: Lesson) -> list[Section]:
-    """The headings of a lesson; its title is the first, and stands for slides that no section names."""
+    """The headings of a lesson.
+
+    Its title is the first, and stands for slides that no section names.
+    """
     return [
         Section(heading, SLIDE.findall(heading), f"{lesson.name}.ipynb#cell-id={cell}")
         for cell, text in prose(lesson)

@@ -1,4 +1,7 @@
-"""The ledger: a row a claim, the full scale's numbers beside, and the committed file is what the notebooks say."""
+"""The ledger.
+
+A row a claim, the full scale's numbers beside, and the committed file is what the notebooks say.
+"""
 
 import json
 

@@ -1,4 +1,7 @@
-"""The recorder on a small notebook: the same bytes twice, nothing readers do not need, and nbval accepts and refuses it rightly."""
+"""The recorder on a small notebook.
+
+The same bytes twice, nothing readers do not need, and nbval accepts and refuses it rightly.
+"""
 
 import base64
 import io
@@ -55,7 +58,10 @@ def write(path, **changes):
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
-    """The notebook's path and what two recordings of it stored. Its set-up cell is tested elsewhere: no stamp here."""
+    """The notebook's path and what two recordings of it stored.
+
+    Its set-up cell is tested elsewhere: no stamp here.
+    """
     patch = pytest.MonkeyPatch()
     patch.setattr(execute, "stamp", lambda notebook, name: notebook)
     patch.setenv("PYTHONPATH", str(ROOT))

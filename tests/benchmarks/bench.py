@@ -43,10 +43,12 @@ class Contest:
     """One task for two functions without arguments."""
 
     name: str
-    ours: Callable  # does the work once and returns its result: a tensor, a number, or a list of these
+    # does the work once and returns its result: a tensor, a number, or a list of these
+    ours: Callable
     peer: Callable  # the same with the other library
     peer_name: str  # such as "captum 0.9.0"
-    tolerance: float  # largest difference of the results, as a share of the largest value; inf: see `apart`
+    # largest difference of the results, as a share of the largest value; inf: see `apart`
+    tolerance: float
     items: int = 1  # how many things a call handles
     unit: str = "call"  # what these things are, such as "image"
     apart: str = ""  # why the results may differ; has to be given with tolerance inf
@@ -123,7 +125,10 @@ def clock(function: Callable) -> float:
 
 
 def peak_mb(function: Callable) -> float:
-    """Megabytes that one call takes beside what is held before it; on a CPU by looking at the process every millisecond."""
+    """Megabytes that one call takes beside what is held before it.
+
+    On a CPU by looking at the process every millisecond.
+    """
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -149,7 +154,10 @@ def peak_mb(function: Callable) -> float:
 
 
 def compare(contest: Contest) -> float:
-    """The largest difference of the two results as a share of the peer's largest value; also the first warm-up."""
+    """The largest difference of the two results as a share of the peer's largest value.
+
+    Also the first warm-up.
+    """
     if math.isinf(contest.tolerance) and not contest.apart:
         raise CourseError(
             f"{contest.name}: give a tolerance, or say in `apart` why the results may differ."
@@ -207,7 +215,10 @@ def options() -> argparse.ArgumentParser:
 
 
 def run(contests: Callable[[], Iterable[Contest]], argv: list[str]) -> int:
-    """What a benchmark file does when it is run by itself: `python tests/benchmarks/bench_NAME.py --json FILE`."""
+    """What a benchmark file does when it is run by itself.
+
+    `python tests/benchmarks/bench_NAME.py --json FILE`.
+    """
     choice, path = options().parse_args(argv), Path(sys.argv[0])
     if (peers := getattr(sys.modules["__main__"], "PEERS", ())) and not in_own_environment(path):
         try:
@@ -220,7 +231,10 @@ def run(contests: Callable[[], Iterable[Contest]], argv: list[str]) -> int:
 
 
 def carry_out(contests: Iterable[Contest], choice: argparse.Namespace) -> int:
-    """Runs contests one after the other and prints the table; the JSON is stored after each, so that a failure costs one."""
+    """Runs contests one after the other and prints the table.
+
+    The JSON is stored after each, so that a failure costs one.
+    """
     results, failed = [], False
     for contest in contests:
         print(f"{contest.name} beside {contest.peer_name} ...", file=sys.stderr, flush=True)
@@ -242,7 +256,10 @@ def in_own_environment(path: Path) -> bool:
 
 
 def own_environment(path: Path, peers: Sequence[str]) -> Path:
-    """The Python of .cache/NAME, which is made at the first run; it sees the course's packages too, so that both use the same torch."""
+    """The Python of .cache/NAME, which is made at the first run.
+
+    It sees the course's packages too, so that both use the same torch.
+    """
     home = ROOT / ".cache" / path.stem
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if (home / "ready").exists():
@@ -272,7 +289,10 @@ def own_environment(path: Path, peers: Sequence[str]) -> Path:
 
 # ---- storing, and the command ----
 def store(numbers: dict, file: Path) -> None:
-    """Numbers and what they were measured on, as JSON; a number that does not exist (nan, inf) is null."""
+    """Numbers and what they were measured on, as JSON.
+
+    A number that does not exist (nan, inf) is null.
+    """
 
     def plain(value):
         if isinstance(value, dict):

@@ -1,4 +1,7 @@
-"""Lesson 04's adversary: all texts and restarts together, beside the published procedure re-done from its description."""
+"""Lesson 04's adversary.
+
+All texts and restarts together, beside the published procedure re-done from its description.
+"""
 
 import sys
 

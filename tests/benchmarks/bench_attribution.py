@@ -47,7 +47,10 @@ def small_cnn() -> nn.Module:
 
 
 def fastest(make, choices) -> tuple[object, int]:
-    """The peer's best setting: each is run twice, the shorter time counts. Returns the call and the setting."""
+    """The peer's best setting.
+
+    Each is run twice, the shorter time counts. Returns the call and the setting.
+    """
 
     def seconds(choice):
         call = make(choice)

@@ -1,4 +1,7 @@
-"""Maps of lesson 02: all crops together beside one at a time, relevance for many queries beside one pass a query."""
+"""Maps of lesson 02.
+
+All crops together beside one at a time, relevance for many queries beside one pass a query.
+"""
 
 import sys
 from pathlib import Path

@@ -1,6 +1,10 @@
-"""What a lesson costs: seconds and peak memory of every notebook, the slowest cells, imports, the first figure after a cold start.
+"""What a lesson costs.
 
-Nothing here is compared with a peer; the budgets stand in tests/authoring/lessons.py. Cells run as the recorder runs them.
+Seconds and peak memory of every notebook, the slowest cells, imports, the first figure after a cold
+start.
+
+Nothing here is compared with a peer; the budgets stand in tests/authoring/lessons.py. Cells run as
+the recorder runs them.
 """
 
 import os
@@ -40,7 +44,10 @@ fig.savefig(open(os.devnull, "wb"), format="png")
 
 
 def time_lesson(lesson: Lesson) -> dict:
-    """Run one notebook in a kernel of its own: seconds, peak memory of the kernel in GB, and (seconds, first line) of each code cell."""
+    """Run one notebook in a kernel of its own.
+
+    Seconds, peak memory of the kernel in GB, and (seconds, first line) of each code cell.
+    """
     notebook = nbformat.read(lesson.path, as_version=4)
     cells, peak, done = [], [0], threading.Event()
     with tempfile.TemporaryDirectory() as profile:

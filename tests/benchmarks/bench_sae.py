@@ -1,11 +1,16 @@
-"""Training dictionaries on lm_relu's activations beside dictionary-learning and sae-lens: 512 → 4,096, batches of 1,024.
+"""Training dictionaries on lm_relu's activations beside dictionary-learning and sae-lens.
 
-Everybody minimises the same objective (the peers write it as a sum over neurons, so that their λ is 512 times ours), from the same
-weights, on the same six batches, with Adam at the same learning rate, falling over the last fifth, and unit decoder columns where the peer has them
-(dictionary-learning; sae-lens weighs the penalty with the columns' lengths). "Outputs differ by" is the objective on other activations after
-these equal tokens. "From random weights" is the start of a run, when half of the features fire on every token and ours multiplies dense matrices as the
-peers do; "from the shipped weights" is the rest of it (from about step 150 of 3,906 on), when ours multiplies only what fires. Several at once: 512 + 4,096 + 4,096
-features in one pass of ours, one after the other in the peer's. Not compared: reading activations from the transformer, resampling.
+512 → 4,096, batches of 1,024.
+
+Everybody minimises the same objective (the peers write it as a sum over neurons, so that their λ is
+512 times ours), from the same weights, on the same six batches, with Adam at the same learning
+rate, falling over the last fifth, and unit decoder columns where the peer has them (dictionary-
+learning; sae-lens weighs the penalty with the columns' lengths). "Outputs differ by" is the
+objective on other activations after these equal tokens. "From random weights" is the start of a
+run, when half of the features fire on every token and ours multiplies dense matrices as the peers
+do; "from the shipped weights" is the rest of it (from about step 150 of 3,906 on), when ours
+multiplies only what fires. Several at once: 512 + 4,096 + 4,096 features in one pass of ours, one
+after the other in the peer's. Not compared: reading activations from the transformer, resampling.
 On a GPU our own 16,384 features stand beside the measured peak of a matrix product.
 """
 
@@ -55,7 +60,10 @@ def objective(sae: SparseAutoencoder, x: torch.Tensor) -> float:
 
 
 def begin(name: str, data: Batches, trained: bool) -> SparseAutoencoder:
-    """A dictionary of the size of a shipped one: new, or with its weights, its silent features (not stored) filled up and kept silent."""
+    """A dictionary of the size of a shipped one.
+
+    New, or with its weights, its silent features (not stored) filled up and kept silent.
+    """
     shipped = load(name).sae
     sae = SparseAutoencoder(shipped.settings)
     sae.b_dec.data = geometric_median(data.x[0])

@@ -1,4 +1,7 @@
-"""The benchmark harness: honest about outputs, fair about turns, and able to tell fast from slow."""
+"""The benchmark harness.
+
+Honest about outputs, fair about turns, and able to tell fast from slow.
+"""
 
 import json
 import math
