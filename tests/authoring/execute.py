@@ -87,7 +87,8 @@ def main(args: list[str]) -> int:
             else:
                 record(path)
             print(
-                f"{path.name}: {time.perf_counter() - start:.0f} s, {path.stat().st_size / 1000:.0f} kB",
+                f"{path.name}: {time.perf_counter() - start:.0f} s, "
+                f"{path.stat().st_size / 1000:.0f} kB",
                 flush=True,
             )
     except CourseError as error:
@@ -157,8 +158,10 @@ class Recorder(NotebookClient):
         """Widgets' traffic; nothing of it is stored."""
 
     def clear_output(self, outs, msg, cell_index) -> None:
-        """A widget redraws itself; the first drawing is what a reader without a kernel sees. A cell that clears its own
-        output, to draw a moving picture, keeps the last one."""
+        """A widget redraws itself; its first drawing is what a reader without a kernel sees.
+
+        A cell that clears its own output, to draw a moving picture, keeps the last one.
+        """
         if re.search(r"(?<!\.)\bclear_output\(", self.nb.cells[cell_index].source):
             super().clear_output(outs, msg, cell_index)
 

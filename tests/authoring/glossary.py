@@ -1,7 +1,7 @@
 """The glossary's terms, and the link at the place in the lessons where each is first used.
 
-`record` and `python -m helpers home` set the links: a lesson says a term in its own words, and the first one leads to
-GLOSSARY.md. Standard library only.
+`record` and `python -m helpers home` set the links: a lesson says a term in its own words, and the
+first one leads to GLOSSARY.md. Standard library only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ FILE = "GLOSSARY.md"
 LINK = re.compile(r"\[([^\[\]]+)\]\(GLOSSARY\.md#[^)\s]+\)")
 BLANK = "\x00"
 NO_PROSE = re.compile(  # what a reader does not read as running text, or where a link would break
-    r"^#+ Further reading.*|```.*?```|<details>.*?(?=\n\s*\n|</details>)|\$\$.*?\$\$|`[^`\n]+`|\$[^$\n]+\$|<!--.*?-->|!?\[[^\]]*\]\([^)]*\)|<[^>\n]+>"
+    r"^#+ Further reading.*|```.*?```|<details>.*?(?=\n\s*\n|</details>)|\$\$.*?\$\$|`[^`\n]+`"
+    r"|\$[^$\n]+\$|<!--.*?-->|!?\[[^\]]*\]\([^)]*\)|<[^>\n]+>"
     r"|^#[^\n]*|^\|[^\n]*|\bFurther reading\b.*",
     re.S | re.M,
 )
@@ -62,7 +63,7 @@ def without_links(text: str) -> str:
 
 
 def first_places(texts: list[str]) -> dict[str, tuple[int, int, int]]:
-    """{term: (number of the text, start, end)}: where each term is first said in the prose of these texts.
+    """{term: (number of the text, start, end)}: where each term is first said in these texts.
 
     Inside a longer term ("additive attention") a shorter one ("attention") does not count.
     """
@@ -83,7 +84,7 @@ def first_places(texts: list[str]) -> dict[str, tuple[int, int, int]]:
 
 
 def link_terms(texts: list[str], lesson: str) -> list[str]:
-    """A lesson's markdown cells with each of its terms linked where it is first said, and nowhere else."""
+    """A lesson's markdown cells with each of its terms linked where it is first said."""
     texts = [without_links(text) for text in texts]
     here = {term.name: term.address for term in terms() if term.lesson == lesson}
     places = [(place, here[name]) for name, place in first_places(texts).items() if name in here]

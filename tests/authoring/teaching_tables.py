@@ -1,6 +1,6 @@
-"""The map of both decks in `notebooks/TEACHING.md`, slide to section and lesson to slides, read from the notebooks themselves.
+"""The map of both decks in `notebooks/TEACHING.md`, read from the notebooks themselves.
 
-`python -m helpers home` and `record` write it. Standard library only.
+Slide to section, and lesson to slides. `python -m helpers home` and `record` write it. Standard library only.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def headings(text: str) -> list[str]:
 
 
 def titles() -> dict[str, tuple[str, list[str]]]:
-    """{slide: (what it says, numbers of its lessons)}, in the decks' order, from lesson 00's map."""
+    """{slide: (what it says, its lessons' numbers)}, in the decks' order, from lesson 00's map."""
     found = {}
     rows = [
         row
@@ -82,7 +82,7 @@ class Section(NamedTuple):
 
     heading: str
     slides: list[str]  # that it names
-    address: str  # by its cell's id: JupyterLab finds no heading with a letter outside ASCII, such as the dot before a slide
+    address: str  # by its cell's id: JupyterLab finds no heading with a letter outside ASCII
 
 
 def sections(lesson: Lesson) -> list[Section]:
@@ -129,6 +129,6 @@ def section_table() -> str:
 
 
 def _short(heading: str) -> str:
-    """A heading without its number and its slides, and without what would break a table's cell or a link."""
+    """A heading without number, slides, and what would break a table's cell or a link."""
     plain = re.sub(r"^\d+ · ", "", re.sub(r"( ·)?( *D\d-\d\d,?)+$", "", heading))
     return re.sub(r"[|\[\]]", "", plain)

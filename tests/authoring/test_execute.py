@@ -8,7 +8,7 @@ import io
 import os
 import subprocess
 import sys
-import xml.etree.ElementTree as xml
+from xml.etree import ElementTree
 
 import nbformat
 import pytest
@@ -178,7 +178,7 @@ def test_nbval_accepts_it_and_refuses_a_broken_claim_and_another_text(recorded, 
         capture_output=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), "COURSE_TEST": "1"},
     )
-    cases = xml.parse(tmp_path / "report.xml").getroot().iter("testcase")
+    cases = ElementTree.parse(tmp_path / "report.xml").getroot().iter("testcase")
     failed = {
         (
             case.get("classname").split(".")[-2]

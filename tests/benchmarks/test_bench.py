@@ -113,12 +113,11 @@ def test_the_command_finds_the_files_and_renews_their_sections(tmp_path, monkeyp
     )
     assert "| sums |" in capsys.readouterr().out
     text = results.read_text()
-    assert (
-        text.startswith("# Benchmarks\n\nAn introduction.\n\n## sums\nAdds up.")
-        and "| sums |" in text
-        and text.endswith("## zebras\nkept\n")
-    )
-    assert "old" not in text and "not measured" in text
+    assert text.startswith("# Benchmarks\n\nAn introduction.\n\n## sums\nAdds up.")
+    assert "| sums |" in text
+    assert text.endswith("## zebras\nkept\n")
+    assert "old" not in text
+    assert "not measured" in text
     assert json.loads(numbers.read_text())["sums"]["results"][0]["difference"] == 0
     assert bench.main(["wrong", "--seconds", "0"]) == 1
     with pytest.raises(CourseError, match="did you mean 'sums'"):
