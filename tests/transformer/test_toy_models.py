@@ -36,9 +36,7 @@ def test_features_are_absent_with_probability_s_and_uniform_otherwise():
     assert torch.allclose((x == 0).float().mean((1, 2)), torch.tensor([0.0, 0.5, 0.9]), atol=0.01)
     for one in x:
         there = one[one > 0]
-        assert there.mean().item() == pytest.approx(
-            1 / 2, abs=0.01
-        )
+        assert there.mean().item() == pytest.approx(1 / 2, abs=0.01)
         assert there.var().item() == pytest.approx(1 / 12, abs=0.005)
     present = (x[1] > 0).float()
     assert (
@@ -118,15 +116,9 @@ def test_sparse_features_are_superposed_and_dense_ones_are_not(trained):
     assert kept[0] == 2
     assert kept[1] == 4
     assert kept[2] >= 4
-    assert (
-        trained.W.shape == (3, 2, 5)
-    )
-    assert (
-        trained.b.shape == (3, 5)
-    )
-    assert (
-        not trained.W.requires_grad
-    )
+    assert trained.W.shape == (3, 2, 5)
+    assert trained.b.shape == (3, 5)
+    assert not trained.W.requires_grad
 
 
 def test_the_linear_control_keeps_as_many_as_it_has_dimensions():
