@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 import platform
 import shutil
@@ -39,14 +40,12 @@ def main(argv: list[str]) -> int:
         course = importlib.import_module("helpers.ground.runtime").setup(quiet=True)
         print(f"The lessons will run at {course} (COURSE_SCALE and COURSE_SOURCE override this).")
     print()
-    for lesson in importlib.import_module("tests.authoring.lessons").LESSONS:
-        print(
-            f"{lesson.number}  {lesson.title}: about {lesson.seconds} s on two quiet cores, ",
-            end="",
-        )
-        print(
-            f"up to {lesson.gigabytes} GB of memory{'' if missing else data_problem(lesson.number)}"
-        )
+    table = json.loads((cli.ROOT / "notebooks" / "lessons.json").read_text(encoding="utf-8"))
+    for lesson in table:
+        number = lesson["name"][:2]
+        needs = f"{lesson['seconds']} s on two quiet cores, up to {lesson['gigabytes']} GB"
+        problem = "" if missing else data_problem(number)
+        print(f"{number}  {lesson['title']}: about {needs} of memory{problem}")
     print("", *(f"To do: {problem}" for problem in problems), sep="\n")
     print("" if problems else "Everything the course needs is here.")
     return int(bool(problems))

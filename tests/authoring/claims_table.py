@@ -17,9 +17,10 @@ FULL = (
 HEAD = """\
 # What the slides say, and what was measured
 
-Written by `python -m helpers record` from the recorded notebooks; do not edit. ✓ the number keeps its bound, ✗ it does not,
-≠ it differs from the paper's, as the lesson says and explains. "Paper" is the paper's own number and nothing else; "small" is what
-this repository's notebooks recorded on two cores, "full" what the same cells gave at the papers' sizes on a GPU.
+Written by `python -m helpers record` from the recorded notebooks; do not edit. ✓ the number keeps
+its bound, ✗ it does not, ≠ it differs from the paper's, as the lesson says and explains. "Paper" is
+the paper's own number and nothing else; "small" is what this repository's notebooks recorded on two
+cores, "full" what the same cells gave at scale full on a GPU.
 """
 COLUMNS = ("slide", "sentence", "paper", "small", "full", "bound")
 

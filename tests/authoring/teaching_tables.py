@@ -1,6 +1,7 @@
 """The map of both decks in `notebooks/TEACHING.md`, read from the notebooks themselves.
 
-Slide to section, and lesson to slides. `python -m helpers home` and `record` write it. Standard library only.
+Slide to section, and lesson to slides. `python -m helpers home` and `record` write it. Standard
+library only.
 """
 
 from __future__ import annotations

@@ -53,7 +53,8 @@ def test_a_row_a_claim(tmp_path):
     lines = (tmp_path / "CLAIMS.md").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if line.startswith(("##", "| D"))] == [
         "## [01 · Maps](01_maps.ipynb)",
-        "| D1-09 | maps agree \\| or nearly | 0.888 (Adebayo et al. 2018) | ✓ 0.825 | not measured | > 0.65 |",
+        "| D1-09 | maps agree \\| or nearly | 0.888 (Adebayo et al. 2018) | ✓ 0.825 "
+        "| not measured | > 0.65 |",
         "| D1-09 | second | – | ≠ 0.825 | not measured | > 0.65 |",
     ]
 

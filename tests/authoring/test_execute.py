@@ -25,14 +25,20 @@ NBVAL = [
     "--nbval-cell-timeout=300",
 ]
 CELLS = {
-    "setup": "from helpers.ground.runtime import setup\nfrom helpers.lesson import plots\nfrom helpers.lesson.claims import claim\ncourse = setup()",
-    "figure": 'import torch\nplots.curves(range(5), {"a": torch.rand(3, 5)}, xlabel="x", ylabel="y", caption="A line.")',
-    "pyplot": 'from matplotlib import pyplot as plt\nfig, ax = plt.subplots()\nax.imshow(torch.rand(300, 300))\nplots.caption(fig, "Noise.")',
-    "timing": 'import time\nfrom tqdm.auto import tqdm\nfor _ in tqdm(range(2)):\n    pass\nstart = time.time()\nprint("three words  ")\n'
+    "setup": "from helpers.ground.runtime import setup\nfrom helpers.lesson import plots\n"
+    "from helpers.lesson.claims import claim\ncourse = setup()",
+    "figure": 'import torch\nlines = {"a": torch.rand(3, 5)}\n'
+    'plots.curves(range(5), lines, xlabel="x", ylabel="y", caption="A line.")',
+    "pyplot": "from matplotlib import pyplot as plt\nfig, ax = plt.subplots()\n"
+    'ax.imshow(torch.rand(300, 300))\nplots.caption(fig, "Noise.")',
+    "timing": "import time\nfrom tqdm.auto import tqdm\nfor _ in tqdm(range(2)):\n    pass\n"
+    'start = time.time()\nprint("three words  ")\n'
     'print(f"{torch.rand(()):.3f} in {0.2:.1f} s")',
     "claim": 'claim("a half", 0.5, "> 0.4", slide="D1-02", paper=0.7, source="nobody")',
-    "moving": 'from IPython.display import clear_output\nfor i in range(3):\n    clear_output(wait=True)\n    print("frame", i)',
-    "widget": 'import ipywidgets\nout = ipywidgets.Output()\nwith out:\n    print("inside")\nout.clear_output()\nout',
+    "moving": "from IPython.display import clear_output\nfor i in range(3):\n"
+    '    clear_output(wait=True)\n    print("frame", i)',
+    "widget": 'import ipywidgets\nout = ipywidgets.Output()\nwith out:\n    print("inside")\n'
+    "out.clear_output()\nout",
 }
 
 

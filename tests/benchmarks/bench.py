@@ -1,8 +1,12 @@
-"""Speed beside the peers: ours and another library's function take turns in one run, after their outputs were compared.
+"""Speed beside the peers: ours and another library's function take turns in one run, after their
+outputs were compared.
 
-A file tests/benchmarks/bench_NAME.py has a function `contests()` that returns a list of `Contest`, and ends with
-`sys.exit(bench.run(contests, sys.argv[1:]))`. `python -m helpers bench [NAME ...]` runs them all, each in a Python of its
-own. Peers that do not fit beside the course's packages are named in the file as PEERS: it then gets an environment too.
+A file tests/benchmarks/bench_NAME.py has a function `contests()` that returns a list of `Contest`,
+and ends with
+`sys.exit(bench.run(contests, sys.argv[1:]))`. `python -m helpers bench [NAME ...]` runs them all,
+each in a Python of its
+own. Peers that do not fit beside the course's packages are named in the file as PEERS: it then gets
+an environment too.
 """
 
 from __future__ import annotations
@@ -76,7 +80,8 @@ class Result:
 
 
 def race(contest: Contest, *, seconds: float = 5.0, least: int = 5) -> Result:
-    """Compares the outputs once, then lets both run in turns (each goes first every other round) for about `seconds`.
+    """Compares the outputs once, then lets both run in turns (each goes first every other round)
+    for about `seconds`.
 
     Raises CourseError where the outputs differ: a fast wrong answer has no speed.
     """
@@ -167,13 +172,14 @@ def compare(contest: Contest) -> float:
         return math.nan
     if ours.shape != peer.shape:
         raise CourseError(
-            f"{contest.name}: ours has {ours.numel()} numbers, {contest.peer_name}'s has {peer.numel()}."
+            f"{contest.name}: ours has {ours.numel()} numbers, "
+            f"{contest.peer_name}'s has {peer.numel()}."
         )
     difference = float((ours - peer).abs().max() / peer.abs().max().clamp(min=1e-30))
     if not difference <= contest.tolerance:  # also when it is nan
         raise CourseError(
-            f"{contest.name}: ours and {contest.peer_name} differ by {difference:.2g} of the largest value, "
-            f"and {contest.tolerance:.2g} is allowed."
+            f"{contest.name}: ours and {contest.peer_name} differ by {difference:.2g} of the "
+            f"largest value, and {contest.tolerance:.2g} is allowed."
         )
     return difference
 
@@ -189,7 +195,8 @@ def flat(result) -> torch.Tensor:
 def table(results: Iterable[Result]) -> str:
     """A Markdown table, a line a contest."""
     rows = [
-        "| task | ours, ms | peer, ms | peer ÷ ours (quartiles) | ours a second | MB: ours, peer | outputs differ by | peer |",
+        "| task | ours, ms | peer, ms | peer ÷ ours (quartiles) | ours a second "
+        "| MB: ours, peer | outputs differ by | peer |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for r in results:
@@ -199,8 +206,10 @@ def table(results: Iterable[Result]) -> str:
             else f"{r.difference:.1g} (≤ {r.tolerance:.1g})"
         )
         rows.append(
-            f"| {r.name} | {r.ours_ms:.3g} | {r.peer_ms:.3g} | {r.ratio:.2f} ({r.ratio_low:.2f} to {r.ratio_high:.2f}) "
-            f"| {r.ours_per_second:.3g} {r.unit}s | {r.ours_mb:.0f}, {r.peer_mb:.0f} | {differ} | {r.peer} |"
+            f"| {r.name} | {r.ours_ms:.3g} | {r.peer_ms:.3g} "
+            f"| {r.ratio:.2f} ({r.ratio_low:.2f} to {r.ratio_high:.2f}) "
+            f"| {r.ours_per_second:.3g} {r.unit}s | {r.ours_mb:.0f}, {r.peer_mb:.0f} "
+            f"| {differ} | {r.peer} |"
         )
     return "\n".join(rows)
 
@@ -281,7 +290,8 @@ def own_environment(path: Path, peers: Sequence[str]) -> Path:
     )
     if subprocess.run([python, "-m", "pip", "install", "--quiet", *peers]).returncode:
         raise CourseError(
-            f"{', '.join(peers)} could not be installed, so that {path.name} has nothing to run beside. Is there a network?"
+            f"{', '.join(peers)} could not be installed, so that {path.name} has nothing to run "
+            "beside. Is there a network?"
         )
     (home / "ready").touch()
     return python
@@ -369,10 +379,11 @@ def main(argv: list[str]) -> int:
 def section(path: Path, machine: dict) -> str:
     """What a file says that it compares, and the machine."""
     gpu = machine["gpu"] or "no GPU (not measured there)"
-    return (
-        f"{ast.get_docstring(ast.parse(path.read_text(encoding='utf-8')))}\n\n*{machine['date']} · {machine['system']} {machine['processor']}, "
-        f"{machine['cores']} cores, {machine['threads']} threads, {gpu} · Python {machine['python']}, torch {machine['torch']}*"
-    )
+    compared = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    where = f"{machine['date']} · {machine['system']} {machine['processor']}"
+    cores = f"{machine['cores']} cores, {machine['threads']} threads, {gpu}"
+    versions = f"Python {machine['python']}, torch {machine['torch']}"
+    return f"{compared}\n\n*{where}, {cores} · {versions}*"
 
 
 def renew(file: Path, name: str, text: str) -> None:

@@ -52,9 +52,11 @@ def contest(name: str, longest: int, texts: int) -> Contest:
 def published(
     model: AttentionModel, data: list[tuple], *, epsilon: float = 0.05, size: int = 32
 ) -> torch.Tensor:
-    """One batch at a time, one restart after another, the whole model run again in every step (Jain & Wallace 2019, section 4.2.2).
+    """One batch at a time, one restart after another, the whole model run again in every step (Jain
+    & Wallace 2019, section 4.2.2).
 
-    Restarts that follow one another cannot push one another apart, so the mean divergence is compared, within a tenth.
+    Restarts that follow one another cannot push one another apart, so the mean divergence is
+    compared, within a tenth.
     """
     generator, found = torch.Generator().manual_seed(0), torch.zeros(len(data))
     for batch in batches(data, size):

@@ -1,13 +1,14 @@
-"""Saliency beside captum (as it comes, and with its best setting found here) and pytorch-grad-cam, at equal work.
+"""Saliency beside captum (as it comes, and with its best setting found here) and pytorch-grad-cam,
+at equal work.
 
-"As it comes" is captum's default for everything but the integration rule, which has to be ours for the outputs to be equal.
+"As it comes" is captum's default for everything but the integration rule, which has to be ours for
+the outputs to be equal.
 """
 
 import sys
 import time
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,6 @@ from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from helpers import saliency
 from helpers.datasets import photos
 from helpers.pretrained import imagenet

@@ -4,13 +4,11 @@ All crops together beside one at a time, relevance for many queries beside one p
 """
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from helpers.clip import maps, score
 from helpers.clip import model as clip
 from helpers.clip.relevance import relevance

@@ -13,13 +13,11 @@ import sys
 import tempfile
 import threading
 import time
-from pathlib import Path
 
 import nbformat
 import psutil
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+from helpers.ground import ROOT
 from tests.authoring.execute import SETTINGS, Recorder
 from tests.authoring.lessons import LESSONS, Lesson
 from tests.benchmarks import bench

@@ -17,12 +17,9 @@ On a GPU our own 16,384 features stand beside the measured peak of a matrix prod
 import sys
 from functools import partial
 from itertools import product
-from pathlib import Path
 
 import torch
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
 from helpers.datasets import corpus
 from helpers.sae.model import Settings, SparseAutoencoder, geometric_median
 from helpers.sae.store import load
@@ -172,7 +169,8 @@ def sae_lens(data: Batches, names, trained: bool, bfloat16: bool) -> list[float]
 
 
 def share_of_peak() -> list[bench.Contest]:
-    """On a GPU: 16,384 features in bfloat16 beside as many multiplications in one bare matrix product."""
+    """On a GPU: 16,384 features in bfloat16 beside as many multiplications in one bare matrix
+    product."""
     s, size = Settings(features=16384, resample=False), 16384
     x = torch.relu(torch.randn(size, s.neurons, device=DEVICE))
     a, b = (torch.randn(8192, 8192, device=DEVICE, dtype=torch.bfloat16) for _ in range(2))
@@ -215,9 +213,14 @@ def share_of_peak() -> list[bench.Contest]:
 def contests() -> list[bench.Contest]:
     data, found = Batches(), []
     for trained, names, bfloat16, (peer, version) in product(
-        (False, True), (ONE, SEVERAL), (False, True), zip((dictionary_learning, sae_lens), PEERS)
+        (False, True),
+        (ONE, SEVERAL),
+        (False, True),
+        zip((dictionary_learning, sae_lens), PEERS, strict=True),
     ):
-        label = f"{'one dictionary' if names is ONE else 'three at once'} from {'the shipped' if trained else 'random'} weights, {'bfloat16' if bfloat16 else 'float32'}"
+        many = "one dictionary" if names is ONE else "three at once"
+        begin = "the shipped" if trained else "random"
+        label = f"{many} from {begin} weights, {'bfloat16' if bfloat16 else 'float32'}"
         found.append(
             bench.Contest(
                 label,
