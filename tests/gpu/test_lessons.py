@@ -9,6 +9,7 @@ from tests.gpu.lessons import run
 from tests.pretend_gpu import available
 
 
+@pytest.mark.long  # minutes each: not yet quick enough for every run
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")), ids=lambda path: path.stem[:2]
 )
