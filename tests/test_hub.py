@@ -75,7 +75,7 @@ def uses():
     return [
         (what, where)
         for where, code in places
-        for what in re.findall(r"hub_or_packaged\(f?\"([^\"]+)\"", code)
+        for what in re.findall(r"hub_or_packaged\(\s*f?\"([^\"]+)\"", code)
     ]
 
 

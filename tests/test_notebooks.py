@@ -1,8 +1,10 @@
 """The form of every lesson, read from its file: what a reader sees without running anything."""
 
 import copy
+import io
 import json
 import re
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -106,9 +108,16 @@ def introduces_its_code(lesson):
 
 def has_short_cells(lesson):
     for number, cell in enumerate(code_cells(lesson), 1):
-        lines = text(cell["source"]).count("\n") + 1
+        lines = logical_lines(text(cell["source"]))
         if lines > 30 and not is_setup(cell):
-            yield f"code cell {number} has {lines} lines (at most 30)"
+            yield f"code cell {number} has {lines} logical lines (at most 30)"
+
+
+def logical_lines(code: str) -> int:
+    """Lines of code, and lines of comment alone; what the formatter wraps counts once."""
+    kinds = [token.type for token in tokenize.generate_tokens(io.StringIO(code).readline)]
+    comments = sum(line.lstrip().startswith("#") for line in code.splitlines())
+    return kinds.count(tokenize.NEWLINE) + comments
 
 
 def describes_every_figure(lesson):
@@ -192,7 +201,7 @@ def test_form(path, rule):
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_size(path):
-    assert path.stat().st_size < 1_000_000
+    assert path.stat().st_size < 1_200_000
 
 
 # ---- each rule can be broken: a lesson that keeps all of them, and one change a rule

@@ -20,15 +20,15 @@ PLACEHOLDER = "run this cell to use it]"
 
 # what makes a view: the tests that drive it under ipywidgets 8, and the one under 7
 DRIVEN = {
-    "playground": ("course/test_tools.py", "a_playground"),
-    "picture_input": ("course/test_tools.py", "a_picture"),
-    "board_view": ("course/test_tools.py", "a_board"),
-    "choice_view": ("course/test_tools.py", "a_prediction"),
-    "rating_view": ("course/test_tools.py", "a_rating"),
-    "weigh_view": ("course/test_lesson04.py", "a_text_to_weigh"),
-    "rule_view": ("course/test_rules.py", "a_rule"),
-    "round_view": ("course/test_experiment.py", "a_round"),
-    "feature_view": ("course/test_lesson11.py", "a_feature_explorer"),
+    "playground": ("lesson/test_widgets.py", "a_playground"),
+    "picture_input": ("lesson/test_widgets.py", "a_picture"),
+    "board_view": ("lesson/test_widgets.py", "a_board"),
+    "choice_view": ("lesson/test_widgets.py", "a_prediction"),
+    "rating_view": ("lesson/test_widgets.py", "a_rating"),
+    "weigh_view": ("support/test_lesson04.py", "a_text_to_weigh"),
+    "rule_view": ("support/test_puzzle.py", "a_rule"),
+    "round_view": ("support/test_user_study.py", "a_round"),
+    "feature_view": ("support/test_lesson11.py", "a_feature_explorer"),
 }
 
 
@@ -85,8 +85,9 @@ def users(tool: Tool) -> list[str]:
         for path in BROWSER.glob("test_*.py")
         if path.name in (f"test_lesson{tool.lesson}.py", "test_votes_and_boards.py")
     ]
-    variable = re.match(r"\w+\((\w+)\)$", tool.code)  # board_view(checklist), round_view(my_round)
-    whole, source = re.sub(r"\s+", "", tool.code), "".join(tool.cell["source"])
+    code = tool.code.removeprefix("widgets.")
+    variable = re.match(r"\w+\((\w+)\)$", code)  # board_view(checklist), round_view(my_round)
+    whole, source = re.sub(r"\s+", "", code), "".join(tool.cell["source"])
     alone = (
         sum(
             called(node) == tool.kind
@@ -97,11 +98,11 @@ def users(tool: Tool) -> list[str]:
     )
 
     def means_it(text: str, enough: int) -> bool:
-        short = re.sub(r"^tools\.|\s+", "", text)
+        short = re.sub(r"\s+", "", re.sub(r"^(\w+ = )?(widgets\.)?", "", text))
         names_call = (
             len(short) >= len(tool.kind) + enough
             and short.startswith(f"{tool.kind}(")
-            and re.sub(r"^tools\.", "", whole).startswith(short)
+            and whole.startswith(short)
         )
         return text == tool.name or (alone and names_call) or bool(variable and short == whole)
 
@@ -146,17 +147,17 @@ def test_every_tool_has_a_fallback_for_readers_without_a_kernel(tool):
 def test_every_kind_of_tool_is_driven_under_ipywidgets_8_and_7(kind):
     eight, seven = DRIVEN[kind]
     assert f"{kind}(" in (ROOT / "tests" / eight).read_text(encoding="utf-8")
-    old = (ROOT / "tests" / "course" / "test_widgets7.py").read_text(encoding="utf-8")
+    old = (ROOT / "tests" / "lesson" / "test_widgets7.py").read_text(encoding="utf-8")
     assert f"def {seven}(page)" in old
     assert f"{kind}(" in old
-    assert re.search(rf"for part in \([^)]*\b{seven}\b", old, flags=re.S)
+    assert old.count(seven) == 2  # it is defined, and in the list of those that are run
 
 
 def test_no_view_is_unknown_here():
     """A function `..._view` or a class of views that nobody lists would be tested nowhere."""
-    code = "\n".join(
-        path.read_text(encoding="utf-8") for path in (ROOT / "helpers" / "course").rglob("*.py")
-    )
+    folders = (ROOT / "helpers" / "lesson" / "widgets", ROOT / "notebooks" / "support")
+    files = [path for folder in folders for path in folder.rglob("*.py")]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in files)
     made = set(re.findall(r"^def (\w+_view|playground|picture_input)\(", code, flags=re.M))
     assert made == set(DRIVEN)
 

@@ -39,9 +39,8 @@ SETTINGS = {
     "HF_HUB_OFFLINE": "1",
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"
-LARGE_PNG = (
-    60_000  # bytes; a larger picture is stored with 256 colours, which takes a third of the room
-)
+LARGE_PNG = 60_000  # bytes; a larger picture is stored with 256 colours, a third of its size
+MOST_BYTES = 1_150_000  # of a stored notebook, so that it opens at once where it is read
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {
@@ -192,6 +191,21 @@ def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         cell.id = _new_id(f"{cell.cell_type}\n{cell.source}", seen)
         for output in cell.get("outputs", []):
             _tidy_output(output)
+    return _fit(notebook)
+
+
+def _fit(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Make all large pictures smaller, by the same factor, until the file is small enough."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    pictures = [output.data for output in outputs if "image/png" in output.get("data", {})]
+    large = [data for data in pictures if len(data["image/png"]) > LARGE_PNG * 4 / 3]
+    whole = [_opened(data["image/png"]) for data in large]
+    for tenths in (9, 8, 7, 6, 5):
+        if len(nbformat.writes(notebook).encode()) <= MOST_BYTES:
+            break
+        for data, image in zip(large, whole, strict=True):
+            size = (image.width * tenths // 10, image.height * tenths // 10)
+            data["image/png"] = _packed(image.resize(size, Image.Resampling.LANCZOS))
     return notebook
 
 
@@ -230,11 +244,18 @@ def _without_trailing_blanks(text: str) -> str:
 
 
 def _smaller(encoded: str) -> str:
+    """A PNG, packed anew."""
+    return _packed(_opened(encoded))
+
+
+def _opened(encoded: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB")
+
+
+def _packed(image: Image.Image) -> str:
     """A PNG, losslessly packed, or with 256 colours where it is large."""
-    image = Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB")
     image.save(buffer := io.BytesIO(), format="png", optimize=True)
     if buffer.tell() > LARGE_PNG:
-        image.quantize(
-            256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG
-        ).save(buffer := io.BytesIO(), format="png", optimize=True)
+        few = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        few.save(buffer := io.BytesIO(), format="png", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()

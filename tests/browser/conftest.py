@@ -277,11 +277,12 @@ class Notebook:
         return [line for text in texts for line in text.splitlines()]
 
     def find(self, text: str) -> int:
-        """The number of the one code cell that contains this text."""
+        """The number of the one code cell that contains this text, however its lines are broken."""
+        wanted = "".join(text.split())
         found = [
             number
             for number, cell in enumerate(self.model())
-            if cell["cell_type"] == "code" and text in "".join(cell["source"])
+            if cell["cell_type"] == "code" and wanted in "".join("".join(cell["source"]).split())
         ]
         assert len(found) == 1, f"{self.name}: {len(found)} code cells contain {text!r}"
         return found[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "04_attention_is_not_explanation.ipynb"
-GAME, OWN, EXERCISE = "tools.weigh_view(", "tools.playground(both_ways", "check.jensen_shannon("
+GAME, OWN, EXERCISE = "weigh_view(", "playground(both_ways", "check.jensen_shannon("
 
 
 @pytest.mark.skipif(not LESSON.exists(), reason="lesson 04 is not written yet")

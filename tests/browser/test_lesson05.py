@@ -27,7 +27,7 @@ def test_a_class_in_lesson_05(open_notebook, lab):
         book.wait_for("check.uniform_weights(", said)
 
     book.run(
-        'size = by_scale(tables.SMALL, tables.FULL)["findings"]',
+        'size = sizes["findings"]',
         "base, _ = train_one(",
         "note = next(",
         "adversaries = {",

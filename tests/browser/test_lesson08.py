@@ -13,7 +13,7 @@ SLIDERS, NEURONS, RATING, RESULT = (
     "playground(look, a=",
     "playground(look_at",
     "rating_view(my_rating",
-    "shares = result(rated",
+    "result(rated.records)",
 )
 WORDS, ROUND_ONE, ROUND_TWO = "SLIDE = [", "rule_view(slide_round)", "rule_view(neuron_round)"
 
@@ -23,7 +23,7 @@ def test_a_class_in_lesson_08(open_notebook, lab):
     """One page for everything; only the cells that the activities need are run."""
     book = open_notebook(LESSON)
     book.run(
-        "from helpers.transformer import neurons",
+        "from notebooks.support.lesson08 import neurons",
         "def look(a=4.0",
         NEURONS,
         RATING,

@@ -28,7 +28,7 @@ def solution() -> str:
 @pytest.mark.skipif(not LESSON.exists(), reason="lesson 09 is not written yet")
 def test_a_class_in_lesson_09(open_notebook):
     book = open_notebook(LESSON)
-    book.run("from helpers.lesson.checks import", MODEL, MEND, FAULTS, seconds=600)
+    book.run("from notebooks.support.lesson09 import checks", MODEL, MEND, FAULTS, seconds=600)
     assert book.check_widgets() >= 1
     mend_the_slide(book)
     watch_it_train(book)

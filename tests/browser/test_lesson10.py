@@ -10,7 +10,7 @@ from helpers.lesson.answers import pool
 from notebooks.support.lesson10.feature_rating import ACTIVITY, result
 
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "10_interpretable_features.ipynb"
-RATING, RESULT = "rating_view(my_rating", "rated_points = result(rated"
+RATING, RESULT = "rating_view(my_rating", "result(rated.records)"
 PUZZLES, EXPLAIN, SIMULATE, SCORE = (
     "def puzzle(name, i)",
     "rating_view(to_explain",

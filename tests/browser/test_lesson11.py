@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "11_feature_splitting.ipynb"
-EXPLORER = "tools.feature_view("
+EXPLORER = "feature_view("
 
 
 @pytest.mark.skipif(not LESSON.exists(), reason="lesson 11 is not written yet")

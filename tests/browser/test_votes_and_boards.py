@@ -26,14 +26,14 @@ ROOMS = {
         {"06.tent": "You chose (a); it is (c)."},
         {"06.looking-for": ["06.looking-for", "06.requirements", "06.directions"]},
     ),
-    "07": ("import ToySettings", {}, {"07.toy": ["07.toy"]}),
+    "07": ("from helpers.transformer.toy_models import", {}, {"07.toy": ["07.toy"]}),
     "08": (
-        "from helpers.transformer import neurons",
+        "from notebooks.support.lesson08 import neurons",
         {"08.wide": "You chose (a); it is (c).", "08.denominator": "You chose (a); it is (b)."},
         {},
     ),
     "10": (
-        "import Board, speakers, tools",
+        "from notebooks.support.lesson10 import explainers",
         {},
         {"10.missing": ["10.missing", "10.variance", "10.larger-models"]},
     ),
@@ -87,7 +87,7 @@ def test_votes_and_boards_by_keyboard(open_notebook, lab, number):
 def test_the_slider_of_lesson_09(open_notebook):
     book, cell = (
         open_notebook(NOTEBOOKS / "09_monosemanticity.ipynb"),
-        "tools.playground(lambda common",
+        "playground(lambda common",
     )
     book.run("from dataclasses import replace", "def loss_of_one_neuron(p", cell)
     first = book.picture(cell)
@@ -99,7 +99,7 @@ def test_the_slider_of_lesson_09(open_notebook):
 def test_a_sentence_of_ones_own_in_lesson_06(open_notebook):
     book, cell = (
         open_notebook(NOTEBOOKS / "06_provably_useful_xai.ipynb"),
-        "playground(lambda text: one_review",
+        "playground(ask, text=",
     )
     book.run(
         "import CASES",
@@ -125,10 +125,10 @@ def test_a_sentence_of_ones_own_in_lesson_06(open_notebook):
 def test_a_feature_pushed_too_far_in_lesson_10(open_notebook):
     book, cell = (
         open_notebook(NOTEBOOKS / "10_interpretable_features.ipynb"),
-        "tools.playground(pinned_text",
+        "playground(pinned_text",
     )
     book.run(
-        "import Board, speakers, tools",
+        "from notebooks.support.lesson10 import explainers",
         "model = transformer.load(",
         "KINDS =",
         "def pin(i, value)",
