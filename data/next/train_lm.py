@@ -209,6 +209,18 @@ def run(name: str, training: Training, *, from_weights: bool = False, afresh: bo
             sys.exit(1)  # not done
 
 
+def store_checkpoint(name: str) -> None:
+    """Write NAME.safetensors from the newest checkpoint, measured, while the run goes on."""
+    state = Checkpoint(f"next-{name}").load()
+    settings, training = MODELS[name]
+    model = FastTransformer(settings)
+    model.load_state_dict(state["model"])
+    tokens = state["step"] * training.batch * corpus.CONTEXT
+    entry = {"tokens": tokens, "heldout": heldout_losses(model), "seconds": round(state["seconds"])}
+    store(name, model, state["step"], [*state["history"], entry])
+    print(f"{name}: {entry}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -219,8 +231,12 @@ def main() -> None:
     )
     parser.add_argument("--from-weights", action="store_true", help="leave the checkpoint aside")
     parser.add_argument("--afresh", action="store_true", help="begin from the seed")
+    parser.add_argument("--store", action="store_true", help="only write the newest checkpoint out")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
+    if chosen.store:
+        store_checkpoint(chosen.name)
+        return
     training = MODELS[chosen.name][1]
     run(chosen.name, training, from_weights=chosen.from_weights, afresh=chosen.afresh)
 
