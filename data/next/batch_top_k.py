@@ -6,14 +6,18 @@ small. Bussmann, Leask and Nanda 2024, "BatchTopK Sparse Autoencoders"; the auxi
 features is from Gao et al. 2024.
 """
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from helpers.sae.model import Settings, SparseAutoencoder
+from helpers.sae.model import Dictionary, Settings, SparseAutoencoder
+from helpers.sae.store import export_saelens
 from helpers.sae.train import SPARSE, sparse_gradients
 
 
@@ -121,3 +125,16 @@ class BatchTopK(SparseAutoencoder):
         largest = g.topk(min(self.settings.k_aux, g.shape[1]), sorted=False)
         g = torch.zeros_like(g).scatter(1, largest.indices, largest.values)
         return (g @ self.W_d.T[dead] - left_over).pow(2).mean()
+
+
+def export(dictionary: Dictionary, folder: Path, *, model_name: str = "lm_relu") -> Path:
+    """Write a trained BatchTopK as sae-lens 6 reads it: "jumprelu" with one threshold for all."""
+    export_saelens(dictionary, folder, model_name=model_name)  # "standard", its scale in the biases
+    config = json.loads((folder / "cfg.json").read_text(encoding="utf-8"))
+    config["architecture"] = "jumprelu"
+    (folder / "cfg.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+    file = folder / "sae_weights.safetensors"
+    weights = {key: value.clone() for key, value in load_file(file).items()}
+    sae, threshold = dictionary.sae, dictionary.sae.threshold / dictionary.scale
+    save_file(weights | {"threshold": threshold.repeat(sae.settings.features)}, file)
+    return folder

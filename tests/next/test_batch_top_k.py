@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from data.next import batch_top_k
 from data.next.batch_top_k import BatchTopK, TopKSettings, keep_largest, largest_entries
+from helpers.sae.model import Dictionary
 
 SETTINGS = TopKSettings(neurons=2, features=3, k=1, dead_after=4, k_aux=1)
 
@@ -89,3 +91,24 @@ def test_the_auxiliary_loss_moves_dead_features_alone():
     assert sae.W_e.grad[:2].abs().max() == 0
     assert sae.W_d.grad[:, 2].tolist() == pytest.approx([0.5, 0.5])
     assert sae.b_d.grad is None
+
+
+def test_the_export_computes_the_same_by_saelens_own_formula(tmp_path):
+    """sae-lens 6, "jumprelu": f = ReLU(z) where z > threshold, z = (x − b_dec) W_enc + b_enc."""
+    sae = BatchTopK(TopKSettings(neurons=8, features=24, seed=1))
+    sae.b_d.data.fill_(0.2)
+    sae.b_e.data.fill_(-0.1)
+    sae.threshold.fill_(0.4)
+    dictionary = Dictionary(sae, scale=1.7)
+    folder = batch_top_k.export(dictionary, tmp_path / "sae")
+    w = load_file(folder / "sae_weights.safetensors")
+    x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+    z = (x - w["b_dec"]) @ w["W_enc"] + w["b_enc"]
+    f = z.relu() * (z > w["threshold"])
+    assert 0 < f.count_nonzero() < (z > 0).sum(), "the threshold does something"
+    torch.testing.assert_close(f * 1.7, dictionary.features(x), rtol=1e-4, atol=1e-5)
+    ours = dictionary.reconstruct(x)
+    torch.testing.assert_close(f @ w["W_dec"] + w["b_dec"], ours, rtol=1e-4, atol=1e-5)
+    sae_lens = pytest.importorskip("sae_lens")
+    theirs = sae_lens.SAE.load_from_disk(str(folder), device="cpu")
+    torch.testing.assert_close(theirs(x), ours, rtol=1e-4, atol=1e-5)
