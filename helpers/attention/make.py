@@ -85,7 +85,7 @@ def sst() -> reviews.Reviews:
     return reviews.Reviews(*map(part, ("train", "dev", "test")))
 
 
-def train_one(data: Data, size: Size = SMALL, *, seed: int = SEED, attention: str = "tanh", guide=None, dev_guide=None,
+def train_one(data: Data, size: Size = SMALL, *, seed: int = SEED, attention: str = "tanh", encoder: str = "lstm", guide=None, dev_guide=None,
               loss=None, device="cpu") -> tuple[AttentionModel, list[float]]:
     """One model from one seed, and its dev ROC-AUC after each epoch; the best epoch is kept.
 
@@ -93,7 +93,7 @@ def train_one(data: Data, size: Size = SMALL, *, seed: int = SEED, attention: st
     (lesson 05's adversary; then the last epoch is kept). Both as `train.fit` takes them.
     """
     torch.manual_seed(seed)
-    model = AttentionModel(len(data.vocabulary), attention=attention, embed=size.embed, hidden=size.hidden).to(device)
+    model = AttentionModel(len(data.vocabulary), attention=attention, encoder=encoder, embed=size.embed, hidden=size.hidden).to(device)
     settings = Settings(epochs=size.epochs, batch=size.batch, rate=size.rate, seed=seed)
     history = fit(model, data.train, data.dev, settings, guide=guide, dev_guide=dev_guide, loss=loss)
     return model, history

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from helpers.course.runtime import CourseError
 
 PAD, UNKNOWN, START, END = range(4)
+SHORT = 0.1  # word vectors begin at N(0, 0.1²): at N(0, 1) a few epochs cannot move them
 LONGEST_TEXT = 2_000   # words a learner may type in; the training texts have fewer than 400
 
 
@@ -113,6 +114,8 @@ class AttentionModel(nn.Module):
                              embed=embed, hidden=hidden, question=question)
         self.kind, self.outputs = attention, outputs
         self.embedding = nn.Embedding(vocabulary, embed, padding_idx=PAD)
+        with torch.no_grad():
+            self.embedding.weight *= SHORT
         self.encoder = Encoder(encoder, embed, hidden)
         self.question_encoder = Encoder(encoder, embed, hidden) if question else None
         self.W1, self.W2 = nn.Linear(hidden, hidden // 2), nn.Linear(hidden, hidden // 2, bias=False)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from helpers.attention.diagnostic import mlp_diagnostic, train_adversary
+from helpers.attention.diagnostic import distance, mlp_diagnostic, train_adversary
 from helpers.attention import make as imdb
 from helpers.attention.faithfulness import adversarial_attention, gradient_importance, kendall, leave_one_out
 from helpers.attention.make import SEED, Data, Size, train_one, words
@@ -100,25 +100,48 @@ def experiments(name: str, data: Data, size: Size) -> dict:
     base_of = lambda state: _restore(state["base"])
     train = lambda **kw: train_one(data, size, **kw)[0]
     look = lambda model: read(model, data, WEIGHTS.get(name)) | {"tau": agreement(model, data)}
+    tau_only = lambda model: {"p": predict(model, data.test)[0][:, 1], "tau": agreement(model, data)}
+
+    def against(base: AttentionModel, seed: int) -> dict:
+        """An adversary of the base model of another seed: its distance from it for each test text, and the model."""
+        other = train_adversary(base, data.train, data.dev, lam=1e-3, settings=patient(size, seed + 1), seed=seed + 1)
+        apart = distance(base, other, data.test)
+        return {"p": predict(other, data.test)[0][:, 1], "jsd": apart.jsd, "tvd": apart.tvd,
+                "model": {"settings": other.settings, "state": other.state_dict()}}
+
     keep = lambda model: look(model) | {"model": {"settings": model.settings, "state": model.state_dict()}}
     seeds, lams = FEWER.get(name, (SEEDS, LAMBDAS))
+    four = SEEDS[:4]                                    # with the base model's own seed: five, where a paper's number stands beside ours
+    flat = lambda **kw: {"p": predict(train(guide=uniform, dev_guide=uniform, **kw), data.test, guide=uniform)[0][:, 1]}
     every = {"base": lambda state: keep(train())}
-    every |= {f"seed {seed}": lambda state, seed=seed: look(train(seed=seed)) for seed in seeds}
-    every["uniform"] = lambda state: {"p": predict(train(guide=uniform, dev_guide=uniform), data.test, guide=uniform)[0][:, 1]}
+    every |= {f"seed {seed}": lambda state, seed=seed: (keep if seed in four else look)(train(seed=seed)) for seed in seeds}
+    every["uniform"] = lambda state: flat()
+    every |= {f"uniform, seed {seed}": lambda state, seed=seed: flat(seed=seed) for seed in four}
+    every["dot"] = lambda state: tau_only(train(attention="dot"))
+    every |= {f"dot, seed {seed}": lambda state, seed=seed: tau_only(train(attention="dot", seed=seed)) for seed in four}
+    every["average"] = lambda state: tau_only(train(encoder="average"))
+    every |= {f"average, seed {seed}": lambda state, seed=seed: tau_only(train(encoder="average", seed=seed)) for seed in four}
     every |= {f"adversary {lam:g}": lambda state, lam=lam: keep(train_adversary(
         base_of(state), data.train, data.dev, lam=lam, settings=patient(size), seed=SEED + 1)) for lam in lams}
+    every |= {f"adversary 0.001, seed {seed}": lambda state, seed=seed: against(_restore(state[f"seed {seed}"]), seed) for seed in four}
     every["each"] = lambda state: _each(base_of(state), data)
+    every |= {f"each, seed {seed}": lambda state, seed=seed: _each(_restore(state[f"seed {seed}"]), data) for seed in four}
     guides = {"uniform": lambda s: "uniform", "own": lambda s: "own", "base LSTM": base_of,
               "adversary": lambda s: _restore(s["adversary 0.001"])}
     every |= {f"MLP {guide}": lambda state, of=of: {"p": mlp(data, size, of(state))} for guide, of in guides.items()}
+    for seed in four:
+        own = {"uniform": lambda s: "uniform", "own": lambda s: "own", "base LSTM": lambda s, seed=seed: _restore(s[f"seed {seed}"]),
+               "adversary": lambda s, seed=seed: _restore(s[f"adversary 0.001, seed {seed}"])}
+        every |= {f"MLP {guide}, seed {seed}": lambda state, of=of, seed=seed: {"p": mlp(data, size, of(state), seed)}
+                  for guide, of in own.items()}
     return every
 
 
 def variants(size: Size) -> dict:
-    """The MLP with uniform and with its own weights on four kinds of notes, two seeds each."""
+    """The MLP with uniform and with its own weights on four kinds of notes, five seeds each."""
     def run(variant: dict) -> dict[str, Tensor]:
         data = notes(variant, size)
-        both = {guide: torch.stack([mlp(data, size, guide, seed) for seed in (SEED, SEEDS[0])]) for guide in ("uniform", "own")}
+        both = {guide: torch.stack([mlp(data, size, guide, seed) for seed in (SEED, *SEEDS[:4])]) for guide in ("uniform", "own")}
         return {"label": torch.tensor([example[1] for example in data.test]), **both}
     return {f"variant {name}": lambda state, variant=variant: run(variant) for name, variant in VARIANTS.items()}
 
