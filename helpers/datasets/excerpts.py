@@ -1,7 +1,5 @@
 """Pieces of the corpus with one unit's activations behind them, on a page or as plain text."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Callable, Sequence
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Photographs that arrive with scikit-image and scikit-learn, and pictures that learners bring."""
 
-from __future__ import annotations
-
 import difflib
 import http.client
 import urllib.request

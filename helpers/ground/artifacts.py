@@ -3,8 +3,6 @@
 Whatever is written is written whole: a run killed anywhere leaves the old file or the new one.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

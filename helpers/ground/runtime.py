@@ -1,7 +1,5 @@
 """What a lesson stands on: scale, source and device, seeds and threads, free memory and chunks."""
 
-from __future__ import annotations
-
 import ctypes
 import functools
 import io

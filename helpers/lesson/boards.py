@@ -1,7 +1,5 @@
 """A board: one question, the answers kept and shown together, exported as Markdown."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path

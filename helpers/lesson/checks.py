@@ -1,7 +1,5 @@
 """Exercise checks: one line, no stack trace, and "not answered yet" for an empty stub."""
 
-from __future__ import annotations
-
 import functools
 import linecache
 import textwrap

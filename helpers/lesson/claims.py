@@ -1,7 +1,5 @@
 """`claim`: a sentence of the slides, what was measured here, and the bound that it keeps."""
 
-from __future__ import annotations
-
 import math
 import operator
 import re

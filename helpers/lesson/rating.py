@@ -1,7 +1,5 @@
 """Blinded rating: items in random order, their condition hidden, a few questions each, by keys."""
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence

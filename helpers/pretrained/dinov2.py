@@ -5,8 +5,6 @@ read here. Its own licence, and whether it was fine-tuned, are not stated in the
 Shapes: B pictures, T = 1 + H/14 · W/14 tokens (the class token first), D = 384, 6 heads, 12 blocks.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """ImageNet networks: EfficientNet-Lite0 from its package, ResNet-50 from the hub; class names."""
 
-from __future__ import annotations
-
 import difflib
 from functools import cache
 

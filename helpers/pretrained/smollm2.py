@@ -5,8 +5,6 @@ and keeps the opened weights in the git-ignored folder .cache; the next loads ta
 Shapes: B texts, T tokens, 30 blocks, D = 576, vocabulary 49,152. Apache-2.0, Allal et al. 2025.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Grad-CAM: which places of a layer speak for the class; and its product with Guided Backprop."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -143,14 +141,14 @@ def as_maps(features: Tensor, x: Tensor, grid: Grid | None) -> Tensor:
         if h * w > shape[1]:
             raise CourseError(f"A grid {h} x {w} needs {h * w} tokens; this layer has {shape[1]}.")
         return features[:, -h * w :].transpose(1, 2).unflatten(2, (h, w))
-    first, last = (misfit(places, x, grid) for places in (shape[2:], shape[1:3]))
-    if min(first, last) > 1:
+    first, last = (misfit(places, x, grid) <= 1 for places in (shape[2:], shape[1:3]))
+    if first == last and not (first and (grid or shape[1] == shape[3])):  # a cube: torch's order
         wanted = f"the grid {grid}" if grid else "the proportions of the picture"
+        how = "both as (B, K, h, w) and" if first else "neither as (B, K, h, w) nor"
         raise CourseError(
-            f"A layer's maps {shape} have neither as (B, K, h, w) nor as (B, h, w, K) {wanted}: "
-            "give grid=(h, w)."
+            f"A layer's maps {shape} have {how} as (B, h, w, K) {wanted}: give grid=(h, w)."
         )
-    return features if first <= last else features.permute(0, 3, 1, 2)
+    return features if first else features.permute(0, 3, 1, 2)
 
 
 def misfit(places: Grid, x: Tensor, grid: Grid | None) -> float:
@@ -163,13 +161,15 @@ def misfit(places: Grid, x: Tensor, grid: Grid | None) -> float:
 
 
 def patch_grid(tokens: int, H: int, W: int) -> Grid:
-    """The (h, w) into which square patches cut the picture, with fewest tokens left before them."""
-    cut = [(-(-H // p), -(-W // p)) for p in range(1, max(H, W) + 1)]  # padded to whole patches
-    cut += [(H // p, W // p) for p in range(1, min(H, W) + 1)]  # or the rest left out
-    fitting = [(h, w) for h, w in cut if tokens - MOST_PREFIX <= h * w <= tokens]
-    if not fitting:
+    """The (h, w) into which square patches cut the picture; CourseError unless one alone fits."""
+    cuts = {(-(-H // p), -(-W // p)) for p in range(1, max(H, W) + 1)}  # padded to whole patches
+    cuts |= {(H // p, W // p) for p in range(1, min(H, W) + 1)}  # or the rest left out
+    fitting = sorted((h, w) for h, w in cuts if tokens - MOST_PREFIX <= h * w <= tokens)
+    if len(fitting) != 1:
+        which = "more than one grid" if fitting else "no grid"
         raise CourseError(
-            f"{tokens} tokens are no grid of square patches of a picture {H} x {W} after at most "
-            f"{MOST_PREFIX} other tokens: give grid=(h, w)."
+            f"{tokens} tokens are {which} of square patches of a picture {H} x {W} after at most "
+            f"{MOST_PREFIX} other tokens: give grid=(h, w){', such as ' * bool(fitting)}"
+            f"{' or '.join(map(str, fitting))}."
         )
-    return max(fitting, key=lambda grid: grid[0] * grid[1])
+    return fitting[0]

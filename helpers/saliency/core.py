@@ -1,7 +1,5 @@
 """Shared by all methods: freezing the model, checking inputs, the score of a class, batches."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 

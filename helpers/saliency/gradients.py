@@ -3,8 +3,6 @@
 S_c is the class's logit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

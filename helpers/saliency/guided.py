@@ -1,7 +1,5 @@
 """Guided Backpropagation: the gradient, but each ReLU passes back only what is positive."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

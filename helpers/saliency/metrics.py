@@ -4,8 +4,6 @@ attribution: (B, C, H, W) with signs. heat: (B, H, W), more is more important, s
 `magnitude(attribution)`. Any float type; sums are made in float32 at least.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

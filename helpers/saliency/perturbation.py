@@ -1,7 +1,5 @@
 """Maps made by hiding, without a gradient: occlusion one window after the other, RISE halves."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

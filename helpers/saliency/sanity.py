@@ -5,8 +5,6 @@ time (independent), and the maps before and after are compared. For random label
 on them and compare its maps. Source: Adebayo et al. 2018, sections 3 and 4; slide D1-09.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 

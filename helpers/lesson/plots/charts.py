@@ -6,8 +6,6 @@ keeps its colour throughout a lesson), `chance` (a dotted line: a number, or {ti
 panels or {title: value}.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np

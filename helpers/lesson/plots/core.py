@@ -1,7 +1,5 @@
 """The course's look, a figure with its caption, and small parts of figures."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import io

@@ -1,7 +1,5 @@
 """Pictures, maps, tables as heat maps, and texts with their weights."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """Views for one person: a figure that follows its controls, and a picture of one's own."""
 
-from __future__ import annotations
-
 import inspect
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What all views share: a screen, controls below it, and one sentence when something is wrong."""
 
-from __future__ import annotations
-
 import html
 import io
 import sys
