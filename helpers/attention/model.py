@@ -117,7 +117,8 @@ class AttentionModel(nn.Module):
 
     attention "tanh" is additive (Bahdanau et al. 2015), v . tanh(W1 h + W2 q); "dot" is scaled,
     h . q / sqrt(H) (Vaswani et al. 2017). Without a question, the additive form has no q and the
-    dot form learns one q for all texts. embedding_std: the spread of untrained word vectors.
+    dot form learns one q for all texts. embedding_std: the spread of untrained word vectors. At
+    torch's own 1.0 they are so long that a few epochs cannot turn them.
     """
 
     def __init__(
@@ -130,7 +131,7 @@ class AttentionModel(nn.Module):
         embed: int = 100,
         hidden: int = 128,
         question: bool = False,
-        embedding_std: float = 1.0,
+        embedding_std: float = 0.1,
     ):
         super().__init__()
         if attention not in ("tanh", "dot"):

@@ -26,15 +26,28 @@ class Table(NamedTuple):
     p: dict[str, Tensor]  # P(positive) (N,)
     alpha: dict[str, Tensor]  # attention weights (M, T), 0 after a text's end
     tau: dict[str, Tensor]  # attention-gradient, attention-leave one out, gradient-that: (3, n)
-    each: dict[str, Tensor]  # "jsd" and "tvd" of adversaries made for one text at a time
+    jsd: dict[str, Tensor]  # an adversary's distance from its base model's weights, a text each
+    tvd: dict[str, Tensor]  # and from its output; "each": made for one text at a time
 
     def seeds(self) -> list[str]:
-        """The experiments with other seeds than the base model's."""
+        """The base model's experiments with other seeds."""
         return [name for name in self.p if name.startswith("seed ")]
 
+    def starts(self, what: str = "base") -> list[str]:
+        """The names of one experiment from all its random starts, the base model's first.
+
+        what: "base", "dot" and "average" (other attention, other encoder), "long" (word vectors
+        begun ten times as long), "uniform", "each", "adversary 0.001", "MLP own", ...
+        """
+        if what == "base":
+            return ["base", *self.seeds()]
+        others = [f"{what}, {seed}" for seed in self.seeds()]
+        return [what, *(name for name in others if name in self.p | self.jsd)]
+
     def lams(self) -> list[float]:
-        """The λ of the trained adversaries, from small to large."""
-        return sorted(float(name.split()[1]) for name in self.p if name.startswith("adversary "))
+        """The λ of the base model's trained adversaries, from small to large."""
+        names = (name.removeprefix("adversary ") for name in self.p if name.startswith("adversary"))
+        return sorted(float(lam) for lam in names if "seed" not in lam)
 
 
 def load(
@@ -51,8 +64,7 @@ def load(
         if key.startswith(f"{name}/") and kind in kinds:
             kinds[kind]["/".join(experiment)] = value.float()
     alpha = {key: value / value.sum(-1, keepdim=True) for key, value in kinds["alpha"].items()}
-    each = {kind: kinds[kind]["each"] for kind in ("jsd", "tvd")}
-    return Table(tensors[f"{name}/label"], kinds["p"], alpha, kinds["tau"], each)
+    return Table(tensors[f"{name}/label"], **kinds | {"alpha": alpha})
 
 
 def load_variants(

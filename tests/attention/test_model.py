@@ -63,11 +63,11 @@ def test_dot_scores_are_divided_by_the_root_of_the_width(asked):
 
 
 def test_the_word_vectors_begin_as_wide_as_asked():
-    usual, short = build().embedding.weight, build(embedding_std=0.1).embedding.weight
-    torch.testing.assert_close(short, 0.1 * usual)
-    assert 0.9 < usual[1:].std() < 1.1
+    short, long = build().embedding.weight, build(embedding_std=1.0).embedding.weight
+    torch.testing.assert_close(long, 10 * short)
+    assert 0.09 < short[1:].std() < 0.11
     assert (short[M.PAD] == 0).all()
-    assert build(embedding_std=0.1).settings["embedding_std"] == 0.1
+    assert build().settings["embedding_std"] == 0.1
 
 
 def test_a_new_model_follows_from_its_seed_and_leaves_the_global_stream_alone():

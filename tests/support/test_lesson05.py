@@ -115,7 +115,7 @@ def test_scores_hide_what_the_slide_blanks():
 
 def test_texts_go_to_the_bin_of_their_largest_weight_and_to_their_class():
     alpha = torch.tensor([[0.6, 0.4], [0.9, 0.1], [0.75, 0.25], [0.55, 0.45]])
-    table = Table(torch.tensor([1, 0, 0, 1, 1]), {}, {"base": alpha}, {}, {})
+    table = Table(torch.tensor([1, 0, 0, 1, 1]), {}, {"base": alpha}, {}, {}, {})
     bins = figures.by_weight_and_class(table, torch.tensor([1.0, 2, 3, 4]))
     assert bins["to 0.75"]["positive"].tolist() == [1, 4]
     assert bins["to 0.75"]["negative"].tolist() == [3]
