@@ -4,8 +4,6 @@ Nothing leaves this machine and no name is kept: a folder gets one random id, an
 carries it. In a pool nobody is counted twice, and what is damaged or foreign is named.
 """
 
-from __future__ import annotations
-
 import atexit
 import errno
 import json
@@ -15,6 +13,7 @@ import re
 import secrets
 import shutil
 import tempfile
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -64,7 +63,7 @@ class Pooled(NamedTuple):
         """What does not count, as a sentence for a caption or a board; "" where all counts."""
         return f"Left out: {'; '.join(self.skipped)}." if self.skipped else ""
 
-    def only(self, good: Callable[[Record], bool]) -> Pooled:
+    def only(self, good: Callable[[Record], bool]) -> "Pooled":
         """Without answers that this activity does not store; whose they are is in `skipped`."""
         kept = [record for record in self.records if good(record)]
         bad = Counter(record.person for record in self.records if not good(record))
@@ -150,6 +149,22 @@ def pool(folder_or_files: str | Path | Iterable[str | Path], activity: str) -> P
                 records.setdefault(record.id, record)
     people = len({record.person for record in records.values()})
     return Pooled(list(records.values()), people, skipped, repeated)
+
+
+def pack_answers(folder: str | Path | None = None) -> Path:
+    """Zip one person's answers to all activities into FOLDER/my-answers.zip: to keep or hand in.
+
+    Raises CourseError where there is no answer yet, OSError where the file cannot be written.
+    """
+    folder = Path(folder) if folder else class_dir()
+    files = sorted(folder.glob(f"*-{_person(folder)}.jsonl"))
+    if not files:
+        raise CourseError("There is no answer of yours yet: answer something first.")
+    part = folder / f".my-answers-{os.getpid()}"
+    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as packed:
+        for file in files:
+            packed.write(file, file.name)
+    return part.replace(folder / "my-answers.zip")
 
 
 def class_dir() -> Path:
@@ -239,7 +254,7 @@ def _candidates(folder_or_files: str | Path | Iterable[str | Path]) -> list[tupl
         (name.as_posix(), path)
         for name, path in sorted(files)
         if not any(part.startswith(".") for part in name.parts)
-        and name.name != "person.txt"
+        and name.name not in ("person.txt", "my-answers.zip")
         and name.suffix != ".md"
     ]
 

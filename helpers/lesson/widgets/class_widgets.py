@@ -3,10 +3,9 @@
 What is answered goes into the class folder.
 """
 
-from __future__ import annotations
-
 import asyncio
 import html
+import importlib
 import string
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,8 +13,9 @@ from contextlib import suppress
 import ipywidgets as widgets
 from IPython.display import Markdown
 
+from helpers.ground.colab import in_colab
 from helpers.ground.errors import CourseError
-from helpers.lesson.answers import Store
+from helpers.lesson.answers import Store, pack_answers
 from helpers.lesson.boards import Board
 from helpers.lesson.rating import Rating
 from helpers.lesson.widgets.view import WIDE, View, button
@@ -36,7 +36,8 @@ class BoardView(View):
         self.put = button("Put it on the board", self._put)
         self.take_back = button("Take my last one back", self._take_back)
         self.save = button("Save as Markdown", self._save)
-        row = widgets.HBox([self.put, self.take_back, self.save])
+        self.keep = button("Keep my answers", self._keep, "one file, of all lessons")
+        row = widgets.HBox([self.put, self.take_back, self.save, self.keep])
         super().__init__("a board for answers", self.seat, self.text, row)
         self.refresh()
 
@@ -63,11 +64,17 @@ class BoardView(View):
         if self.attempt(lambda: setattr(self, "saved", self.board.save())):
             self.say(f"Saved as {self.saved}.")
 
+    def _keep(self) -> None:
+        if self.attempt(lambda: setattr(self, "kept", pack_answers(self.board.store.folder))):
+            if in_colab():  # /content goes with the runtime
+                importlib.import_module("google.colab.files").download(str(self.kept))
+            self.say(f"Your answers of all lessons are in {self.kept}.")
+
 
 def board_view(board: Board) -> BoardView:
     """Show a board and let the learner write on it.
 
-    Handles: `text`, `seat`, `put`, `take_back`, `save`.
+    Handles: `text`, `seat`, `put`, `take_back`, `save`, `keep`.
     """
     return BoardView(board)
 
