@@ -9,7 +9,7 @@ parts of what it sees, and `explain` applies them to the similarity. These four 
 preprocessing lets through, the picture's middle square.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -33,7 +33,8 @@ def encode_queries(model, tokenizer, queries: str | Sequence[str]) -> Tensor:
 
     CourseError for a query that is empty or longer than the model reads.
     """
-    queries = [queries] if isinstance(queries, str) else list(queries)
+    one = isinstance(queries, str) or not isinstance(queries, Iterable)
+    queries = [queries] if one else list(queries)
     for query in queries or [""]:
         if not isinstance(query, str):
             raise CourseError(f"A query is a text in quotes, not {query!r}.")

@@ -4,12 +4,14 @@ import functools
 import inspect
 import io
 import sys
+import unicodedata
 from collections.abc import Callable
 
 import matplotlib as mpl
 import numpy as np
 from IPython import get_ipython
 from IPython.display import publish_display_data
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -141,6 +143,23 @@ def as_array(values) -> np.ndarray:
 def is_tensor(values) -> bool:
     """Whether this is a torch tensor; torch itself is not needed to draw."""
     return hasattr(values, "detach")
+
+
+def printable(text: str, family: str = "sans-serif") -> str:
+    """A text as matplotlib prints it literally: no formulas, and no letters its font lacks.
+
+    A `$` is escaped, what is invisible goes, and U+6771 stands for a letter that would be a box.
+    """
+    font = font_manager.get_font(font_manager.findfont(font_manager.FontProperties(family)))
+    lines = []
+    for line in text.split("\n"):
+        shown = []
+        for letter in " ".join(line.split()):
+            if unicodedata.category(letter) not in ("Cc", "Cf", "Cs"):
+                drawn = font.get_char_index(ord(letter))
+                shown.append(letter if drawn else f" U+{ord(letter):04X} ")
+        lines.append(" ".join("".join(shown).replace("$", r"\$").split()))
+    return "\n".join(lines)
 
 
 def look(place: int, *, hollow: bool = False) -> dict:

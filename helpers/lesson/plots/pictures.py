@@ -19,6 +19,7 @@ from helpers.lesson.plots.core import (
     canvas,
     figure,
     is_tensor,
+    printable,
 )
 
 PAGE = 900  # pixels: wider than other figures, so that panels of 200 fit beside each other
@@ -102,7 +103,7 @@ def maps(
         above = [title for title, _ in lines[number - 1][1]] if number else []
         names = [title for title, _ in items]
         new = [name if above[i : i + 1] != [name] else "" for i, name in enumerate(names)]
-        titles.append([textwrap.fill(name, max(8, wide // 6)) for name in new])
+        titles.append([textwrap.fill(printable(name), max(8, wide // 6)) for name in new])
     heads = [14 * max(t.count("\n") + 1 if t else 0 for t in line) + GAP for line in titles]
     width = left + cols * (wide + GAP) + right
     height = sum(heads) + len(lines) * tall + 4
@@ -300,7 +301,7 @@ def draw_words(ax: Axes, words: Sequence[str], weights, width: int) -> None:
     weights = as_array(weights).astype(float)
     shades = weights / max(np.abs(weights).max(initial=0), 1e-12)
     signs = ["−" if shade <= -0.02 else "" for shade in shades]
-    labels = [sign + word for sign, word in zip(signs, words, strict=True)]
+    labels = [sign + printable(word, "monospace") for sign, word in zip(signs, words, strict=True)]
     lines = _word_lines(labels, width)
     ax.set(xlim=(-1, width + 1), ylim=(len(lines) - 0.4, -0.6))
     ax.set_axis_off()
