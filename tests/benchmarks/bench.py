@@ -2,11 +2,9 @@
 outputs were compared.
 
 A file tests/benchmarks/bench_NAME.py has a function `contests()` that returns a list of `Contest`,
-and ends with
-`sys.exit(bench.run(contests, sys.argv[1:]))`. `python -m helpers bench [NAME ...]` runs them all,
-each in a Python of its
-own. Peers that do not fit beside the course's packages are named in the file as PEERS: it then gets
-an environment too.
+and ends with `sys.exit(bench.run(contests, sys.argv[1:]))`. `python -m helpers bench [NAME ...]`
+runs them all, each in a Python of its own. Peers that do not fit beside the course's packages are
+named in the file as PEERS: it then gets an environment too.
 """
 
 from __future__ import annotations
@@ -14,7 +12,6 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
-import gc
 import json
 import math
 import os
@@ -25,16 +22,17 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-import threading
 import time
 import venv
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from itertools import accumulate
 from pathlib import Path
 
-import psutil
 import torch
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.benchmark import Timer
 
 from helpers.ground.artifacts import ROOT
 from helpers.ground.errors import CourseError
@@ -71,7 +69,7 @@ class Result:
     ratio_high: float
     ours_per_second: float  # items a second
     unit: str
-    ours_mb: float  # memory that one call takes beside what was held before; on a CPU sampled
+    ours_mb: float  # of tensors, at the fullest moment of one call
     peer_mb: float
     difference: float  # of the results, as a share of the largest value
     tolerance: float
@@ -81,81 +79,57 @@ class Result:
 
 def race(contest: Contest, *, seconds: float = 5.0, least: int = 5) -> Result:
     """Compares the outputs once, then lets both run in turns (each goes first every other round)
-    for about `seconds`.
+    for about `seconds`, at least `least` rounds.
 
     Raises CourseError where the outputs differ: a fast wrong answer has no speed.
     """
     difference = compare(contest)
-    times: dict[Callable, list[float]] = {contest.ours: [], contest.peer: []}
-    pair, end = [contest.ours, contest.peer], time.perf_counter() + seconds
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        while len(times[contest.ours]) < least or time.perf_counter() < end:
-            for function in pair:
-                times[function].append(clock(function))
-            pair.reverse()
-    finally:
-        if collecting:
-            gc.enable()
-    ours, peer = times[contest.ours], times[contest.peer]
-    low, middle, high = statistics.quantiles([p / o for o, p in zip(ours, peer, strict=True)], n=4)
-    median = statistics.median(ours)
+    threads = torch.get_num_threads()
+    ours = Timer("call()", globals={"call": contest.ours}, num_threads=threads)
+    peer = Timer("call()", globals={"call": contest.peer}, num_threads=threads)
+    times = {ours: [], peer: []}
+    turns, end = [ours, peer], time.perf_counter() + seconds
+    while len(times[ours]) < least or time.perf_counter() < end:
+        for timer in turns:
+            times[timer].append(timer.blocked_autorange(min_run_time=seconds / 20).median)
+        turns.reverse()
+    ratios = [p / o for p, o in zip(times[peer], times[ours], strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4)
     return Result(
-        contest.name,
-        contest.peer_name,
-        1e3 * median,
-        1e3 * statistics.median(peer),
-        middle,
-        low,
-        high,
-        contest.items / median,
-        contest.unit,
-        peak_mb(contest.ours),
-        peak_mb(contest.peer),
-        difference,
-        contest.tolerance,
-        contest.apart,
-        len(ours),
+        name=contest.name,
+        peer=contest.peer_name,
+        ours_ms=1e3 * statistics.median(times[ours]),
+        peer_ms=1e3 * statistics.median(times[peer]),
+        ratio=middle,
+        ratio_low=low,
+        ratio_high=high,
+        ours_per_second=contest.items / statistics.median(times[ours]),
+        unit=contest.unit,
+        ours_mb=peak_mb(contest.ours),
+        peer_mb=peak_mb(contest.peer),
+        difference=difference,
+        tolerance=contest.tolerance,
+        apart=contest.apart,
+        rounds=len(ratios),
     )
 
 
-def clock(function: Callable) -> float:
-    """Seconds of one call, to the end of its work on a GPU."""
-    start = time.perf_counter()
-    function()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
 def peak_mb(function: Callable) -> float:
-    """Megabytes that one call takes beside what is held before it.
+    """Megabytes that the tensors of one call take at its fullest moment, beside those held before.
 
-    On a CPU by looking at the process every millisecond.
+    On a CPU torch's profiler notes each tensor that is made or freed: what the allocator keeps
+    for later, and what others do in the process, cannot disturb it.
     """
-    gc.collect()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         function()
         return (torch.cuda.max_memory_allocated() - before) / 1e6
-    process, done, seen = psutil.Process(), threading.Event(), []
-
-    def watch():
-        while not done.is_set():
-            seen.append(process.memory_info().rss)
-            time.sleep(0.001)
-
-    watcher = threading.Thread(target=watch)
-    before = process.memory_info().rss
-    watcher.start()
-    try:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as seen:
         function()
-    finally:
-        done.set()
-        watcher.join()
-    return max(0, *seen, process.memory_info().rss) / 1e6 - before / 1e6
+    events = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]
+    events.sort(key=lambda event: event.start_ns())
+    return max(accumulate((event.nbytes() for event in events), initial=0)) / 1e6
 
 
 def compare(contest: Contest) -> float:
@@ -273,21 +247,12 @@ def own_environment(path: Path, peers: Sequence[str]) -> Path:
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if (home / "ready").exists():
         return python
-    print(
-        f"Installing {', '.join(peers)} into .cache/{path.stem}, once; this needs a network ...",
-        file=sys.stderr,
-        flush=True,
-    )
+    print(f"Installing {', '.join(peers)}, once; this needs a network ...", file=sys.stderr)
     venv.create(home, with_pip=True, clear=True)
-    packages = subprocess.run(
-        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    (Path(packages.stdout.strip()) / "course.pth").write_text(
-        sysconfig.get_path("purelib") + "\n", encoding="utf-8"
-    )
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    packages = Path(subprocess.check_output([python, "-c", where], text=True).strip())
+    ours = sysconfig.get_path("purelib") + "\n"
+    (packages / "course.pth").write_text(ours, encoding="utf-8")
     if subprocess.run([python, "-m", "pip", "install", "--quiet", *peers]).returncode:
         raise CourseError(
             f"{', '.join(peers)} could not be installed, so that {path.name} has nothing to run "
@@ -311,7 +276,6 @@ def store(numbers: dict, file: Path) -> None:
             return [plain(part) for part in value]
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     machine = {
         "date": f"{date.today()}",
         "processor": platform.machine(),
@@ -320,26 +284,20 @@ def store(numbers: dict, file: Path) -> None:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "gpu": gpu,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
-    file.write_text(
-        json.dumps({"machine": machine} | plain(numbers), indent=1, ensure_ascii=False) + "\n",
-        encoding="utf-8",
-    )
+    write_json({"machine": machine} | plain(numbers), file)
+
+
+def write_json(numbers: dict, file: Path) -> None:
+    file.write_text(json.dumps(numbers, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def main(argv: list[str]) -> int:
     """The command `bench [NAME ...]`: all files of tests/benchmarks, or those named."""
     parser = options()
-    parser.add_argument(
-        "--results",
-        type=Path,
-        metavar="FILE",
-        help="renew the sections of this Markdown file, such as tests/benchmarks/RESULTS.md",
-    )
-    parser.add_argument(
-        "name", nargs="*", help="such as saliency for tests/benchmarks/bench_saliency.py"
-    )
+    parser.add_argument("--results", type=Path, metavar="FILE", help="a Markdown file to renew")
+    parser.add_argument("name", nargs="*", help="such as saliency for bench_saliency.py")
     choice = parser.parse_args(argv)
     there = {path.stem.removeprefix("bench_"): path for path in sorted(FOLDER.glob("bench_*.py"))}
     for name in choice.name:
@@ -349,31 +307,36 @@ def main(argv: list[str]) -> int:
             raise CourseError(f"There is no benchmark {name!r}: {hint}")
     numbers, failed = {}, False
     for name in choice.name or there:
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "numbers.json"
-            done = subprocess.run(
-                [sys.executable, there[name], "--json", file, "--seconds", str(choice.seconds)],
-                stdout=subprocess.PIPE,
-                text=True,
-                encoding="utf-8",
-                env=os.environ | {"PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(ROOT)},
-            )
-            print(done.stdout, flush=True)
-            failed |= done.returncode != 0
-            if not file.exists():
-                continue
-            numbers[name] = json.loads(file.read_text(encoding="utf-8"))
+        table_text, numbers_here = run_file(there[name], choice.seconds)
+        print(table_text, flush=True)
+        if numbers_here is None:
+            failed = True
+            continue
+        failed |= numbers_here.pop("failed")
+        numbers[name] = numbers_here
         if choice.results:
-            renew(
-                choice.results,
-                name,
-                f"{section(there[name], numbers[name]['machine'])}\n\n{done.stdout.strip()}",
-            )
+            heading = section(there[name], numbers_here["machine"])
+            renew(choice.results, name, f"{heading}\n\n{table_text.strip()}")
     if choice.json:
-        choice.json.write_text(
-            json.dumps(numbers, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        write_json(numbers, choice.json)
     return int(failed)
+
+
+def run_file(path: Path, seconds: float) -> tuple[str, dict | None]:
+    """A benchmark file in a Python of its own: (its table, its numbers if it came to any)."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "numbers.json"
+        done = subprocess.run(
+            [sys.executable, path, "--json", file, "--seconds", str(seconds)],
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            env=os.environ | {"PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(ROOT)},
+        )
+        if not file.exists():
+            return done.stdout, None
+        numbers = json.loads(file.read_text(encoding="utf-8"))
+        return done.stdout, numbers | {"failed": done.returncode != 0}
 
 
 def section(path: Path, machine: dict) -> str:
@@ -388,18 +351,8 @@ def section(path: Path, machine: dict) -> str:
 
 def renew(file: Path, name: str, text: str) -> None:
     """Put a section into a Markdown file, in place of the one that bears this name."""
-    intro, *parts = (
-        re.split(r"^## ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
-        if file.exists()
-        else ["# Benchmarks\n\n"]
-    )
-    sections = {
-        part.split("\n", 1)[0].strip(): part.split("\n", 1)[1].strip() for part in parts
-    } | {name: text}
-    file.write_text(
-        intro.rstrip()
-        + "\n\n"
-        + "\n\n".join(f"## {key}\n{sections[key]}" for key in sorted(sections))
-        + "\n",
-        encoding="utf-8",
-    )
+    old = file.read_text(encoding="utf-8") if file.exists() else "# Benchmarks\n\n"
+    intro, *parts = re.split(r"^## ", old, flags=re.MULTILINE)
+    sections = dict(part.split("\n", 1) for part in parts) | {name: text}
+    body = "\n\n".join(f"## {key}\n{sections[key].strip()}" for key in sorted(sections))
+    file.write_text(f"{intro.rstrip()}\n\n{body}\n", encoding="utf-8")
