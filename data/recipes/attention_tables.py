@@ -35,7 +35,8 @@ STORED = {"attention_tables": ("findings", "rotten"), "attention_imdb_tables": (
 SEEDS = (50, 257, 500231, 100078, 12504, 90754789, 8988812, 2)  # the paper's, beside the base's 10
 FIVE = (SEED, *SEEDS[:4])  # for what stands beside a paper's number
 LAMBDAS = (1e-4, 1e-3, 1e-2, 1e-1)
-FEWER = {"imdb": (SEEDS[:4], LAMBDAS[:3])}  # seeds and lambdas where a model takes minutes
+ALL = (SEEDS, LAMBDAS, FIVE, FIVE)  # seeds, lambdas, starts of adversaries and of other models
+FEWER = {"imdb": (SEEDS[:4], LAMBDAS[:3], FIVE[:1], FIVE[:3])}  # where a model takes minutes
 GUIDES = ("uniform", "own", "base LSTM", "adversary")  # the paper's Table 3; the last at 1e-3
 VARIANTS = {  # kinds of generated notes
     "as generated": {"talk": False, "history": (1, 3)},
@@ -65,7 +66,7 @@ def make(run: Run) -> None:
     run.save(tensors, version=VERSION, meta=meta)
     kinds = "\n".join(f"  * {SETS[name]}: {size}" for name, size in sizes.items())
     rows = "\n\n".join(f"{title}\n\n{table(part)}" for title, part in measure(run).items())
-    given = {"minutes": run.minutes, "each": EACH, "weights": WEIGHTS["imdb"], "starts": len(FIVE)}
+    given = {"each": EACH, "weights": WEIGHTS["imdb"], "starts": len(FIVE)}
     given["asked"] = ", ".join(f"{SETS[name]}: {ASKED[name]}" for name in sizes)
     run.card(CARD.format(name=run.name, sizes=kinds, rows=rows, **given))
     for name in sizes:
@@ -78,7 +79,7 @@ def experiments(run: Run, name: str, size: Size) -> dict[str, Tensor]:
     state = checkpoint.load() or {}
     data = texts(name, size)
     train = partial(train_one, data, size, device=run.device)
-    seeds, lams = FEWER.get(name, (SEEDS, LAMBDAS))
+    seeds, lams, fooled, others = FEWER.get(name, ALL)
 
     def once(step: str, experiment: Callable[..., dict], *args, **given) -> None:
         if step not in state:
@@ -138,14 +139,15 @@ def experiments(run: Run, name: str, size: Size) -> dict[str, Tensor]:
             once(named("MLP base LSTM", seed), mlp, named("base", seed), seed)
         for lam in lams:
             once(f"adversary {lam:g}", adversary, "base", lam, SEED)
-        for seed in starts:
-            guide = named("adversary 0.001", seed)
-            once(guide, adversary, named("base", seed), 1e-3, seed)
-            once(named("MLP adversary", seed), mlp, guide, seed)
-            once(named("average", seed), with_own_weights, seed, encoder="average")
-            once(named("long", seed), with_own_weights, seed, embedding_std=1.0)
-            once(named("long each", seed), each, named("long", seed))
-            once(named("long uniform", seed), with_uniform, seed, embedding_std=1.0)
+    for seed in fooled:
+        guide = named("adversary 0.001", seed)
+        once(guide, adversary, named("base", seed), 1e-3, seed)
+        once(named("MLP adversary", seed), mlp, guide, seed)
+    for seed in others:
+        once(named("average", seed), with_own_weights, seed, encoder="average")
+        once(named("long", seed), with_own_weights, seed, embedding_std=1.0)
+        once(named("long each", seed), each, named("long", seed))
+        once(named("long uniform", seed), with_uniform, seed, embedding_std=1.0)
     for kind, more in VARIANTS.items() if name == "findings" else ():
         once(f"variant {kind}", variant, notes(size, **more), size, run.device)
     shown = [named("base", seed) for seed in (SEED, *seeds)]  # whose weights are stored
@@ -235,7 +237,7 @@ an encoder that reads each word alone, adversaries trained at several λ and for
 ({each} texts), MLPs under four guides, and Kendall's τ of attention, gradient and leaving words out
 (texts asked: {asked}).
 
-* **Made by** `python -m helpers make {name}` in {minutes} minutes.
+* **Made by** `python -m helpers make {name}` (resumable).
 * **Sizes**
 {sizes}
 * **Starts**: {starts} wherever a number stands beside a paper's. "long": the same models with word

@@ -60,9 +60,8 @@ def test_a_killed_run_goes_on_with_the_model_it_was_at(few_reviews, tmp_path, mo
 @pytest.fixture
 def small(monkeypatch):
     """Fewer experiments of each kind."""
-    monkeypatch.setattr(attention_tables, "SEEDS", (50,))
     monkeypatch.setattr(attention_tables, "FIVE", (10, 50))
-    monkeypatch.setattr(attention_tables, "LAMBDAS", (1e-3,))
+    monkeypatch.setattr(attention_tables, "ALL", ((50,), (1e-3,), (10, 50), (10, 50)))
     monkeypatch.setattr(attention_tables, "FEWER", {})
     monkeypatch.setattr(attention_tables, "ASKED", {"imdb": 3, "findings": 3})
     monkeypatch.setattr(attention_tables, "EACH", 5)
