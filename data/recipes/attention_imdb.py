@@ -105,8 +105,8 @@ lessons 04 and 05 take them apart.
 
 * **Made by** `python -m helpers make attention_imdb` (resumable): {texts:,} training reviews of
   fewer than {size.longest} words, {size.epochs} epochs, the best by dev ROC-AUC kept.
-* **Size**: {words:,} words, vectors of {size.embed} numbers, a bidirectional LSTM with {size.hidden}
-  numbers a hidden state. Word vectors begin at N(0, .1²); at torch's N(0, 1) a few
+* **Size**: {words:,} words, vectors of {size.embed} numbers, a bidirectional LSTM with
+  {size.hidden} numbers a hidden state. Word vectors begin at N(0, .1²); at torch's N(0, 1) a few
   epochs cannot turn them (`attention_imdb_tables` compares both). Jain & Wallace 2019: reviews up
   to 400 words, pre-trained vectors of 300 numbers, 256 a hidden state, 8 epochs, batches of 32
   (`--full`, not pre-trained).
