@@ -79,11 +79,11 @@ def load_artifact(
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         files, wanted = manifest["files"], manifest["tensors"]
     except (OSError, ValueError, KeyError) as error:
-        raise _make_again(
+        raise make_again(
             folder, f"its manifest.json cannot be read ({type(error).__name__})"
         ) from error
     if version not in (None, manifest["version"]):
-        raise _make_again(
+        raise make_again(
             folder, f"it has version {manifest['version']}, but {version} is expected"
         )
     rows: dict[str, Tensor] = {}
@@ -106,16 +106,16 @@ def verify_file(path: Path, sha256: str) -> Path:
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise _make_again(path.parent, f"{path.name} is missing or cannot be read") from error
+        raise make_again(path.parent, f"{path.name} is missing or cannot be read") from error
     if found != sha256:
-        raise _make_again(
+        raise make_again(
             path.parent,
             f"{path.name} is damaged (its SHA-256 begins {found[:8]}, expected {sha256[:8]})",
         )
     return path
 
 
-def _make_again(folder: Path, why: str) -> CourseError:
+def make_again(folder: Path, why: str) -> CourseError:
     command = f"python -m helpers make {folder.name.removesuffix('-full')}"
     return CourseError(
         f"data/{folder.name} cannot be used: {why}. Run `{command}`, or restore it with "

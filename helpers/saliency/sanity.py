@@ -1,12 +1,12 @@
 """Sanity checks: does a map change when what the network has learned is destroyed?
 
-Layers are given random weights, one after the other from the output down (cascading) or one at a
-time (independent), and the maps before and after are compared. For random labels, train a network
-on them and compare its maps. Source: Adebayo et al. 2018, sections 3 and 4; slide D1-09.
+Layers get random weights, from the output down (cascading) or one at a time (independent), and the
+maps before and after are compared. Source: Adebayo et al. 2018, sections 3 and 4; slide D1-09.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,15 +23,10 @@ Layer = str | Sequence[str]  # a module's name, or the names of several that fal
 
 # ---- destroying what was learned ----
 def layers_of(model: nn.Module) -> list[str]:
-    """The names of all layers with weights of their own, in the order in which they stand.
-
-    Weights that belong to the model itself, such as a class token, have their own names.
-    """
+    """All layers with weights of their own, as they stand; first the model's own (class tokens)."""
     top = [name for name, _ in model.named_parameters(recurse=False)]
     parts = list(model.named_modules())[1:]
-    return top + [
-        name for name, part in parts if next(part.parameters(recurse=False), None) is not None
-    ]
+    return top + [name for name, part in parts if list(part.parameters(recurse=False))]
 
 
 def reset(module: nn.Module) -> None:
@@ -40,14 +35,14 @@ def reset(module: nn.Module) -> None:
     1. Each part's own initialiser draws (`reset_parameters`); a norm without one forgets its
        running statistics.
     2. What no initialiser has reached (class tokens, positions, LayerScale, parametrised weights)
-       is drawn by `redraw`. Buffers that hold no statistics, such as masks, stay.
+       is drawn by `redraw`; a spectral norm's vectors follow. Other buffers, such as masks, stay.
     """
     trained = {name: p.detach().clone() for name, p in module.named_parameters()}
     if not trained and not hasattr(module, "running_var"):
-        raise CourseError(
-            f"{type(module).__name__} has no weights to randomise; layers_of(model) lists the "
-            "layers that do."
-        )
+        what = f"{type(module).__name__} has no weights to randomise"
+        raise CourseError(f"{what}; layers_of(model) lists the layers that do.")
+    modes = {part: part.training for part in module.modules()}
+    module.eval()  # an initialiser that looks at a spectral norm's weight does not move its vectors
     for p in module.parameters():
         p.fill_(torch.nan)  # whatever is still nan below has not been drawn
     for part in module.modules():
@@ -60,29 +55,38 @@ def reset(module: nn.Module) -> None:
     for name, p in module.named_parameters():
         if p.isnan().any():
             redraw(p, trained[name])
+    for part in module.modules():
+        settle(part)
+    for part, mode in modes.items():
+        part.training = mode
+
+
+def settle(part: nn.Module, steps: int = 30) -> None:
+    """Power iterations, as training makes them: a spectral norm's vectors follow new weights."""
+    parametrised = getattr(part, "parametrizations", nn.ModuleDict()).train()
+    hooks = [h for h in part._forward_pre_hooks.values() if hasattr(h, "n_power_iterations")]
+    for _ in range(steps if parametrised or hooks else 0):
+        for name in parametrised:
+            getattr(part, name)
+        for hook in hooks:  # torch's older spectral_norm
+            hook.compute_weight(part, do_power_iteration=True)
 
 
 def redraw(p: Tensor, trained: Tensor) -> None:
     """Gaussian numbers as large as the trained ones (their root mean square; 0.02 if all are 0)."""
-    size = float(trained.double().square().mean().sqrt())
-    p.normal_(0, size or 0.02)
+    p.normal_(0, float(trained.double().square().mean().sqrt()) or 0.02)
 
 
 def shuffle(module: nn.Module) -> None:
-    """Its own weights in random order: a deep network's signal neither dies nor explodes.
-
-    Buffers, such as a norm's running statistics, stay. CourseError where the order changes nothing.
-    """
+    """Its own weights in random order: a deep network's signal neither dies nor explodes."""
     same = True
     for p in module.parameters():
         mixed = p.flatten()[torch.randperm(p.numel())].view_as(p)
         same = same and torch.equal(p, mixed)
         p.copy_(mixed)
     if same:
-        raise CourseError(
-            f"{type(module).__name__} has no weights to shuffle: all that it has are equal. Use "
-            "initialise=reset."
-        )
+        what = f"{type(module).__name__} has no weights to shuffle"
+        raise CourseError(f"{what}: all that it has are equal. Use initialise=reset.")
 
 
 @contextmanager
@@ -92,7 +96,7 @@ def randomised(
     """Inside, these layers are random; afterwards, also after an error, all weights are back.
 
     A layer's random weights follow from the seed and its name: they are the same for every method,
-    alone or in a cascade, on every device. initialise: `reset` or `shuffle`; called on the CPU.
+    alone or in a cascade, on every device. initialise: `reset` or `shuffle`.
     """
     saved = {name: value.detach().clone() for name, value in model.state_dict().items()}
     names = [name for layer in layers for name in ([layer] if isinstance(layer, str) else layer)]
@@ -131,11 +135,10 @@ def cascade(
     seed: int = 0,
     initialise: Callable = reset,
 ) -> Tensor:
-    """Maps of the trained model, then as its layers fall, from method(model, inputs, target).
+    """Maps by method(model, inputs, target), trained and as its layers fall: (1 + L, B, ...).
 
     layers: in the order in which they fall, usually from the output down. independent: only the
-    l-th layer is random, and all others are as trained. Returns (1 + L, B, ...); the model is given
-    back as it was.
+    l-th layer is random, and all others are as trained.
     """
     maps = [method(model, inputs, target)]
     for depth in range(len(layers)):
@@ -147,10 +150,7 @@ def cascade(
 
 # ---- are two maps alike? (B, C, H, W), (B, C, H, W) -> (B,), on the maps' device ----
 def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Spearman's ρ of the magnitudes, channels summed: signs do not count.
-
-    nan where a map is constant or holds nan.
-    """
+    """Spearman's ρ of the magnitudes: signs do not count. nan where a map is constant."""
     return spearman(magnitude(a), magnitude(b))
 
 
@@ -160,23 +160,14 @@ def signed_correlation(a: Tensor, b: Tensor) -> Tensor:
 
 
 def structural(a: Tensor, b: Tensor) -> Tensor:
-    """SSIM of the magnitudes, each stretched to 0 … 1: local patterns count, one by one.
-
-    Gaussian weights. Source: Wang et al. 2004.
-    """
+    """SSIM of the magnitudes, each stretched to 0 … 1: local patterns count. Wang et al. 2004."""
     from skimage.metrics import structural_similarity
 
-    def ssim(p, q):
-        return structural_similarity(p, q, gaussian_weights=True, data_range=1.0)
-
-    return each(ssim, a, b)
+    return each(partial(structural_similarity, gaussian_weights=True, data_range=1.0), a, b)
 
 
 def edges(a: Tensor, b: Tensor, *, cell: int | None = None) -> Tensor:
-    """Spearman's ρ of the maps' histograms of oriented gradients.
-
-    cell: pixels; by default the paper's 16, or a quarter of small maps.
-    """
+    """Spearman's ρ of the maps' histograms of oriented gradients; cell: 16 pixels, or a quarter."""
     from skimage.feature import hog
 
     cell = cell or min(16, a.shape[-1] // 4)

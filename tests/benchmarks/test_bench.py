@@ -152,7 +152,7 @@ def test_a_file_with_peers_of_its_own_runs_in_their_environment(tmp_path, monkey
     (tmp_path / "bench_apart.py").write_text(
         FILE.replace(
             "def contests",
-            "PEERS = ['peer']\nbench.in_own_environment = lambda path: True\ndef contests",
+            "PEERS = ['peer']\nbench.peers.in_own_environment = lambda path: True\ndef contests",
         )
     )
     assert bench.main(["apart", "--seconds", "0"]) == 0

@@ -199,7 +199,7 @@ LEFT_OUT = {
         core.copies_at_once,
         core.groups,
         guided.is_relu,
-        guided.is_scripted,
+        guided.refuse_scripted,
         sanity.layers_of,
     ],
     "made on the CPU; the caller moves it": [perturbation.windows, shapley.shapley_weights],
