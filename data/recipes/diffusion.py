@@ -16,7 +16,7 @@ from notebooks.support.lesson03.diffusion import NO_CLASS, SIDE, Denoiser, load,
 
 def make(run: Run) -> None:
     """Train the model and store the running mean of its weights. Resumable."""
-    steps, width = run.pick((5000, 32), (50_000, 64), (3, 8))
+    steps, width = run.pick((5000, 32), (5000, 64), (3, 8))
     checkpoint = run.checkpoint()
     model, minutes = train(steps, checkpoint, width=width, device=run.device)
     tensors = {name: tensor.half() for name, tensor in model.state_dict().items()}
