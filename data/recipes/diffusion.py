@@ -21,7 +21,6 @@ def make(run: Run) -> None:
     model, minutes = train(steps, checkpoint, width=width, device=run.device)
     tensors = {name: tensor.half() for name, tensor in model.state_dict().items()}
     run.save(tensors, version=1, meta={"steps": steps, "width": width})
-    drawings = 10 if run.smoke else 500
     run.card(f"""# diffusion
 A diffusion model for handwritten digits of 16 pixels, told which digit to draw: a small U-Net,
 v-prediction, class left out in 15 % of the examples. Lesson 03 asks what there is to explain about
@@ -33,7 +32,7 @@ a drawing.
 * **Data**: the 1,200 training digits of `helpers/nets/digits.py` (scikit-learn's `load_digits`,
   from the UCI repository's "Optical Recognition of Handwritten Digits", CC BY 4.0); none is here.
 
-{table({"share": measure(run, drawings)})}""")
+{table({"share": measure(run)})}""")
     checkpoint.clear()
 
 
@@ -93,8 +92,9 @@ def squared_error(model, x0: Tensor, noise: Tensor, angle: Tensor, label: Tensor
 
 
 @torch.no_grad()
-def measure(run: Run, drawings: int = 500) -> dict[str, float]:
+def measure(run: Run) -> dict[str, float]:
     """The share of drawings that a classifier, trained on real digits, reads as asked for."""
+    drawings = 10 if run.smoke else 500
     model = load(run.out, device=run.device)
     data, test = (digits.digits(part, side=SIDE, device=run.device) for part in ("train", "test"))
     with torch.enable_grad():
