@@ -43,9 +43,7 @@ activations: transformer/train
 diffusion: support/diffusion
 roar: support/lesson03
 scene_classifier: nets/scene_classifier
-scenes: datasets/scenes
-lm: recipes/language_models
-sae: recipes/sae recipes/language_models"""
+scenes: datasets/scenes"""
 TURNED = {ast.Lt: ast.Gt, ast.LtE: ast.GtE, ast.Eq: ast.NotEq, ast.Is: ast.IsNot}
 TURNED |= {ast.Add: ast.Sub, ast.Mult: ast.Div, ast.And: ast.Or}
 TURNED |= {b: a for a, b in TURNED.items()}
