@@ -51,15 +51,15 @@ def from_saelens(weights: dict[str, Tensor], *, scale: float = 1.0) -> Dictionar
     return Dictionary(sae, scale)
 
 
-def gelu_1l(version: int = 25) -> Dictionary:
+def gelu_1l(version: int = 25, *, device: torch.device | str = "cpu") -> Dictionary:
     """Neel Nanda's replication of A/2's size: 16,384 features on gelu-1l's 2,048 neurons."""
     from huggingface_hub import hf_hub_download
 
     file = hf_hub_download(PUBLIC, f"{version}.pt")
-    return from_saelens(torch.load(file, map_location="cpu", weights_only=True))
+    return from_saelens(torch.load(file, map_location=device, weights_only=True))
 
 
-def solu_1l():
+def solu_1l(*, device: torch.device | str = "cpu"):
     """The public SoLU model with one layer, as a HookedTransformer.
 
     Needs a network and `pip install "transformer-lens<4"`: later versions cannot read it.
@@ -68,4 +68,4 @@ def solu_1l():
         from transformer_lens import HookedTransformer
     except ImportError as error:
         raise CourseError('it needs `pip install "transformer-lens<4"`') from error
-    return HookedTransformer.from_pretrained("solu-1l")
+    return HookedTransformer.from_pretrained("solu-1l", device=str(device))
