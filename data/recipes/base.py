@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from helpers.ground.artifacts import Checkpoint, load_artifact, save_artifact, write_card
+from helpers.ground.artifacts import Checkpoint, load_artifact, save_artifact, write_atomically
 from helpers.ground.runtime import current
 
 
@@ -61,7 +61,8 @@ class Run:
 
         How to read the files without the course is added from READING.md.
         """
-        write_card(self.out, f"{text.strip()}\n\n{reading(self.name)}")
+        whole = f"{text.strip()}\n\n{reading(self.name).strip()}\n"
+        write_atomically(self.out / "README.md", whole.encode())
 
 
 def reading(name: str) -> str:

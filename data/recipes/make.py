@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import difflib
 import importlib
 import json
@@ -15,7 +16,7 @@ from data.recipes.base import Run
 from helpers.ground import ROOT
 from helpers.ground.artifacts import verify_file
 from helpers.ground.errors import CourseError
-from helpers.ground.runtime import current, keep_freed_memory, setup
+from helpers.ground.runtime import current, setup
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,20 @@ sae_tables             sae:tables               3  1.4  10 11
     universality, splitting graph, map of directions
 """
 RECIPES = tuple(Recipe.read(entry) for entry in re.findall(r".+\n    .+\n", TABLE))
+
+
+def keep_freed_memory() -> None:
+    """Let Linux's C library keep the memory of arrays that are gone, for the next ones.
+
+    By default it gives blocks of 32 MB and more back and has every new one faulted in page by page:
+    a step of training 16,384 features takes 420 ms instead of 280.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(-4, 0)  # M_MMAP_MAX: no block gets a mapping of its own
+    mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: what is free stays
 
 
 def main(args: list[str]) -> int:

@@ -1,26 +1,21 @@
 """Stored experiments of lessons 04 and 05: seeds, uniform weights, adversaries, the MLP diagnostic.
 
-`python -m helpers make attention_tables attention_imdb_tables` trains the models, writes down what
-they put out and where they look, and drops them.
+`python -m helpers make attention_tables` trains the models, and stores what they put out.
 """
 
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
-from helpers.ground.artifacts import load_artifact
+from helpers.ground.artifacts import load_artifact, part_of
 
 VERSION = 1
 SETS = {"findings": "Notes with talk", "rotten": "Rotten Tomatoes", "imdb": "IMDb"}
 
 
 class Table(NamedTuple):
-    """One data set's numbers by experiment: N test texts, T places.
-
-    M of the N texts have weights (all but for IMDb), n of them have taus.
-    """
+    """One data set's numbers by experiment: N test texts, M of them with weights, n with taus."""
 
     label: Tensor  # (N,)
     p: dict[str, Tensor]  # P(positive) (N,)
@@ -36,8 +31,8 @@ class Table(NamedTuple):
     def starts(self, what: str = "base") -> list[str]:
         """The names of one experiment from all its random starts, the base model's first.
 
-        what: "base", "dot" and "average" (other attention, other encoder), "long" (word vectors
-        begun ten times as long), "uniform", "each", "adversary 0.001", "MLP own", ...
+        what: "base"; "dot", "average" (other attention, other encoder); "long" (word vectors begun
+        ten times as long); "uniform", "each", "adversary 0.001", "MLP own", ...
         """
         if what == "base":
             return ["base", *self.seeds()]
@@ -50,31 +45,26 @@ class Table(NamedTuple):
         return sorted(float(lam) for lam in names if "seed" not in lam)
 
 
-def load(
-    name: str, *, where: str | Path | None = None, device: torch.device | str = "cpu"
-) -> Table:
+def load(name: str, *, where: str | Path | None = None, device="cpu") -> Table:
     """The stored numbers of "rotten", "findings" or "imdb"."""
     if name not in SETS:
         raise ValueError(f"No table of {name!r}: choose one of {', '.join(SETS)}.")
     stored = "attention_imdb_tables" if name == "imdb" else "attention_tables"
     tensors, _ = load_artifact(where or stored, version=VERSION, device=device)
     kinds = {"p": {}, "alpha": {}, "tau": {}, "jsd": {}, "tvd": {}}
-    for key, value in tensors.items():
-        *experiment, kind = key.removeprefix(f"{name}/").split("/")
-        if key.startswith(f"{name}/") and kind in kinds:
-            kinds[kind]["/".join(experiment)] = value.float()
+    for key, value in part_of(tensors, f"{name}/").items():
+        experiment, _, kind = key.rpartition("/")
+        if kind in kinds:
+            kinds[kind][experiment] = value.float()
     alpha = {key: value / value.sum(-1, keepdim=True) for key, value in kinds["alpha"].items()}
     return Table(tensors[f"{name}/label"], **kinds | {"alpha": alpha})
 
 
-def load_variants(
-    *, where: str | Path = "attention_tables", device: torch.device | str = "cpu"
-) -> dict[str, dict[str, Tensor]]:
+def load_variants(*, where: str | Path = "attention_tables", device="cpu") -> dict[str, dict]:
     """Kind of notes -> "label" (N,), and P(positive) of the MLP, "uniform" and "own" (seeds, N)."""
     tensors, _ = load_artifact(where, version=VERSION, device=device)
     kinds: dict[str, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("findings/variant "):
-            kind, what = key.removeprefix("findings/variant ").split("/")
-            kinds.setdefault(kind, {})[what] = value
+    for key, value in part_of(tensors, "findings/variant ").items():
+        kind, what = key.split("/")
+        kinds.setdefault(kind, {})[what] = value
     return kinds

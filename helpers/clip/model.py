@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from helpers.ground import ROOT
-from helpers.ground.artifacts import Checkpoint, make_again, verify_file
+from helpers.ground.artifacts import Checkpoint, make_again, still_numbers, verify_file
 from helpers.ground.runtime import half_precision
 
 FOLDER = ROOT / "data" / "clip_emoji"
@@ -131,6 +131,7 @@ def train(
         for step, batch in enumerate(batches(len(losses)), start=len(losses)):
             recent.append(train_step(model, optimizer, step, settings, batch))
             if (step + 1) % every == 0 or step + 1 == settings.steps:
+                still_numbers(model.parameters(), f"{step + 1} steps")
                 losses += torch.stack(recent).tolist()
                 state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
                 checkpoint.save({**state, "losses": losses})

@@ -1,6 +1,5 @@
 """What a lesson stands on: scale, source and device, seeds and threads, free memory and chunks."""
 
-import ctypes
 import functools
 import io
 import os
@@ -231,22 +230,6 @@ def _container_memory(groups: Path = Path("/sys/fs/cgroup")) -> float:
         except (OSError, ValueError, KeyError):  # no such group, or its limit is "max"
             continue
     return float("inf")
-
-
-def keep_freed_memory() -> None:
-    """Let Linux's C library keep the memory of arrays that are gone, for the next ones: for `make`.
-
-    By default it gives blocks of 32 MB and more back at once and has every new one faulted in page
-    by page: a step of training 16,384 features takes 420 ms instead of 280. In a lesson it saves
-    little and keeps the kernel's memory at its peak. Other systems have no such switch, or need
-    none.
-    """
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return
-    mallopt(-4, 0)  # M_MMAP_MAX: no block gets a mapping of its own
-    mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: what is free stays
 
 
 def chunk_for(bytes_per_item: int, device: torch.device | str, *, most: int = 4096) -> int:

@@ -28,13 +28,7 @@ class Training:
     tokens: int = 4_000_000
     batch: int = 1024  # small, for the sake of more steps
     learning_rate: float = 1e-3  # constant, then down to 0 over the last fifth of the run
-    resample_at: tuple[float, ...] = (
-        0.1,
-        0.25,
-        0.4,
-        0.55,
-        0.7,
-    )  # of the run; the paper's are earlier
+    resample_at: tuple[float, ...] = (0.1, 0.25, 0.4, 0.55, 0.7)  # of the run; the paper: earlier
     silent_for: float = 0.05  # share of the run after which a feature counts as dead
     bfloat16: bool = False  # faster where the processor has it
 
@@ -69,11 +63,10 @@ def train(
     checkpoint: Checkpoint | None = None,
     save_every: float = 120.0,
 ) -> Trained:
-    """Train dictionaries on the same activations in one pass.
+    """Train dictionaries on the same activations in one pass; each ends as if trained alone.
 
-    They share the batches, but neither weights nor gradients, so each ends as if it had been
-    trained alone. A killed run goes on from its last save and ends with the same bits.
-    save_every: seconds. Raises CourseError where inputs or weights are not numbers.
+    A killed run goes on from its last save and ends with the same bits. save_every: seconds.
+    Raises CourseError where inputs or weights are not numbers.
     """
     device = saes[0].W_enc.device
     parameters = [p for sae in saes for p in sae.parameters() if p.requires_grad]
@@ -127,9 +120,7 @@ class Log:
 def centre(saes: Sequence[SparseAutoencoder], x: Tensor) -> None:
     """Begin with b_dec in the middle of the data x (B, N), unless a dictionary has been trained."""
     if not x.isfinite().all():
-        raise CourseError(
-            "Some activations are not numbers (nan or inf): look at the model that they come from."
-        )
+        raise CourseError("Some activations are not numbers: look at the model they come from.")
     for sae in saes:
         if sae.settings.input_bias and not sae.b_dec.any():
             sae.b_dec.copy_(geometric_median(x))
@@ -166,10 +157,7 @@ def backward(sae: SparseAutoencoder, x: Tensor, bfloat16: bool) -> tuple[Loss, T
 
 
 def folded_encode(sae: SparseAutoencoder, x: Tensor) -> Tensor:
-    """`sae.encode(x)` as x W_enc + (b_enc − b_dec W_enc).
-
-    No gradient has to flow into x then: one large product of six less.
-    """
+    """`sae.encode(x)` as x W_enc + (b_enc − b_dec W_enc): one large product less, no ∂ into x."""
     return F.relu(F.linear(x, sae.W_enc.T, sae.b_enc - sae.b_dec @ sae.W_enc))
 
 
@@ -177,10 +165,8 @@ def folded_encode(sae: SparseAutoencoder, x: Tensor) -> Tensor:
 def sparse_gradients(sae: SparseAutoencoder, x: Tensor, f: Tensor) -> Loss:
     """The gradients of `sae.loss`, written out so that only features that fire cost anything.
 
-    x (B, N), f (B, M). Four of a step's five large products meet zeros in all but a few places of
-    f: 64 ms a step instead of 164 at L0 23 of 4,096, batches of 1,024, two cores, float32.
-    Note what is not here: a feature that does not fire gets no gradient at all. That is why dead
-    features stay dead.
+    x (B, N), f (B, M). 64 ms a step instead of 164 at L0 23 of 4,096, batches of 1,024, two cores.
+    A feature that does not fire gets no gradient at all: that is why dead features stay dead.
     """
     f = f.to(x.dtype).to_sparse_csr()
     error = f @ sae.W_dec + sae.b_dec - x  # (B, N): x̂ − x
@@ -207,7 +193,7 @@ def resample(
     1. An input is drawn with probability ∝ its squared loss.
     2. The feature's direction becomes the input's, its encoder the same at 0.2 of the living
        encoders' mean length, its bias 0.
-    3. Adam forgets these entries. Bricken et al. 2023.
+    3. Adam forgets these entries. Source: Bricken et al. 2023.
     """
     if not dead.any() or dead.all():
         return

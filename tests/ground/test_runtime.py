@@ -346,7 +346,7 @@ def test_in_chunks_survives_a_memory_that_is_really_full():
 def test_kept_memory_is_not_faulted_in_again():
     faults = run("""
         import resource, torch
-        from helpers.ground.runtime import keep_freed_memory
+        from data.recipes.make import keep_freed_memory
         keep_freed_memory()
         faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         for _ in range(8):
