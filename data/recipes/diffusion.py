@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from data.recipes.base import Run, table
-from helpers.ground.artifacts import Checkpoint
+from helpers.ground.artifacts import Checkpoint, still_numbers
 from helpers.nets import digits
 from notebooks.support.lesson03.diffusion import NO_CLASS, SIDE, Denoiser, load, path
 
@@ -66,6 +66,7 @@ def train(
         optimizer.step()
         mean.update_parameters(model)
         if (step + 1) % 250 == 0 or step + 1 == steps:
+            still_numbers(model.parameters(), f"{step + 1} steps")
             parts = {"model": model, "mean": mean, "optimizer": optimizer}
             state = {name: part.state_dict() for name, part in parts.items()}
             seconds = time.perf_counter() - begun

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from data.recipes.base import Run
 from helpers.datasets import scenes
-from helpers.ground.artifacts import Checkpoint
+from helpers.ground.artifacts import Checkpoint, still_numbers
 from helpers.ground.runtime import half_precision, in_chunks
 from helpers.nets.scene_classifier import PIXELS, load, network, preprocess
 
@@ -80,6 +80,7 @@ def train(
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
         if (step + 1) % 100 == 0 or step + 1 == steps:
+            still_numbers(model.parameters(), f"{step + 1} steps")
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
             checkpoint.save({**state, "done": step + 1})
             report(f"step {step + 1}: loss {loss.item():.3f}", flush=True)
