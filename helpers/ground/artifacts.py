@@ -4,6 +4,7 @@ Whatever is written is written whole: a run killed anywhere leaves the old file 
 """
 
 import hashlib
+import importlib.util
 import io
 import json
 import os
@@ -116,6 +117,14 @@ def _shards(tensors: dict[str, Tensor]) -> list[list[tuple[str, int, Tensor]]]:
             shards[-1].append((key, part, piece))
             space -= piece.nbytes
     return shards
+
+
+def package_folder(package: str, remedy: str) -> Path:
+    """Where an installed package lies (it is not imported); CourseError with the remedy if not."""
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        raise CourseError(f"The package {package} is missing: {remedy}.")
+    return Path(next(iter(spec.submodule_search_locations)))
 
 
 def write_atomically(path: Path, content: bytes) -> None:
