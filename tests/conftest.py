@@ -4,9 +4,14 @@ import os
 import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.update({"COURSE_SCALE": "small", "COURSE_SOURCE": "packaged", "COURSE_TEST": "1"})
 os.environ.setdefault("MPLBACKEND", "Agg")
+drawn = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
+settings.register_profile("suite", max_examples=200, derandomize=True, **drawn)
+settings.register_profile("long", max_examples=10_000, print_blob=True, **drawn)
+settings.load_profile("suite")  # the other by --hypothesis-profile=long
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 """Grad-CAM: which places of a layer speak for the class; and its product with Guided Backprop."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch.nn.functional as F
@@ -30,6 +30,7 @@ def grad_cam(
     x, target = check(model, inputs, target, images=True)
     module = find_layer(model, layer)
     refuse_scripted(module)
+    sides = patch_sides(model)
 
     def one_batch(x, target):
         with output_of(module) as outputs:
@@ -37,8 +38,8 @@ def grad_cam(
         if not outputs:
             raise CourseError(f"The layer {layer!r} was not used for this score: choose another.")
         slope = core.derivative(score, at=outputs[-1])
-        A = as_maps(wide(outputs[-1]), x, grid)  # (B, K, h, w)
-        dA = as_maps(wide(slope), x, grid)  # (B, K, h, w)
+        A = as_maps(wide(outputs[-1]), x, grid, sides)  # (B, K, h, w)
+        dA = as_maps(wide(slope), x, grid, sides)  # (B, K, h, w)
         if slope.ndim == 3 and not dA.any():
             raise CourseError("No gradient reaches it: choose a layer before the last attention.")
         alpha = dA.mean(dim=(2, 3), keepdim=True)  # (B, K, 1, 1)
@@ -64,7 +65,7 @@ def find_layer(model: nn.Module, layer: Layer) -> nn.Module:
         if layer in modules.values():
             return layer
         raise CourseError(f"This {type(layer).__name__} is no part of the model: give its name.")
-    if layer in modules:
+    if isinstance(layer, str) and layer in modules:
         return modules[layer]
     names = [name for name in modules if name]
     near = difflib.get_close_matches(str(layer), names, n=3, cutoff=0.4) or names[-3:]
@@ -106,7 +107,7 @@ def output_of(module: nn.Module) -> Iterator[list[Tensor]]:
 
 
 # ---- where a layer's places lie ----
-def as_maps(features: Tensor, x: Tensor, grid: Grid | None) -> Tensor:
+def as_maps(features: Tensor, x: Tensor, grid: Grid | None, sides: Collection[int] = ()) -> Tensor:
     """Feature maps or tokens of pictures x (B, C, H, W) as maps (B, K, h, w).
 
     Channels first or last, and how many tokens stand before the patches, follow from the picture's
@@ -117,8 +118,8 @@ def as_maps(features: Tensor, x: Tensor, grid: Grid | None) -> Tensor:
         needs = "a layer with places, (B, K, h, w), (B, h, w, K) or tokens (B, T, K)"
         raise CourseError(f"Grad-CAM needs {needs}; this one gives {shape} for {len(x)} pictures.")
     if features.ndim == 3:
-        h, w = grid or patch_grid(shape[1], *x.shape[2:])
-        if h * w > shape[1]:
+        h, w = grid or patch_grid(shape[1], *x.shape[2:], sides)
+        if not 0 < h * w <= shape[1]:
             raise CourseError(f"A grid {h} x {w} needs {h * w} tokens; this layer has {shape[1]}.")
         return features[:, -h * w :].transpose(1, 2).unflatten(2, (h, w))
     first, last = (misfit(places, x, grid) <= 1 for places in (shape[2:], shape[1:3]))
@@ -140,16 +141,30 @@ def misfit(places: Grid, x: Tensor, grid: Grid | None) -> float:
     return min(abs(h - H * w / W), abs(w - W * h / H))
 
 
-def patch_grid(tokens: int, H: int, W: int) -> Grid:
-    """The (h, w) into which square patches cut the picture; CourseError unless one alone fits."""
-    cuts = {(-(-H // p), -(-W // p)) for p in range(1, max(H, W) + 1)}  # padded to whole patches
-    cuts |= {(H // p, W // p) for p in range(1, min(H, W) + 1)}  # or the rest left out
-    fitting = sorted((h, w) for h, w in cuts if tokens - MOST_PREFIX <= h * w <= tokens)
-    if len(fitting) != 1:
-        which = "more than one grid" if fitting else "no grid"
-        raise CourseError(
-            f"{tokens} tokens are {which} of square patches of a picture {H} x {W} after at most "
-            f"{MOST_PREFIX} other tokens: give grid=(h, w){', such as ' * bool(fitting)}"
-            f"{' or '.join(map(str, fitting))}."
-        )
-    return fitting[0]
+def patch_sides(model: nn.Module) -> set[int]:
+    """Pixels on a patch's side, as the model's convolutions cut them, and as merging doubles it."""
+    convs = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    cut = {m.stride[0] for m in convs if m.kernel_size == m.stride and m.stride[0] > 1}
+    return {side * 2**merged for side in cut for merged in range(6)}
+
+
+def patch_grid(tokens: int, H: int, W: int, sides: Collection[int] = ()) -> Grid:
+    """The (h, w) into which square patches cut the picture, of the smallest of the sides that fits.
+
+    Without sides of any side; CourseError unless one grid alone fits.
+    """
+    for some in (*([side] for side in sorted(sides)), range(1, max(H, W) + 1)):
+        cuts = {(-(-H // p), -(-W // p)) for p in some}  # padded to whole patches
+        cuts |= {(H // p, W // p) for p in some}  # or the rest left out
+        fewest = max(1, tokens - MOST_PREFIX)
+        fitting = sorted((h, w) for h, w in cuts if fewest <= h * w <= tokens)
+        if len(fitting) == 1:
+            return fitting[0]
+        if fitting:
+            break
+    which = "more than one grid" if fitting else "no grid"
+    such = f", such as {' or '.join(map(str, fitting))}" if fitting else ""
+    raise CourseError(
+        f"{tokens} tokens are {which} of square patches of a picture {H} x {W} after at most "
+        f"{MOST_PREFIX} other tokens: give grid=(h, w){such}."
+    )

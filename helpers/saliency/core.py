@@ -1,7 +1,9 @@
 """Shared by all methods: freezing the model, checking inputs, the score of a class, batches."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -45,8 +47,7 @@ def check(
     if not isinstance(model, nn.Module):
         kind = type(model).__name__
         raise CourseError(f"model should be an nn.Module, not a {kind}: wrap it in a class.")
-    if any(map(nn.parameter.is_lazy, model.parameters())):
-        raise CourseError("This model's weights do not exist yet: run model(inputs) once before.")
+    refuse_lazy(model)
     if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
         given = getattr(inputs, "dtype", type(inputs).__name__)
         raise CourseError(f"inputs should be a float tensor (see photos.preprocess), not {given}.")
@@ -60,19 +61,28 @@ def check(
         x = x.to(weight)
     if not x.sum().isfinite() and (bad := int((~x.isfinite()).sum())):  # the sum: twice as fast
         raise CourseError(f"{bad} of the inputs' {x.numel()} values are NaN or infinite.")
-    classes = torch.as_tensor(target).cpu()
+    try:
+        classes = torch.as_tensor(target).cpu()
+    except (TypeError, ValueError, RuntimeError, OverflowError):  # a text, None, ragged lists
+        classes = torch.empty(0)
     if classes.is_floating_point() or classes.dtype == torch.bool:
-        raise CourseError(f"A target is the whole number of a class, not {target!r}.")
+        raise CourseError(f"A target is the whole number of a class, not {target!r:.80}.")
     if tuple(classes.shape) not in ((), (1,), (len(x),)):
         given = f"the targets given have the shape {tuple(classes.shape)}"
         raise CourseError(f"{len(x)} pictures need one target for all or one each; {given}.")
     return x, classes.long().expand(len(x))
 
 
+def refuse_lazy(model: nn.Module) -> None:
+    """CourseError for modules such as nn.LazyLinear whose weights the first inputs will make."""
+    if any(map(nn.parameter.is_lazy, model.parameters())):
+        raise CourseError("This model's weights do not exist yet: run model(inputs) once before.")
+
+
 def at_least_one(**counts: int) -> None:
     """CourseError for a count, such as steps=0, that leaves nothing to take a mean of."""
     for name, count in counts.items():
-        if count < 1:
+        if not isinstance(count, Integral) or count < 1:
             raise CourseError(f"{name} should be a whole number of 1 or more, not {count}.")
 
 
@@ -126,11 +136,24 @@ def wide(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
+def as_tensor(values, ndim: int) -> Tensor:
+    """Maps (B, C, H, W) or, with ndim 3, (B, H, W), as `wide` makes them, outside of any graph."""
+    try:
+        maps = wide(torch.as_tensor(values).detach())
+    except (TypeError, ValueError, RuntimeError):  # no numbers, or rows of different lengths
+        maps = torch.empty(0)
+    if maps.ndim != ndim:
+        wanted = "(B, C, H, W)" if ndim == 4 else "(B, H, W)"
+        given = tuple(getattr(values, "shape", ())) or type(values).__name__
+        raise CourseError(f"Maps should be {wanted}, not {given}.")
+    return maps
+
+
 def each_ones(attribution: Tensor, scores: Tensor) -> Tensor:
     """Each picture's map, outside of any graph, as exact as the scores (B,), where they are."""
     if len(attribution) != len(scores):
         raise CourseError(f"{len(scores)} pictures need a map each, not {len(attribution)} maps.")
-    return attribution.detach().to(scores)
+    return torch.as_tensor(attribution).detach().to(scores)
 
 
 # ---- batches ----
@@ -173,6 +196,8 @@ def for_copies(function: Callable, model, copies: Tensor, target: Tensor, **opti
 def as_baseline(baseline: Baseline, x: Tensor) -> Tensor:
     """A number, or a tensor that broadcasts against the inputs, as a tensor of their shape."""
     try:
+        if isinstance(baseline, float) and not math.isfinite(baseline):
+            raise ValueError("nan or infinite")
         return torch.as_tensor(baseline, dtype=x.dtype, device=x.device).detach().expand_as(x)
     except (TypeError, ValueError, RuntimeError) as error:
         given = f"shape {tuple(baseline.shape)}" if isinstance(baseline, Tensor) else repr(baseline)

@@ -17,7 +17,7 @@ from helpers.saliency.core import Baseline, Target, check, for_copies, forward_s
 
 def magnitude(attribution: Tensor) -> Tensor:
     """A map without signs, the channels summed: (B, C, H, W) -> (B, H, W)."""
-    return wide(attribution.detach()).abs().sum(dim=1)
+    return core.as_tensor(attribution, 4).abs().sum(dim=1)
 
 
 def total_variation(attribution: Tensor, *, block: int = 1) -> Tensor:
@@ -40,6 +40,7 @@ def concentration(attribution: Tensor) -> Tensor:
 # ---- hide the important pixels, or show them first ----
 def ranks(heat: Tensor) -> Tensor:
     """Each pixel's place in the order of importance, 0 the most: (B, H, W); ties as one reads."""
+    heat = core.as_tensor(heat, 3)
     if missing := int(heat.isnan().sum()):
         n = heat.numel()
         raise CourseError(f"{missing} of the heat map's {n} values are NaN: see nan_to_num().")
@@ -50,6 +51,7 @@ def perturbation_curve(model, before, after, target, heat: Tensor, steps: int) -
     """The class's probability while pixels turn from `before` to `after`: (B, steps + 1)."""
     core.at_least_one(steps=steps)
     shape = (len(before), *before.shape[2:])
+    heat = core.as_tensor(heat, 3)
     if heat.shape != shape:
         given = f"{tuple(heat.shape)}; magnitude(attribution) makes it"
         raise CourseError(f"heat should be {shape}, one value a pixel, not {given}.")
@@ -112,9 +114,10 @@ def pointing_game(heat: Tensor, boxes: Tensor, *, tolerance: int = 0) -> Tensor:
     (B,), nan for an empty map: one that is the same everywhere, or holds nan, points nowhere.
     Source: Zhang et al. 2016, with a tolerance of 15 pixels on photographs.
     """
+    heat = core.as_tensor(heat, 3)
     boxes = torch.as_tensor(boxes, device=heat.device)
     wider = torch.cat((boxes[..., :2] - tolerance, boxes[..., 2:] + tolerance), dim=-1)
-    flat = wide(heat).flatten(1)
+    flat = heat.flatten(1)
     hit = in_boxes(wider, heat).flatten(1).gather(1, flat.argmax(dim=1, keepdim=True))[:, 0]
     points = flat.amax(dim=1) > flat.amin(dim=1)  # False with nan
     return torch.where(points, hit.to(flat), torch.nan)
@@ -122,8 +125,8 @@ def pointing_game(heat: Tensor, boxes: Tensor, *, tolerance: int = 0) -> Tensor:
 
 def energy_in_box(heat: Tensor, boxes: Tensor) -> Tensor:
     """The share of the map's positive part in the box, (B,); nan without one. Wang et al. 2020."""
-    positive = wide(heat.detach()).clamp(min=0)
-    return (positive * in_boxes(boxes, heat)).sum(dim=(1, 2)) / positive.sum(dim=(1, 2))
+    positive = core.as_tensor(heat, 3).clamp(min=0)
+    return (positive * in_boxes(boxes, positive)).sum(dim=(1, 2)) / positive.sum(dim=(1, 2))
 
 
 # ---- does it predict what small changes do, and stay as it is under smaller ones? ----

@@ -4,8 +4,9 @@ Layers get random weights, from the output down (cascading) or one at a time (in
 maps before and after are compared. Source: Adebayo et al. 2018, sections 3 and 4; slide D1-09.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from helpers.ground.errors import CourseError
 from helpers.ground.stats import spearman
 from helpers.saliency.cam import find_layer
-from helpers.saliency.core import Target, wide
+from helpers.saliency.core import Target, as_tensor, refuse_lazy
 from helpers.saliency.metrics import magnitude
 
 Layer = str | Sequence[str]  # a module's name, or the names of several that fall together
@@ -35,12 +36,14 @@ def reset(module: nn.Module) -> None:
     1. Each part's own initialiser draws (`reset_parameters`); a norm without one forgets its
        running statistics.
     2. What no initialiser has reached (class tokens, positions, LayerScale, parametrised weights)
-       is drawn by `redraw`; a spectral norm's vectors follow. Other buffers, such as masks, stay.
+       is drawn by `redraw`; a spectral norm's vectors follow. Other buffers, such as tables and
+       masks, stay; where one could have been learned, a warning names it.
     """
     trained = {name: p.detach().clone() for name, p in module.named_parameters()}
     if not trained and not hasattr(module, "running_var"):
         what = f"{type(module).__name__} has no weights to randomise"
         raise CourseError(f"{what}; layers_of(model) lists the layers that do.")
+    buffers = {name: b.clone() for name, b in module.named_buffers() if b.is_floating_point()}
     modes = {part: part.training for part in module.modules()}
     module.eval()  # an initialiser that looks at a spectral norm's weight does not move its vectors
     for p in module.parameters():
@@ -48,7 +51,8 @@ def reset(module: nn.Module) -> None:
     for part in module.modules():
         own = getattr(part, "reset_parameters", getattr(part, "_reset_parameters", None))
         if own is not None:
-            own()
+            with suppress(TypeError):  # one that wants arguments: `redraw` draws
+                own()
         elif getattr(part, "running_var", None) is not None:
             part.running_mean.zero_()
             part.running_var.fill_(1)
@@ -59,6 +63,11 @@ def reset(module: nn.Module) -> None:
         settle(part)
     for part, mode in modes.items():
         part.training = mode
+    now = dict(module.named_buffers())
+    if kept := [
+        name for name, b in buffers.items() if b.unique().numel() > 2 and b.equal(now[name])
+    ]:
+        warnings.warn(f"Kept, as buffers are no weights: {', '.join(kept)}.", stacklevel=3)
 
 
 def settle(part: nn.Module, steps: int = 30) -> None:
@@ -98,6 +107,7 @@ def randomised(
     A layer's random weights follow from the seed and its name: they are the same for every method,
     alone or in a cascade, on every device. initialise: `reset` or `shuffle`.
     """
+    refuse_lazy(model)
     saved = {name: value.detach().clone() for name, value in model.state_dict().items()}
     names = [name for layer in layers for name in ([layer] if isinstance(layer, str) else layer)]
     try:
@@ -151,18 +161,21 @@ def cascade(
 # ---- are two maps alike? (B, C, H, W), (B, C, H, W) -> (B,), on the maps' device ----
 def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
     """Spearman's ρ of the magnitudes: signs do not count. nan where a map is constant."""
-    return spearman(magnitude(a), magnitude(b))
+    return spearman(*two(a, b, magnitude))
 
 
 def signed_correlation(a: Tensor, b: Tensor) -> Tensor:
     """Spearman's ρ of the maps with their signs, channels summed."""
-    return spearman(wide(a).sum(dim=1), wide(b).sum(dim=1))
+    return spearman(*two(a, b, lambda m: as_tensor(m, 4).sum(dim=1)))
 
 
 def structural(a: Tensor, b: Tensor) -> Tensor:
     """SSIM of the magnitudes, each stretched to 0 … 1: local patterns count. Wang et al. 2004."""
     from skimage.metrics import structural_similarity
 
+    a, b = two(a, b, magnitude)
+    if min(a.shape[1:]) < 11:
+        raise CourseError(f"SSIM compares windows of 11 x 11 pixels; these maps: {tuple(a.shape)}.")
     return each(partial(structural_similarity, gaussian_weights=True, data_range=1.0), a, b)
 
 
@@ -170,7 +183,8 @@ def edges(a: Tensor, b: Tensor, *, cell: int | None = None) -> Tensor:
     """Spearman's ρ of the maps' histograms of oriented gradients; cell: 16 pixels, or a quarter."""
     from skimage.feature import hog
 
-    cell = cell or min(16, a.shape[-1] // 4)
+    a, b = two(a, b, magnitude)
+    cell = cell or max(1, min(16, a.shape[-1] // 4))
     features = [each(lambda p: hog(p, pixels_per_cell=(cell, cell)), m) for m in (a, b)]
     return spearman(*features)  # of (B, F) each
 
@@ -183,9 +197,17 @@ SIMILARITIES = {
 }
 
 
+def two(a, b, reduce: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Both stacks of maps as (B, H, W); CourseError where their pictures differ in size."""
+    a, b = reduce(a), reduce(b)
+    if a.shape[1:] != b.shape[1:]:
+        raise CourseError(f"Maps {tuple(a.shape)} and {tuple(b.shape)} are not of one size.")
+    return a, b
+
+
 def each(compare: Callable, *maps: Tensor) -> Tensor:
-    """compare(p, …) of each picture's maps, as magnitudes (H, W) stretched to 0 … 1, by NumPy."""
-    pictures = [stretched(magnitude(m)).detach().cpu().numpy() for m in maps]
+    """compare(p, …) of each picture's maps (H, W), stretched to 0 … 1, by NumPy."""
+    pictures = [stretched(m).numpy() for m in maps]
     values = np.array([compare(*row) for row in zip(*pictures, strict=True)])
     exact = torch.float32 if maps[0].device.type == "mps" else torch.float64
     return torch.from_numpy(values).to(exact).to(maps[0].device)

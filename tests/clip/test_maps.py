@@ -269,14 +269,6 @@ def test_bad_queries_end_in_a_sentence(tokenizer, queries, said):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("query", ["a dog", "dog ", "dog\u200b", "naïve 東京", "\ud83d", "d"])
-def test_a_query_is_no_longer_than_its_tokens(tokenizer, query):
-    """Also where the tokenizer drops its last sign; and one text alone is one query."""
-    alone = maps.encode_queries(Encoder(), tokenizer, query)
-    assert len(alone) == 1
-    assert torch.equal(maps.encode_queries(Encoder(), tokenizer, [query]), alone)
-
-
 def test_a_query_may_fill_the_model_to_its_last_token(tokenizer):
     length = tokenizer(["a"]).shape[1]
     maps.encode_queries(Encoder(), tokenizer, "a " * (length - 2))
