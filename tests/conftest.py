@@ -2,12 +2,14 @@
 
 import os
 import sys
+import tempfile
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.update({"COURSE_SCALE": "small", "COURSE_SOURCE": "packaged", "COURSE_TEST": "1"})
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", f"{tempfile.gettempdir()}/hypothesis")
 drawn = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 settings.register_profile("suite", max_examples=200, derandomize=True, **drawn)
 settings.register_profile("long", max_examples=10_000, print_blob=True, **drawn)
