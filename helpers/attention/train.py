@@ -109,7 +109,6 @@ def fit(
             objective(model, batch, pick(guide, batch)).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
             optimizer.step()
-        still_numbers(model.parameters(), f"{len(history) + 1} epochs")
         history.append(score(model, dev, guide=dev_guide))
         if loss is None and history[-1] >= max(history):
             best = copy.deepcopy(model.state_dict())
@@ -138,6 +137,7 @@ def predict(
 def score(model: AttentionModel, data: list[tuple], *, guide: Guide = None) -> float:
     """ROC-AUC for two classes, accuracy for more."""
     probs = predict(model, data, guide=guide)[0].cpu()
+    still_numbers([probs], "its training")
     labels = torch.tensor([example[1] for example in data])
     if model.outputs > 1:
         return (probs.argmax(-1) == labels).float().mean().item()
