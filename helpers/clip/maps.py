@@ -65,7 +65,10 @@ def device_of(model) -> torch.device:
 
 def pixels_of(model) -> int:
     size = model.visual.image_size  # open_clip: a number for ResNets, a pair for ViTs
-    return size if isinstance(size, int) else size[0]
+    high, across = (size, size) if isinstance(size, int) else size
+    if high != across:
+        raise CourseError(f"This model reads {across} x {high} pixels; maps need a square view.")
+    return high
 
 
 class Similarity(nn.Module):

@@ -22,7 +22,8 @@ def relevance(model, image: Tensor, texts: Tensor, *, first: int = 0) -> Tensor:
     (Q, H, W), never negative. Source: Chefer et al. 2021, eq. 5-6 (their CLIP demo).
     """
     visual = model.visual
-    if not hasattr(visual, "transformer") or getattr(visual, "pool_type", None) != "tok":
+    by_token = hasattr(visual, "transformer") and getattr(visual, "pool_type", None) == "tok"
+    if not by_token or visual.attn_pool is not None:  # CoCa pools all tokens
         tower = f"this model's picture tower, a {type(visual).__name__}, has none"
         raise CourseError(f"Relevance follows a class token; {tower}: take a ViT, or grad_cam.")
     with frozen_eval(model), attention_in_graph(visual) as A:  # A: (1, heads, T, T) a layer

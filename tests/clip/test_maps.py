@@ -303,6 +303,16 @@ def test_what_cannot_be_mapped_ends_in_a_sentence(tiny):
         score.methods(tiny)["RISE"](tiny, picture(), texts(), masks=0)
 
 
+def test_towers_that_a_map_would_misread_are_refused(tiny, monkeypatch):
+    """CoCa pools all tokens by attention; a view that is not square has other patches."""
+    monkeypatch.setattr(tiny.visual, "attn_pool", torch.nn.Identity())
+    with pytest.raises(CourseError, match="take a ViT, or grad_cam"):
+        relevance(tiny, picture(), texts())
+    monkeypatch.setattr(tiny.visual, "image_size", (64, 96))
+    with pytest.raises(CourseError, match="reads 96 x 64 pixels"):
+        maps.grad_cam(tiny, picture(), texts())
+
+
 # ---- scores
 def test_scores_of_three_boxes_by_hand():
     """The gap is to the next best box, not the worst; an empty map has neither hit nor energy."""
