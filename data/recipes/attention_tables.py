@@ -144,9 +144,10 @@ def experiments(run: Run, name: str, size: Size) -> dict[str, Tensor]:
         once(guide, adversary, named("base", seed), 1e-3, seed)
         once(named("MLP adversary", seed), mlp, guide, seed)
     for seed in others:
-        once(named("average", seed), with_own_weights, seed, encoder="average")
         once(named("long", seed), with_own_weights, seed, embedding_std=1.0)
         once(named("long each", seed), each, named("long", seed))
+    for seed in others:
+        once(named("average", seed), with_own_weights, seed, encoder="average")
         once(named("long uniform", seed), with_uniform, seed, embedding_std=1.0)
     for kind, more in VARIANTS.items() if name == "findings" else ():
         once(f"variant {kind}", variant, notes(size, **more), size, run.device)
