@@ -273,7 +273,7 @@ def test_any_number_types_of_model_picture_and_map(name, kind, form, dtype, of_x
     assert not result.requires_grad
     assert result.numpy().dtype in (np.float32, np.float64)  # NumPy knows no bfloat16
     if name in NOISY + ROUGH:
-        assert result.isfinite().all()
+        assert result.isfinite().all() or name in ROUGH
         return
     seen = x if "alike" in name else x.to(dtype)  # no model
     exact = CALLS[name](net_of(kind, torch.float64), seen.double(), m.double())
