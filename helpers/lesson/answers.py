@@ -67,10 +67,8 @@ class Pooled(NamedTuple):
         """Without answers that this activity does not store; whose they are is in `skipped`."""
         kept = [record for record in self.records if good(record)]
         bad = Counter(record.person for record in self.records if not good(record))
-        named = [
-            f"person {person}: {count} answer{'s' * (count > 1)} of another kind"
-            for person, count in sorted(bad.items())
-        ]
+        counts = {person: f"{n} answer{'s' * (n > 1)}" for person, n in sorted(bad.items())}
+        named = [f"person {person}: {n} of another kind" for person, n in counts.items()]
         people = len({record.person for record in kept})
         return Pooled(kept, people, [*self.skipped, *named], self.repeated)
 
@@ -78,15 +76,12 @@ class Pooled(NamedTuple):
 class Store:
     """A person's own answers to one activity, in FOLDER/ACTIVITY-PERSON.jsonl.
 
-    An answer that cannot be written (a full disk, a read-only folder) stays in memory and is
-    written at the next chance; until then `trouble` holds a sentence for the learner.
+    What cannot be written stays in memory until it can; meanwhile `trouble` holds a sentence.
     """
 
     def __init__(self, activity: str, folder: str | Path | None = None):
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,60}", activity):
-            raise ValueError(
-                f"an activity is named in small letters, digits and dashes, not {activity!r}"
-            )
+            raise ValueError(f"an activity has small letters, digits and dashes, not {activity!r}")
         self.activity = activity
         self.folder = Path(folder) if folder else class_dir()
         self.person = _person(self.folder)
@@ -98,10 +93,7 @@ class Store:
         return self._file.trouble
 
     def add(self, item: str, condition: str, answer: Any, seconds: float | None = None) -> None:
-        """Keep one answer: anything JSON can hold; arrays and tensors become lists.
-
-        Never raises for a bad disk.
-        """
+        """Keep one answer: what JSON can hold, arrays as lists. Never raises for a bad disk."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         seconds = None if seconds is None else round(float(seconds), 2)
         what = (self.activity, str(item), str(condition), answer, seconds)
@@ -111,20 +103,14 @@ class Store:
             print(self.trouble or "Everything is saved again.")
 
     def records(self) -> list[Record]:
-        """This person's answers so far, oldest first, those waiting in memory included.
-
-        Damaged lines are left out.
-        """
+        """This person's answers so far, oldest first, those waiting in memory included."""
         self._file.write_waiting()
         lines = [*read(self._file.path)[0], *map(parse, self._file.waiting)]
         known = {r.id: r for r in lines if r and r.activity == self.activity}
         return list(known.values())
 
     def everybody(self, good: Callable[[Record], bool]) -> Pooled:
-        """The class folder's answers to this activity, other people's files in it included.
-
-        good: whether a record is what this activity stores; a file may hold anything.
-        """
+        """The class folder's answers to this activity; good: whether a record is of its kind."""
         self._file.write_waiting()
         if not self.folder.is_dir():
             return Pooled([], 0, [])
@@ -134,9 +120,8 @@ class Store:
 def pool(folder_or_files: str | Path | Iterable[str | Path], activity: str) -> Pooled:
     """All answers to an activity from a folder (and the folders in it) or from a list of files.
 
-    The same answer in two files counts once. Damaged lines, foreign files and files that cannot be
-    opened are left out and named in `skipped`, unless a file is by its name another activity's.
-    Raises CourseError where the folder does not exist.
+    The same answer in two files counts once. What is damaged or foreign is named in `skipped`,
+    unless a file is by its name another activity's. CourseError where the folder does not exist.
     """
     records, skipped, repeated = {}, [], 0
     for name, path in _candidates(folder_or_files):
@@ -168,10 +153,7 @@ def pack_answers(folder: str | Path | None = None) -> Path:
 
 
 def class_dir() -> Path:
-    """Where answers go: COURSE_CLASS if set, class/ in the course, or in Colab on a mounted Drive.
-
-    Under the test command, a folder that goes with the process.
-    """
+    """COURSE_CLASS; class/ in the course, in Colab on a mounted Drive; in tests one that goes."""
     if named := os.environ.get("COURSE_CLASS"):
         return Path(named).expanduser()
     if os.environ.get("COURSE_TEST") == "1":
@@ -205,9 +187,7 @@ def parse(line: bytes) -> Record | None:
     texts = (record.activity, record.item, record.condition, record.time, record.person, record.id)
     if not all(isinstance(text, str) for text in texts) or not (record.person and record.id):
         return None
-    seconds = record.seconds
-    if seconds is None:
-        return record
+    seconds = 0.0 if record.seconds is None else record.seconds
     number = type(seconds) in (int, float) and math.isfinite(seconds) and seconds >= 0
     return record if number else None
 
@@ -245,18 +225,14 @@ def _candidates(folder_or_files: str | Path | Iterable[str | Path]) -> list[tupl
     if folder.is_file():
         return [(folder.name, folder)]
     if not folder.is_dir():
-        raise CourseError(
-            f"There is no folder {folder}. Give the folder into which you put everybody's class "
-            "files."
-        )
-    files = [(path.relative_to(folder), path) for path in folder.rglob("*") if path.is_file()]
-    return [
-        (name.as_posix(), path)
-        for name, path in sorted(files)
-        if not any(part.startswith(".") for part in name.parts)
-        and name.name not in ("person.txt", "my-answers.zip")
-        and name.suffix != ".md"
-    ]
+        raise CourseError(f"There is no folder {folder}. Give the one with everybody's files.")
+    found = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder)
+        ours = name.name in ("person.txt", "my-answers.zip") or name.suffix == ".md"
+        if not ours and not any(part.startswith(".") for part in name.parts):
+            found.append((name.as_posix(), path))
+    return found
 
 
 # ---------------------------------------------------------------- one file
@@ -309,8 +285,7 @@ def _append(path: Path, lines: bytes) -> None:
 def _locked(folder: Path) -> Iterator[None]:
     """Let one process at a time into the folder: on Windows two appends can interleave.
 
-    The system frees the lock of a killed process. Where a disk knows no locks, the work goes on
-    without: POSIX appends are whole anyway.
+    Where a disk knows no locks, the work goes on without: POSIX appends are whole anyway.
     """
     lock = FileLock(folder / ".lock", timeout=10)
     with suppress(OSError, NotImplementedError):  # a folder that refuses it refuses the answer too
@@ -322,15 +297,12 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _sentence(error: OSError, folder: Path) -> str:
+    what = f"The folder {folder} cannot be written ({error.strerror or error})"
+    remedy = "Make it writable"
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
         what, remedy = "The disk is full", "Free some space"
-    else:
-        what = f"The folder {folder} cannot be written ({error.strerror or error})"
-        remedy = "Make it writable"
-    return (
-        f"{what}: your answer is kept in memory for now. {remedy} and go on; the next answer saves "
-        "this one too."
-    )
+    kept = f"your answer is kept in memory for now. {remedy} and go on"
+    return f"{what}: {kept}; the next answer saves this one too."
 
 
 # ---------------------------------------------------------------- who

@@ -24,7 +24,7 @@ from helpers.lesson.widgets.view import WIDE, View, button
 
 
 class BoardView(View):
-    """A question, everybody's answers, and a box for one's own."""
+    """A question, all answers, and a box for one's own: `text`, `seat`, `put`, `take_back`, …"""
 
     def __init__(self, board: Board):
         self.board = board
@@ -71,23 +71,20 @@ class BoardView(View):
             self.say(f"Your answers of all lessons are in {self.kept}.")
 
 
-def board_view(board: Board) -> BoardView:
-    """Show a board and let the learner write on it.
-
-    Handles: `text`, `seat`, `put`, `take_back`, `save`, `keep`.
-    """
-    return BoardView(board)
+board_view = BoardView
 
 
 # ---------------------------------------------------------------- a question with choices
 
 
 class ChoiceView(View):
-    """A question to answer before looking."""
+    """A question to answer before looking; the choice is kept under "prediction" and `key`.
 
-    def __init__(
-        self, key: str, question: str, choices: Sequence[str], right: int, why: str, folder=None
-    ):
+    question, choices, why: Markdown. right: the right choice's number, from 0. Handles: `choices`,
+    `choose(number)`.
+    """
+
+    def __init__(self, key, question, choices: Sequence[str], right: int, why: str, folder=None):
         self.key, self.right, self.why = key, right, why
         self.chosen: int | None = None
         self.letters = [f"({letter})" for letter in string.ascii_lowercase[: len(choices)]]
@@ -125,25 +122,19 @@ class ChoiceView(View):
         self.say(self.store.trouble)
 
 
-def choice_view(
-    key: str, question: str, choices: Sequence[str], right: int, why: str, folder=None
-) -> ChoiceView:
-    """Ask for a prediction, keep it, then tell the answer.
-
-    It is kept under the activity "prediction" and the item `key`, as the number chosen. question,
-    choices, why: Markdown. right: the number of the right choice, from 0. Handles: `choices`,
-    `choose(number)`.
-    """
-    return ChoiceView(key, question, choices, right, why, folder)
+choice_view = ChoiceView
 
 
 # ---------------------------------------------------------------- rating
 
 
 class RatingView(View):
-    """Items one after the other, answered with single keys or buttons."""
+    """Let somebody rate. show(content) draws or returns an item's content; intro: Markdown.
 
-    def __init__(self, rating: Rating, show: Callable, intro: str):
+    Handles: `begin`, `choices`, `key_box` (append letters to its value), `text`, `back`, `skip`.
+    """
+
+    def __init__(self, rating: Rating, show: Callable, intro: str = ""):
         self.rating, self.show_item = rating, show
         self.asked, self.progress = widgets.HTML(), widgets.HTML()
         most = max(len(question.choices) for question in rating.questions)
@@ -191,10 +182,7 @@ class RatingView(View):
         self.rating.give(self.rating.question.first + place)
 
     def _typed(self, change) -> None:
-        """The box only grows: emptied while somebody types it would lose keys or double them.
-
-        Deleting a key means "back".
-        """
+        """The box only grows: emptied while somebody types it would lose keys. Deleting: "back"."""
         if len(change["new"]) < self._read:
             self._read = len(change["new"])
             self._act(self.rating.back)
@@ -250,10 +238,4 @@ def _introduction(rating: Rating, intro: str) -> str:
     return "\n".join(lines)
 
 
-def rating_view(rating: Rating, show: Callable, intro: str = "") -> RatingView:
-    """Let somebody rate. show(content) draws or returns an item's content; intro: Markdown.
-
-    Handles: `begin`, `choices`, `key_box` (append letters to its value), `text`, `back`, `skip`,
-    `rating`.
-    """
-    return RatingView(rating, show, intro)
+rating_view = RatingView
