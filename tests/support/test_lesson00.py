@@ -135,8 +135,6 @@ def test_the_path_shows_units_by_words_and_votes_by_orders():
     )
     left, right = fig.axes[:2]
     assert left.images[0].get_array().tolist() == windows.T.tolist()
-    assert [label.get_text() for label in left.get_xticklabels()] == ["no", "fever", "."]
-    assert [label.get_text() for label in left.get_yticklabels()] == ["unit 7", "unit 9"]
     assert [text.get_text() for text in right.texts] == ["+1", "+0", "-2", "+4"]
     assert right.images[0].get_clim() == (-4, 4)
 

@@ -160,7 +160,5 @@ def test_the_game_draws_both_outputs():
     fig = figures.weighing(["what", "a", "waste"], own, now, (0.012, 0.3), 0.5)
     text, bars = fig.axes
     shade = lambda i: text.texts[i].get_bbox_patch().get_facecolor()
-    assert [word.get_text() for word in text.texts] == ["what", "a", "waste"]
     assert shade(1) == shade(2) != shade(0)
     assert bars.get_title() == "moved by 0.288"
-    assert [bar.get_width() for bar in bars.patches] == [0.3, 0.012]
