@@ -300,7 +300,8 @@ def has_display() -> bool:
 
 def lab_command(page: str, port: int, ip: str, show: bool) -> list[str]:
     options = [f"--port={port}", f"--ip={ip}", f"--ServerApp.root_dir={ROOT}"]
-    return [sys.executable, "-m", "jupyterlab", page, *options, *["--no-browser"][show:]]
+    options += [] if show else ["--no-browser"]
+    return [sys.executable, "-m", "jupyterlab", page, *options]
 
 
 def quiet_lab() -> dict[str, str]:

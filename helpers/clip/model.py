@@ -5,7 +5,7 @@ Li et al. 2023 (FLIP) for training on half of the patches.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -101,13 +101,7 @@ def dropped(step: int, settings: Settings) -> float:
 
 
 def train(
-    model,
-    batches: Callable[[int], Iterable[tuple[Tensor, Tensor, Tensor]]],
-    settings: Settings,
-    checkpoint: Checkpoint,
-    *,
-    every: int = 100,
-    report: Callable[[int, float], None] = print,
+    model, batches: Callable, settings, checkpoint: Checkpoint, *, every=100, report=print
 ) -> list[float]:
     """Train the model where it is, from the checkpoint on where there is one; a loss each step.
 

@@ -44,14 +44,7 @@ class Rating:
     """
 
     def __init__(
-        self,
-        activity: str,
-        items: Iterable[Item],
-        questions: Sequence[Question],
-        folder=None,
-        *,
-        limit: float | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        self, activity: str, items, questions, folder=None, *, limit=None, clock=time.monotonic
     ):
         self.store = Store(activity, folder)
         self.questions, self.limit, self._clock = tuple(questions), limit, clock

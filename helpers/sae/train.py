@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from helpers.ground.artifacts import Checkpoint
 from helpers.ground.errors import CourseError
 from helpers.sae.model import Loss, SparseAutoencoder, geometric_median
 from helpers.transformer.train import Saver
@@ -56,12 +55,7 @@ class Trained(NamedTuple):
 
 
 def train(
-    saes: Sequence[SparseAutoencoder],
-    inputs: Inputs,
-    training: Training,
-    *,
-    checkpoint: Checkpoint | None = None,
-    save_every: float = 120.0,
+    saes, inputs: Inputs, training: Training, *, checkpoint=None, save_every=120.0
 ) -> Trained:
     """Train dictionaries on the same activations in one pass; each ends as if trained alone.
 

@@ -4,7 +4,6 @@ S_c is the class's logit, x the pictures. `check` and `frozen_eval` keep the mod
 `groups` and `for_copies` send as many versions of the pictures through it at once as there is room.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -41,15 +40,7 @@ def gradient_x_input(model: nn.Module, inputs: Tensor, target: Target) -> Tensor
 
 
 def smoothgrad(
-    model: nn.Module,
-    inputs: Tensor,
-    target: Target,
-    *,
-    samples: int = 25,
-    noise: float = 0.15,
-    squared: bool = False,
-    of: Callable[..., Tensor] = gradient,
-    seed: int = 0,
+    model, inputs, target, *, samples=25, noise=0.15, squared=False, of=gradient, seed=0
 ) -> Tensor:
     """The mean map over noisy copies of the picture, mean of M(x + N(0, σ²)); squared: of M².
 

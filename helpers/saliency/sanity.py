@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from helpers.ground.errors import CourseError
 from helpers.ground.stats import spearman
 from helpers.saliency.cam import find_layer
-from helpers.saliency.core import Target, as_tensor, refuse_lazy
+from helpers.saliency.core import as_tensor, refuse_lazy
 from helpers.saliency.metrics import magnitude
 
 Layer = str | Sequence[str]  # a module's name, or the names of several that fall together
@@ -135,15 +135,7 @@ def randomise(model: nn.Module, name: str, initialise: Callable) -> None:
 
 
 def cascade(
-    model: nn.Module,
-    layers: Sequence[Layer],
-    method: Callable[..., Tensor],
-    inputs: Tensor,
-    target: Target,
-    *,
-    independent: bool = False,
-    seed: int = 0,
-    initialise: Callable = reset,
+    model, layers, method, inputs, target, *, independent=False, seed=0, initialise=reset
 ) -> Tensor:
     """Maps by method(model, inputs, target), trained and as its layers fall: (1 + L, B, ...).
 

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from helpers.datasets import corpus
 from helpers.ground.artifacts import Checkpoint, still_numbers
-from helpers.transformer.model import OneLayerTransformer, Settings, initialise
+from helpers.transformer.model import OneLayerTransformer, initialise
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,7 @@ class Trained(NamedTuple):
 
 
 def train(
-    settings: Settings,
-    training: Training,
-    stream: Tensor,
-    *,
-    device: torch.device | str = "cpu",
-    checkpoint: Checkpoint | None = None,
-    save_every: float = 120.0,
+    settings, training, stream: Tensor, *, device="cpu", checkpoint=None, save_every=120.0
 ) -> Trained:
     """A model trained on a stream of tokens (N,).
 
