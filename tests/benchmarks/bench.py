@@ -104,19 +104,20 @@ def race(contest: Contest, *, seconds: float = 5.0, least: int = 5) -> Result:
 def peak_mb(function: Callable) -> float:
     """Megabytes that the tensors of one call take at its fullest moment, beside those held before.
 
-    On a CPU torch's profiler notes each tensor that is made or freed: what the allocator keeps
-    for later, and what others do in the process, cannot disturb it.
+    Torch's profiler notes each tensor that is made or freed on the CPU: what the allocator keeps
+    for later, and what others do in the process, cannot disturb it. Where there is a GPU, its peak
+    is measured too, and the larger counts: a model may be on either.
     """
+    before, held = 0, lambda: 0
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        function()
-        return (torch.cuda.max_memory_allocated() - before) / 1e6
+        before, held = torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as seen:
         function()
     events = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]
     events.sort(key=lambda event: event.start_ns())
-    return max(accumulate((event.nbytes() for event in events), initial=0)) / 1e6
+    on_cpu = max(accumulate((event.nbytes() for event in events), initial=0))
+    return max(on_cpu, held() - before) / 1e6
 
 
 def compare(contest: Contest) -> float:

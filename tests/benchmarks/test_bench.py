@@ -15,6 +15,7 @@ import torch
 from helpers.ground.errors import CourseError
 from tests.benchmarks import bench
 from tests.benchmarks.bench import Contest, race
+from tests.pretend_gpu import T4, pretend_gpu
 
 
 def burn(seconds):
@@ -137,6 +138,13 @@ def test_memory_is_what_one_call_takes():
     for _ in range(2):
         assert bench.peak_mb(call) == pytest.approx(120, rel=0.01)  # both products and their sum
     assert bench.peak_mb(lambda: 1.0) == 0
+
+
+def test_memory_on_the_cpu_is_seen_where_there_is_a_gpu():
+    with pretend_gpu(T4):
+        assert bench.peak_mb(lambda: torch.ones(10**6)) == pytest.approx(4, rel=0.01)
+        on_gpu = lambda: torch.ones(10**6, device="cuda")
+        assert bench.peak_mb(on_gpu) == pytest.approx(4, rel=0.01)
 
 
 def test_a_file_with_peers_of_its_own_runs_in_their_environment(tmp_path, monkeypatch, capfd):
