@@ -14,14 +14,7 @@ SEED = 10  # the base model's, as in the paper's code
 
 
 def train_one(
-    data: Data,
-    size: Size,
-    *,
-    seed=SEED,
-    guide: Guide = None,
-    dev_guide: Guide = None,
-    device="cpu",
-    **settings,
+    data, size, *, seed=SEED, guide: Guide = None, dev_guide=None, device="cpu", **settings
 ) -> tuple[AttentionModel, list[float]]:
     """A model from one seed, and its dev ROC-AUC after each epoch; the best epoch is kept.
 
@@ -69,9 +62,11 @@ def train_adversary(
 ) -> AttentionModel:
     """A model that imitates base's outputs and looks as far elsewhere as lam makes it (sec. 4).
 
-    It trains twice as long as `base`, at half the rate: else it ended where it imitated nothing.
+    It trains twice as long as `base`, at half the rate, and its word vectors begin at base's (the
+    papers' begin at the same pre-trained ones): else it often ended where it imitated nothing.
     """
     model = new_model(seed=seed, **base.settings).to(base.device)
+    model.embedding.load_state_dict(base.embedding.state_dict())
     loss = adversary_loss(*predict(base, data.train), lam)
     fit(model, data.train, data.dev, size.training(seed, patience=2), loss=loss)
     return model
