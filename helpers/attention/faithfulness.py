@@ -58,7 +58,7 @@ def leave_one_out(model: AttentionModel, batch: Batch) -> Tensor:
     width = torch.arange(batch.words.shape[1] - 1, device=batch.words.device)
 
     def change(texts: Tensor, places: Tensor) -> Tensor:
-        keep = width + (width >= places[:, None])  # (N, T - 1) skips the place that is left out
+        keep = width + (width >= places[:, None])  # (N, T - 1): all places but the one left out
         words = batch.words[texts].gather(1, keep)
         content = batch.content[texts].gather(1, keep)
         longest = (words != PAD).sum(-1).max()
@@ -89,10 +89,10 @@ def permutation(
     hidden, query = model.encode(batch)
     alpha = model.attend(hidden, batch.content, query)  # (B, T)
     output = probabilities(model.decode(hidden, alpha, query))  # (B, C)
-    last = 2.0 * ~batch.content  # sorted by it, the words come first
+    behind = 2.0 * ~batch.content  # 0 for words, 2 for padding: sorted by it, the words come first
     noise = torch.rand((n, *alpha.shape), generator=generator).to(alpha)
-    places = (noise + last).argsort(-1)  # (n, B, T) the words in random order, then the rest
-    weights = alpha.gather(1, last.argsort(stable=True, dim=-1))  # (B, T) the words' in their order
+    places = (noise + behind).argsort(-1)  # (n, B, T) the words in random order, then the rest
+    weights = alpha.gather(1, behind.argsort(stable=True, dim=-1))  # (B, T) as the words stand
     shuffled = torch.zeros_like(noise).scatter(-1, places, weights.expand_as(noise))
     changes = tvd(probabilities(model.decode(hidden, shuffled, query)), output)  # (n, B)
     return changes.median(0).values

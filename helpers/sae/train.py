@@ -74,17 +74,17 @@ def train(
         centre(saes, next(inputs.batches(training.batch)).to(device))
     steps = tqdm(range(start, training.steps), initial=start, total=training.steps, mininterval=10)
     for step, x in zip(steps, inputs.batches(training.batch, start=start), strict=False):
-        x = x.to(device)
+        x = x.to(device)  # (B, N)
         set_learning_rate(optimizer, step, training)
-        results = [backward(sae, x, training.bfloat16) for sae in saes]
+        results = [backward(sae, x, training.bfloat16) for sae in saes]  # loss, features (B, M)
         update(saes, optimizer)
         for log, (loss, f) in zip(logs, results, strict=True):
             log.note(step, loss, f)
         if step in training.resampling_steps():
-            x = inputs.sample(8192, seed=step).to(device)
+            x = inputs.sample(8192, seed=step).to(device)  # others than the ones just trained on
             for sae, log in zip(saes, logs, strict=True):
                 if sae.settings.resample:
-                    dead = log.n_since_fired > training.silent_for * training.steps
+                    dead = log.n_since_fired > training.silent_for * training.steps  # (M,)
                     resample(sae, optimizer, dead, x, seed=step)
         saver.after(step, lambda: state_of(saes, optimizer, logs))
     saver.check(training.steps)
