@@ -130,7 +130,7 @@ def predict(
 def score(model: AttentionModel, data: list[tuple], *, guide: Guide = None) -> float:
     """ROC-AUC for two classes, accuracy for more."""
     probs = predict(model, data, guide=guide)[0].cpu()
-    still_numbers([probs], "its training")
+    still_numbers([probs], "training")
     labels = torch.tensor([example[1] for example in data])
     if model.outputs > 1:
         return (probs.argmax(-1) == labels).float().mean().item()

@@ -138,7 +138,9 @@ def printable(text: str, family: str = "sans-serif") -> str:
 
     A `$` is escaped, what is invisible goes, and U+6771 stands for a letter that would be a box.
     """
-    font = font_manager.get_font(font_manager.findfont(font_manager.FontProperties([family])))
+    font = font_manager.get_font(
+        font_manager.findfont(font_manager.FontProperties(family=[family]))
+    )
     lines = []
     for line in text.split("\n"):
         shown = []
