@@ -62,9 +62,9 @@ scene_classifier       scene_classifier:make    5  0.7  03
     a small ReLU network with one score a concept of the scenes
 attention_imdb         attention_imdb:make      5    1  04 05
     attention models on IMDb's reviews, additive and scaled dot
-attention_tables       attention_tables:make    4  1.9  05
+attention_tables       attention_tables:make   18  2.4  05
     seeds, uniform weights, adversaries and the MLP diagnostic on two data sets, as numbers
-attention_imdb_tables  attention_tables:make   16  1.1  04 05
+attention_imdb_tables  attention_tables:make   45  1.1  04 05
     the same on IMDb's reviews, as numbers
 diffusion              diffusion:make           4  0.6  03
     a small diffusion model that draws digits of 16 pixels
