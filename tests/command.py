@@ -38,10 +38,7 @@ def test(argv: list[str]) -> int:
 
 @contextlib.contextmanager
 def committed():
-    """A passing copy of the last commit: what was run, saved or put into class/ stays out of it.
-
-    Where there is no git, the folder itself.
-    """
+    """A passing copy of the last commit, without what was run or answered; no git: the folder."""
     if not (cli.ROOT / ".git").exists() or not shutil.which("git"):
         yield cli.ROOT
         return

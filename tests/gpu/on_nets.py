@@ -2,7 +2,7 @@
 
 import torch
 
-from helpers.datasets import clinical_notes, corpus, excerpts, photos, reviews, scenes
+from helpers.datasets import clinical_notes, corpus, excerpts, grounds, photos, reviews, scenes
 from helpers.nets import digits, order_net, scene_classifier, shortcut
 from helpers.pretrained import dinov2, imagenet, smollm2
 from tests.gpu.calls import Call
@@ -41,6 +41,12 @@ CALLS = {
         lambda d: digits.accuracy(digits.network(device=d), *some_digits(d)), waits=1
     ),
     digits.digits: Call(lambda d: digits.digits("test", texture=0.1, device=d)),
+    digits.fit: Call(
+        lambda d, steps: digits.fit(
+            digits.network(device=d), *some_digits(d, 10 * steps), 0, epochs=1, lr=1e-3, batch=10
+        ),
+        waits=1,
+    ),
     digits.network: Call(lambda d: digits.network(device=d)),
     digits.shuffled: Call(lambda d: digits.shuffled(some_digits(d)[1])),
     digits.train: Call(
@@ -101,6 +107,9 @@ LEFT_OUT = {
         corpus.tokenizer,
         dinov2.read_onnx,
         dinov2.weights_file,
+        grounds.noise,
+        grounds.pattern,
+        grounds.photograph,
         imagenet.class_index,
         imagenet.class_names,
         order_net.notes,
@@ -117,6 +126,7 @@ LEFT_OUT = {
         scenes.caption,
         scenes.concepts,
         scenes.draw,
+        scenes.drawn_by,
         scenes.frames,
         scenes.is_held_out,
         scenes.named,
