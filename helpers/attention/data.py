@@ -44,7 +44,7 @@ SMALL = {
     "findings": Size(80, 2, embed=50, hidden=64, epochs=8, batch=32, rate=4e-3, texts=1500),
 }
 FULL = {  # the papers': reviews up to 400 words, 300 numbers a word, 256 a hidden state
-    "imdb": Size(400, 5, embed=300, hidden=256, epochs=4, batch=32, rate=1e-3),
+    "imdb": Size(400, 5, embed=300, hidden=256, epochs=3, batch=32, rate=1e-3),
     "rotten": Size(60, 2, embed=300, hidden=256, epochs=4, batch=32, rate=1e-3),
     "findings": Size(80, 2, embed=300, hidden=256, epochs=8, batch=32, rate=1e-3, texts=3000),
 }
