@@ -21,3 +21,21 @@ def _threads():
     """Floats move with the number of threads. Tests of what needs no torch do not load it."""
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(int(os.environ.get("COURSE_THREADS", "2")))
+
+
+@pytest.fixture
+def steps():
+    """(learning rate, length of the whole gradient) of every step of an optimizer in the test."""
+    import torch
+    from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+    seen = []
+
+    def note(optimizer, *_):
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        norms = [p.grad.norm() for p in parameters if p.grad is not None]
+        seen.append((optimizer.param_groups[0]["lr"], float(torch.stack(norms).norm())))
+
+    handle = register_optimizer_step_pre_hook(note)
+    yield seen
+    handle.remove()

@@ -34,6 +34,7 @@ PACKAGES = {p: f"helpers/{p}/*.py" for p in ("saliency", "clip", "attention", "t
 PACKAGES |= {"stats": "helpers/ground/stats.py", "recipes": "data/recipes/*.py"}
 MIRRORS = """ # where a module's place and name do not lead to its tests
 core gradients guided cam perturbation: saliency/agreement saliency/behaviour
+metrics: saliency/metrics saliency/behaviour
 score relevance clip_maps: clip/maps
 clip_emoji: clip/model
 tables attention_imdb attention_tables: attention/recipes
@@ -41,7 +42,7 @@ activations: transformer/train
 diffusion: support/diffusion
 roar: support/lesson03
 scene_classifier: nets/scene_classifier
-scenes: datasets/scenes"""
+scenes arts: datasets/scenes"""
 
 
 def planted(tree: Path, packages: list[str], count: int, seed: int) -> list[dict]:
