@@ -158,8 +158,8 @@ def experiments(run: Run, name: str, size: Size) -> dict[str, Tensor]:
     shown += [f"adversary {lam:g}" for lam in lams]
     numbers = {
         f"{step}/{key}": value
-        for step, entry in state.items()
-        for key, value in entry.items()
+        for step in dict.fromkeys([*shown, *state])  # the starts in their order
+        for key, value in state[step].items()
         if key not in ("settings", "model") and (key != "alpha" or step in shown)
     }
     return numbers | {"label": labels(data)}
