@@ -132,16 +132,15 @@ def experiments(run: Run, name: str, size: Size) -> dict[str, Tensor]:
 
     for seed in (SEED, *seeds):
         once(named("base", seed), with_own_weights, seed)
-    for starts in (FIVE[:3], FIVE[3:]):  # three starts of everything, then two more
-        for seed in starts:
-            once(named("uniform", seed), with_uniform, seed)
-            once(named("dot", seed), with_own_weights, seed, attention="dot")
-            once(named("each", seed), each, named("base", seed))
-            once(named("MLP uniform", seed), mlp, "uniform", seed)
-            once(named("MLP own", seed), mlp, "own", seed)
-            once(named("MLP base LSTM", seed), mlp, named("base", seed), seed)
-        for lam in lams:
-            once(f"adversary {lam:g}", adversary, "base", lam, SEED)
+    for lam in lams:
+        once(f"adversary {lam:g}", adversary, "base", lam, SEED)
+    for seed in FIVE:
+        once(named("uniform", seed), with_uniform, seed)
+        once(named("dot", seed), with_own_weights, seed, attention="dot")
+        once(named("each", seed), each, named("base", seed))
+        once(named("MLP uniform", seed), mlp, "uniform", seed)
+        once(named("MLP own", seed), mlp, "own", seed)
+        once(named("MLP base LSTM", seed), mlp, named("base", seed), seed)
     for seed in fooled:
         guide = named("adversary 0.001", seed)
         once(guide, adversary, named("base", seed), 1e-3, seed)
