@@ -22,7 +22,7 @@ from helpers.lesson.plots.core import (
     printable,
 )
 
-PAGE = 900  # pixels: wider than other figures, so that panels of 200 fit beside each other
+PAGE = 940  # pixels: wider than other figures; four maps of 224 pixels fit beside each other
 GAP = 8  # pixels between panels
 
 # ---------------------------------------------------------------- pictures and maps
