@@ -325,9 +325,10 @@ def test_a_transformers_last_block_is_too_late():
             (partial(method, baseline=baseline), words)
             for method in (saliency.integrated_gradients, METHODS["occlusion"])
             for baseline, words in (
-                (torch.zeros(4), "baseline's shape \\(4,\\) does not fit"),
-                ([0.0, 1.0, 2.0, 3.0], "baseline's shape \\(4,\\) does not fit"),
-                ("black", "a number or a tensor, not 'black'"),
+                (torch.zeros(4), "fits the inputs' .*, not shape \\(4,\\)"),
+                ([0.0, 1.0, 2.0, 3.0], "fits the inputs' .*, not \\[0.0"),
+                ("black", "a number or a tensor .*, not 'black'"),
+                (float("nan"), "a number or a tensor .*, not nan"),
             )
         ),
         (lambda m, x, t: saliency.occlusion(m, x[0], t), "picture\\[None\\]"),
