@@ -74,15 +74,15 @@ def maps(rows: Mapping, *, caption, boxes=None, cols=None, bar=True, panel=200, 
     tall, wide = first.shape[-2:] if is_tensor(first) else as_picture(first).shape[:2]
     left, right = (26 if named else 4), (80 if bar else 6)
     space = PAGE - left - right
+    zoom = max(1, -(-panel // wide))  # screen pixels for one of the map's
     if named:
         lines = [(name, list(row.items())) for name, row in rows.items()]
         cols = max(map(len, rows.values()))
     else:
-        cols = cols or min(len(rows), max(1, space // (max(panel, wide) + GAP)))
+        cols = cols or min(len(rows), max(1, space // (zoom * wide + GAP)))
         items = list(rows.items())
         lines = [("", items[i : i + cols]) for i in range(0, len(items), cols)]
     cell = space // cols - GAP
-    zoom = max(1, -(-panel // wide))  # screen pixels for one of the map's
     if zoom * wide > cell:
         zoom = cell // wide or cell / wide
     tall, wide = round(zoom * tall), round(zoom * wide)
