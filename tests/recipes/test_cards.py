@@ -25,7 +25,8 @@ SLOW = [r.name for r in RECIPES if r.name not in STORED and "attention" not in r
 def card(name: str) -> dict[str, list[float]]:
     """{row: its numbers} of a card's tables; `loss` of two tables is one row."""
     rows: dict[str, list[float]] = {}
-    for line in (ROOT / "data" / name / "README.md").read_text(encoding="utf-8").splitlines():
+    text = (ROOT / "data" / name / "README.md").read_text(encoding="utf-8")
+    for line in re.sub(r"^\|.*\n\|---.*", "", text, flags=re.M).splitlines():  # without heads
         label, *cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         if line.startswith("|") and (numbers := NUMBER.findall(" ".join(cells))):
             rows.setdefault(label, []).extend(map(float, numbers))
@@ -76,8 +77,9 @@ def test_every_number_of_a_card_is_measured_again(name):
 
 @pytest.mark.parametrize("name", [r.name for r in RECIPES if r.code == "lm:language_model"])
 def test_a_transformers_loss_on_a_sample(name):
-    rows, model = heldout()[0][::50], load(name)
-    assert token_losses(model, rows).mean().item() == pytest.approx(card(name)["all"][0], abs=0.1)
+    """A quarter of the card's contexts: of lm_relu 3.19 there and 3.22 on all."""
+    rows, model = heldout()[0][::4], load(name)
+    assert token_losses(model, rows).mean().item() == pytest.approx(card(name)["all"][0], abs=0.06)
 
 
 @pytest.mark.parametrize("name", store.FOLDERS)
@@ -92,13 +94,13 @@ def test_a_dictionarys_numbers_on_a_sample(name):
     dictionary, model = store.load(name), load(meta["meta"]["model"])
     stored = meta["tensors"][f"{name}.rows"]["shape"][0] / dictionary.sae.settings.features
     assert numbers["dead"] >= round(1 - stored, 4), "what is not stored never fires"
-    rows = heldout()[0][1::50]
+    rows = heldout()[0][::4][::3]  # a third of the contexts that the card's losses are of
     fires = dictionary.features(model.activations(rows)) > 0
     assert fires.sum(-1).float().mean().item() == pytest.approx(numbers["L0"], rel=0.1)
     loss = token_losses(model, rows).mean()
     replaced = token_losses(model, rows, dictionary.reconstruct).mean()
     rise = numbers["loss_replaced"] - numbers["loss"]
-    assert (replaced - loss).item() == pytest.approx(rise, rel=0.15)
+    assert (replaced - loss).item() == pytest.approx(rise, rel=0.2)
 
 
 def test_the_scene_classifier_on_a_sample():
