@@ -52,7 +52,7 @@ FIRST = {
     digits.digits: 60,
     shortcut.scans: 300,  # lesson 03 looks at a hundred with a smudge
     clinical_notes.load: 500,
-    scenes.sample: 4,
+    scenes.sample: 20,  # as many as lesson 02 compares with its table
 }
 ALSO = {"08": {corpus.Stream.contexts: 1024}}  # others' examples stand at places in the whole text
 SHORT = {k: replace(v, epochs=1, texts=v.texts and 48) for k, v in data.SMALL.items()}
