@@ -31,7 +31,7 @@ from torch import Tensor
 from helpers.attention import data, train
 from helpers.datasets import clinical_notes, corpus, scenes
 from helpers.ground import ROOT
-from helpers.nets import digits, shortcut
+from helpers.nets import digits
 from tests.pretend_gpu import T4, Card, Gpu, counting, pretend_gpu
 
 # How often something may be repeated: by an argument of the course's functions, or by a field of
@@ -49,8 +49,7 @@ FEW = {
 AT_ONCE = {"tries": 2}  # done in one batch: counts are not multiplied, so only "tiny" cuts them
 # Loaders whose results are cut: of each part the first so many samples are enough.
 FIRST = {
-    digits.digits: 60,
-    shortcut.scans: 300,  # lesson 03 looks at a hundred with a smudge
+    digits.digits: 300,  # lesson 03 looks at a hundred of `shortcut.scans` with a smudge
     clinical_notes.load: 500,
     scenes.sample: 20,  # as many as lesson 02 compares with its table
 }
@@ -91,6 +90,7 @@ class Fewer(ast.NodeTransformer):
         return node
 
 
+LOOKED_INTO = ("path",)  # a lesson looks at each of its steps
 COUNTERS = ("_", "step", "epoch")
 
 
@@ -154,10 +154,10 @@ def may_be_long(value, home: str) -> bool:
     """Whether this is a function of the module that repeats something."""
     if not isinstance(value, types.FunctionType) or value.__module__ != home:
         return False
+    if inspect.isgeneratorfunction(value) or value.__name__ in LOOKED_INTO:
+        return False
     names = {*FEW, *AT_ONCE, "settings", "size", "training"}
-    return not inspect.isgeneratorfunction(value) and bool(
-        names & {*inspect.signature(value).parameters}
-    )
+    return bool(names & {*inspect.signature(value).parameters})
 
 
 def first(value, most: int):
