@@ -90,7 +90,7 @@ class Fewer(ast.NodeTransformer):
         return node
 
 
-LOOKED_INTO = ("path",)  # a lesson looks at each of its steps
+LOOKED_INTO = ("crop_boxes", "path")  # a lesson looks at each box, at each step
 COUNTERS = ("_", "step", "epoch")
 
 
