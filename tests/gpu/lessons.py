@@ -27,11 +27,13 @@ from unittest import mock
 import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from helpers.attention import data, train
 from helpers.datasets import clinical_notes, corpus, scenes
 from helpers.ground import ROOT
 from helpers.nets import digits
+from helpers.pretrained import imagenet
 from tests.pretend_gpu import T4, Card, Gpu, counting, pretend_gpu
 
 # How often something may be repeated: by an argument of the course's functions, or by a field of
@@ -168,9 +170,15 @@ def first(value, most: int):
     return value[:most] if isinstance(value, (list, Tensor)) else value
 
 
-def large_convolution(name: str, operations: float) -> bool:
-    """Whole photographs, many at a time: what they show is of no interest here."""
-    return "convolution" in name and operations > 2e8
+def on_small_pictures(load: Callable) -> Callable:
+    """The loader; its network looks at pictures a quarter as wide and high."""
+
+    def loaded(*args, **kwargs):
+        network = load(*args, **kwargs)
+        network.register_forward_pre_hook(lambda _, inputs: avg_pool2d(inputs[0], 4))
+        return network
+
+    return loaded
 
 
 def alike(a: Tensor, b: Tensor, **_) -> None:
@@ -191,6 +199,9 @@ def shortened(first_of: dict[Callable, int]):
         long = [v for v in vars(module).values() if may_be_long(v, module.__name__)]
         most = FEW | AT_ONCE if first_of else FEW
         instead |= {function: capped(function, most) for function in long}
+    if first_of:
+        network = imagenet.efficientnet_lite0
+        instead[network] = on_small_pictures(network)
     for load in first_of:
         instead[load] = lambda *args, f=load, **more: first(f(*args, **more), first_of[f])
     with contextlib.ExitStack() as stack:
@@ -238,8 +249,8 @@ def run(
 ) -> tuple[list[Fault], Gpu]:
     """Run a lesson's cells, its long loops shortened; go_on: also those after a fault.
 
-    scale: "tiny" (few samples too), or another, to count what a lesson costs there. Large
-    convolutions are made up, and no number is judged. options: of `pretend_gpu`.
+    scale: "tiny" (few samples too), or another, to count what a lesson costs there. No number is
+    judged. options: of `pretend_gpu`.
     """
     namespace = {"__name__": "__main__", "display": lambda *args, **kwargs: None} | NAMES
     faults = []
@@ -247,7 +258,6 @@ def run(
         modules_of(importlib.import_module(package))
     tiny = scale == "tiny"
     first_of = FIRST | ALSO.get(path.stem[:2], {}) if tiny else {}
-    options = {"large": large_convolution} | options if tiny else options
     with settings(scale), shortened(first_of), pretend_gpu(card, **options) as gpu:
         first_cell = cells(path)[0][0]
         for number, source in cells(path):
