@@ -23,6 +23,14 @@ def test_weights_are_a_distribution_over_words_alone(settings, asked):
     assert logits.shape == (len(alpha), 6 if asked else 1)
 
 
+def test_content_is_every_word_known_or_not_and_nothing_else():
+    long, short = torch.tensor([M.START, 7, M.UNKNOWN, 9, M.END]), torch.tensor([M.START, 8, M.END])
+    batch = M.collate([(long, 1), (short, 0)])
+    assert batch.content.long().tolist() == [[0, 1, 1, 1, 0], [0, 1, 0, 0, 0]]
+    assert batch.words[1].tolist() == [M.START, 8, M.END, M.PAD, M.PAD]
+    torch.testing.assert_close(M.uniform(batch.content)[0], torch.tensor([0, 1, 1, 1, 0]) / 3)
+
+
 @pytest.mark.parametrize("encoder", ["lstm", "average"])
 def test_padding_changes_nothing(encoder):
     data, model = texts(), build(encoder=encoder)

@@ -254,6 +254,13 @@ def test_a_score_without_gradient(after, method, x):
     assert saliency.occlusion(Wraps(after), x, 0, window=5, stride=5).isfinite().all()
 
 
+def test_a_score_that_comes_another_way():
+    here, elsewhere = (torch.ones(2, requires_grad=True) for _ in range(2))
+    with pytest.raises(CourseError, match="no gradient with respect to what is to be explained"):
+        core.derivative(elsewhere * 2, here)
+    assert core.derivative(elsewhere * 2, elsewhere).tolist() == [2, 2]
+
+
 GELU = [nn.Conv2d(3, 4, 3), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
 
 
