@@ -84,14 +84,17 @@ def examples(
     return [(vocabulary.encode(w), label) for w, label in pairs if 1 < len(w) < longest][:most]
 
 
-def texts(name: str, size: Size) -> Data:
-    """Train, dev and test texts of "imdb", "rotten" (Rotten Tomatoes) or "findings" (`notes`)."""
+def texts(name: str, size: Size, corpus: reviews.Reviews | None = None) -> Data:
+    """Train, dev and test texts of "imdb", "rotten" (Rotten Tomatoes) or "findings" (`notes`).
+
+    corpus: these in place of the packaged reviews, such as `sst()`.
+    """
     if name == "findings":
         return notes(size)
     fewest = {"imdb": 2, "rotten": 5}[name]
     few = size.texts and size.texts // 4
     parts = []
-    for split, most in zip(reviews.load(name), (size.texts, few, few), strict=True):
+    for split, most in zip(corpus or reviews.load(name), (size.texts, few, few), strict=True):
         pairs = [(words(text), label) for text, label in zip(*split, strict=True)]
         parts.append([(w, label) for w, label in pairs if fewest <= len(w) < size.longest][:most])
     if name == "rotten":  # sorted by a hash: the first are a fair sample

@@ -6,7 +6,6 @@ from helpers.ground import ROOT
 from tests.gpu.lessons import run
 
 
-@pytest.mark.long  # until all of them have run through on a quiet machine
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")), ids=lambda path: path.stem[:2]
 )
