@@ -52,7 +52,7 @@ def long_vectors(model, tau) -> str | None:
     return None
 
 
-VALUES = torch.tensor([0.0, 4.0, -4.0])  # what each of three words alone gives, before the sigmoid
+VALUES = torch.tensor([0.0, 2.0, -2.0])  # what each of three words alone gives, before the sigmoid
 
 
 @exercise
@@ -69,8 +69,8 @@ def adversary(attack) -> str | None:
         return torch.stack([1 - p, p])
 
     for seed in range(3):
-        scores = torch.randn(3, generator=torch.Generator().manual_seed(seed))
-        scores[0] = -2.0  # it begins away from `own`
+        scores = 0.3 * torch.randn(3, generator=torch.Generator().manual_seed(seed))
+        scores[0] -= 3.0  # it begins away from `own`
         weights = torch.as_tensor(attack(output, own, scores.clone())).detach()
         if weights.shape != own.shape:
             return f"one weight a word, (3,), is expected; yours has {tuple(weights.shape)}"

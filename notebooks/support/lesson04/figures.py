@@ -2,6 +2,7 @@
 
 import torch
 
+from helpers.attention.tables import Table
 from helpers.lesson.plots import COLOURS, canvas, dots, draw_words, figure, heat_words
 
 # Jain & Wallace 2019, BiLSTM, additive: bAbI 1, Anemia, SST, IMDb. τ: attention with gradient,
@@ -14,6 +15,22 @@ PAPER_TAU = {
     "IMDb": (0.44, 0.52, 0.34),
 }
 PAPER_JSD = {"stories": 0.47, "notes": 0.63, "Rotten Tomatoes": 0.485, "IMDb": 0.575}
+
+
+QUESTIONS = {
+    "04.game": "What could you change with the weights, and what not? Whose explanation is a weight, "
+    "if the answer does not need it?",
+    "04.importance": "You need to tell a user which words mattered. Which definition of importance do "
+    "you choose, and how would they notice that it is wrong?",
+    "04.adversary": "The adversary's weights were never learned by any training. Does it matter that "
+    "they exist?",
+}
+
+
+def over_seeds(table: Table, what: str = "base") -> torch.Tensor:
+    """Each of up to five seeds' mean tau over its texts (seeds, 3), in the order of PAPER_TAU."""
+    taus = [table.tau[name] for name in table.starts(what)[:5]]
+    return torch.stack(taus).nanmean(-1)[:, [0, 2, 1]]
 
 
 def agreement(seeds: dict, pairs: list[str]):
@@ -41,6 +58,17 @@ def beside_paper(tables: dict, seeds: dict, pairs: list[str]) -> str:
             lines.append(f"| {name}: τ of {pair} | {ours} | {PAPER_TAU[name][i]:.2f} |")
         found = torch.stack([table.jsd[start].mean() for start in table.starts("each")])
         lines.append(f"| {name}: mean divergence | {spread(found)} | {PAPER_JSD[name]:.2f} |")
+    return "\n".join(lines)
+
+
+def verdicts(rows: dict) -> str:
+    """A Markdown table; rows: {model: (tau with gradient, gap, change when shuffled, JSD)}."""
+    tests = (lambda v: v >= 0.5), (lambda v: v <= 0), (lambda v: v >= 0.25), (lambda v: v <= 0.35)
+    lines = ["| | τ with gradient | gap | shuffle | adversary |", "|---|---|---|---|---|"]
+    for name, values in rows.items():
+        pairs = zip(values, tests, strict=True)
+        cells = [f"{v:.2f} {'**yes**' if explains(v) else 'no'}" for v, explains in pairs]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
