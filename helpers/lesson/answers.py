@@ -4,6 +4,8 @@ Nothing leaves this machine and no name is kept: a folder gets one random id, an
 carries it. In a pool nobody is counted twice, and what is damaged or foreign is named.
 """
 
+from __future__ import annotations
+
 import atexit
 import errno
 import json
@@ -13,7 +15,6 @@ import re
 import secrets
 import shutil
 import tempfile
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -63,12 +64,14 @@ class Pooled(NamedTuple):
         """What does not count, as a sentence for a caption or a board; "" where all counts."""
         return f"Left out: {'; '.join(self.skipped)}." if self.skipped else ""
 
-    def only(self, good: Callable[[Record], bool]) -> "Pooled":
+    def only(self, good: Callable[[Record], bool]) -> Pooled:
         """Without answers that this activity does not store; whose they are is in `skipped`."""
         kept = [record for record in self.records if good(record)]
         bad = Counter(record.person for record in self.records if not good(record))
-        counts = {person: f"{n} answer{'s' * (n > 1)}" for person, n in sorted(bad.items())}
-        named = [f"person {person}: {n} of another kind" for person, n in counts.items()]
+        named = [
+            f"person {person}: {count} answer{'s' * (count > 1)} of another kind"
+            for person, count in sorted(bad.items())
+        ]
         people = len({record.person for record in kept})
         return Pooled(kept, people, [*self.skipped, *named], self.repeated)
 
@@ -76,12 +79,15 @@ class Pooled(NamedTuple):
 class Store:
     """A person's own answers to one activity, in FOLDER/ACTIVITY-PERSON.jsonl.
 
-    What cannot be written stays in memory until it can; meanwhile `trouble` holds a sentence.
+    An answer that cannot be written (a full disk, a read-only folder) stays in memory and is
+    written at the next chance; until then `trouble` holds a sentence for the learner.
     """
 
     def __init__(self, activity: str, folder: str | Path | None = None):
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,60}", activity):
-            raise ValueError(f"an activity has small letters, digits and dashes, not {activity!r}")
+            raise ValueError(
+                f"an activity is named in small letters, digits and dashes, not {activity!r}"
+            )
         self.activity = activity
         self.folder = Path(folder) if folder else class_dir()
         self.person = _person(self.folder)
@@ -93,7 +99,10 @@ class Store:
         return self._file.trouble
 
     def add(self, item: str, condition: str, answer: Any, seconds: float | None = None) -> None:
-        """Keep one answer: what JSON can hold, arrays as lists. Never raises for a bad disk."""
+        """Keep one answer: anything JSON can hold; arrays and tensors become lists.
+
+        Never raises for a bad disk.
+        """
         now = datetime.now(UTC).isoformat(timespec="seconds")
         seconds = None if seconds is None else round(float(seconds), 2)
         what = (self.activity, str(item), str(condition), answer, seconds)
@@ -103,14 +112,20 @@ class Store:
             print(self.trouble or "Everything is saved again.")
 
     def records(self) -> list[Record]:
-        """This person's answers so far, oldest first, those waiting in memory included."""
+        """This person's answers so far, oldest first, those waiting in memory included.
+
+        Damaged lines are left out.
+        """
         self._file.write_waiting()
         lines = [*read(self._file.path)[0], *map(parse, self._file.waiting)]
         known = {r.id: r for r in lines if r and r.activity == self.activity}
         return list(known.values())
 
     def everybody(self, good: Callable[[Record], bool]) -> Pooled:
-        """The class folder's answers to this activity; good: whether a record is of its kind."""
+        """The class folder's answers to this activity, other people's files in it included.
+
+        good: whether a record is what this activity stores; a file may hold anything.
+        """
         self._file.write_waiting()
         if not self.folder.is_dir():
             return Pooled([], 0, [])
@@ -120,8 +135,9 @@ class Store:
 def pool(folder_or_files: str | Path | Iterable[str | Path], activity: str) -> Pooled:
     """All answers to an activity from a folder (and the folders in it) or from a list of files.
 
-    The same answer in two files counts once. What is damaged or foreign is named in `skipped`,
-    unless a file is by its name another activity's. CourseError where the folder does not exist.
+    The same answer in two files counts once. Damaged lines, foreign files and files that cannot be
+    opened are left out and named in `skipped`, unless a file is by its name another activity's.
+    Raises CourseError where the folder does not exist.
     """
     records, skipped, repeated = {}, [], 0
     for name, path in _candidates(folder_or_files):
@@ -136,24 +152,11 @@ def pool(folder_or_files: str | Path | Iterable[str | Path], activity: str) -> P
     return Pooled(list(records.values()), people, skipped, repeated)
 
 
-def pack_answers(folder: str | Path | None = None) -> Path:
-    """Zip one person's answers to all activities into FOLDER/my-answers.zip: to keep or hand in.
-
-    Raises CourseError where there is no answer yet, OSError where the file cannot be written.
-    """
-    folder = Path(folder) if folder else class_dir()
-    files = sorted(folder.glob(f"*-{_person(folder)}.jsonl"))
-    if not files:
-        raise CourseError("There is no answer of yours yet: answer something first.")
-    part = folder / f".my-answers-{os.getpid()}"
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as packed:
-        for file in files:
-            packed.write(file, file.name)
-    return part.replace(folder / "my-answers.zip")
-
-
 def class_dir() -> Path:
-    """COURSE_CLASS; class/ in the course, in Colab on a mounted Drive; in tests one that goes."""
+    """Where answers go: COURSE_CLASS if set, class/ in the course, or in Colab on a mounted Drive.
+
+    Under the test command, a folder that goes with the process.
+    """
     if named := os.environ.get("COURSE_CLASS"):
         return Path(named).expanduser()
     if os.environ.get("COURSE_TEST") == "1":
@@ -187,7 +190,9 @@ def parse(line: bytes) -> Record | None:
     texts = (record.activity, record.item, record.condition, record.time, record.person, record.id)
     if not all(isinstance(text, str) for text in texts) or not (record.person and record.id):
         return None
-    seconds = 0.0 if record.seconds is None else record.seconds
+    seconds = record.seconds
+    if seconds is None:
+        return record
     number = type(seconds) in (int, float) and math.isfinite(seconds) and seconds >= 0
     return record if number else None
 
@@ -225,14 +230,18 @@ def _candidates(folder_or_files: str | Path | Iterable[str | Path]) -> list[tupl
     if folder.is_file():
         return [(folder.name, folder)]
     if not folder.is_dir():
-        raise CourseError(f"There is no folder {folder}. Give the one with everybody's files.")
-    found = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = path.relative_to(folder)
-        ours = name.name in ("person.txt", "my-answers.zip") or name.suffix == ".md"
-        if not ours and not any(part.startswith(".") for part in name.parts):
-            found.append((name.as_posix(), path))
-    return found
+        raise CourseError(
+            f"There is no folder {folder}. Give the folder into which you put everybody's class "
+            "files."
+        )
+    files = [(path.relative_to(folder), path) for path in folder.rglob("*") if path.is_file()]
+    return [
+        (name.as_posix(), path)
+        for name, path in sorted(files)
+        if not any(part.startswith(".") for part in name.parts)
+        and name.name != "person.txt"
+        and name.suffix != ".md"
+    ]
 
 
 # ---------------------------------------------------------------- one file
@@ -285,7 +294,8 @@ def _append(path: Path, lines: bytes) -> None:
 def _locked(folder: Path) -> Iterator[None]:
     """Let one process at a time into the folder: on Windows two appends can interleave.
 
-    Where a disk knows no locks, the work goes on without: POSIX appends are whole anyway.
+    The system frees the lock of a killed process. Where a disk knows no locks, the work goes on
+    without: POSIX appends are whole anyway.
     """
     lock = FileLock(folder / ".lock", timeout=10)
     with suppress(OSError, NotImplementedError):  # a folder that refuses it refuses the answer too
@@ -297,12 +307,15 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _sentence(error: OSError, folder: Path) -> str:
-    what = f"The folder {folder} cannot be written ({error.strerror or error})"
-    remedy = "Make it writable"
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
         what, remedy = "The disk is full", "Free some space"
-    kept = f"your answer is kept in memory for now. {remedy} and go on"
-    return f"{what}: {kept}; the next answer saves this one too."
+    else:
+        what = f"The folder {folder} cannot be written ({error.strerror or error})"
+        remedy = "Make it writable"
+    return (
+        f"{what}: your answer is kept in memory for now. {remedy} and go on; the next answer saves "
+        "this one too."
+    )
 
 
 # ---------------------------------------------------------------- who

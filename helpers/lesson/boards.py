@@ -1,5 +1,7 @@
 """A board: one question, the answers kept and shown together, exported as Markdown."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -27,10 +29,17 @@ class Board:
     """A question to a class. Answers lie in the class folder, so they are still there tomorrow.
 
     key: names the board for good, such as "00.right-for-the-wrong-reason". question: Markdown.
-    seats: the groups or points of view that answer, such as ("the clinician", "the engineer").
+    seats: the groups or points of view that answer, such as ("the clinician", "the engineer"); none
+    by default. Files of other people put into the class folder are shown too.
     """
 
-    def __init__(self, key: str, question: str, seats: Sequence[str] | None = None, folder=None):
+    def __init__(
+        self,
+        key: str,
+        question: str,
+        seats: Sequence[str] | None = None,
+        folder: str | Path | None = None,
+    ):
         self.key, self.question, self.seats = key, question, tuple(seats or ())
         self.store = Store(ACTIVITY, folder)
 
@@ -41,11 +50,15 @@ class Board:
         if not text:
             raise CourseError("The answer is empty. Write a sentence and send it again.")
         if seat and seat not in self.seats:
-            raise CourseError(f"There is no seat {seat!r} here, only {', '.join(self.seats)}.")
+            seats = ", ".join(self.seats) or "none"
+            raise CourseError(f"There is no seat {seat!r} at this board; choose one of: {seats}.")
         self.store.add(self.key, seat, text)
 
     def take_back(self) -> None:
-        """Take your own last answer off the board; the record stays in the file."""
+        """Take your own last answer off the board; the record stays in the file.
+
+        Raises CourseError without one.
+        """
         own = [answer for answer in self.answers() if answer.person == self.store.person]
         if not own:
             raise CourseError("There is no answer of yours to take back.")
@@ -80,8 +93,10 @@ class Board:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(self.export(), encoding="utf-8", errors="replace")
         except OSError as error:
-            why = f"{path} cannot be written ({error.strerror or error})"
-            raise CourseError(f"{why}. The answers are kept: mend it and save again.") from error
+            raise CourseError(
+                f"{path} cannot be written ({error.strerror or error}). The answers are kept; free "
+                "some space or make the folder writable, and save again."
+            ) from error
         return path
 
 

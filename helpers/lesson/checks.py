@@ -1,5 +1,7 @@
 """Exercise checks: one line, no stack trace, and "not answered yet" for an empty stub."""
 
+from __future__ import annotations
+
 import functools
 import linecache
 import textwrap
@@ -8,8 +10,6 @@ import types
 from collections.abc import Callable, Mapping
 
 import torch
-
-from helpers.ground.errors import first_line
 
 UNANSWERED = "not answered yet"
 RIGHT = "✓"
@@ -26,9 +26,10 @@ class AnswerFailed(Exception):
 def exercise(check: Callable[..., str | None]) -> Callable[..., None]:
     """Turn `check(answer, ...) -> mistake or None` into what a learner calls: it prints one line.
 
-    The check may call the learner's functions: an empty stub ends it with "not answered yet", an
-    exception with its type and the line of the learner's code. It compares with a value computed
-    another way, never with the answer itself. `check.verdict(answer)` returns the line, for tests.
+    The check may call the learner's functions as often as it likes: an empty stub ends it with "not
+    answered yet", an exception with its type and the line of the learner's code. It compares with a
+    value computed another way or by hand, never with the answer itself. `check.verdict(answer)`
+    returns the line instead of printing it, for tests.
     """
 
     @functools.wraps(check)
@@ -43,7 +44,7 @@ def exercise(check: Callable[..., str | None]) -> Callable[..., None]:
         except AnswerFailed as failed:
             return str(failed)
         except Exception as error:  # the check could not use what came back
-            return f"this answer cannot be used: {type(error).__name__}: {first_line(error)}"
+            return f"this answer cannot be used: {type(error).__name__}: {_first_line(error)}"
         return RIGHT if mistake is None else mistake
 
     @functools.wraps(check)
@@ -114,12 +115,19 @@ def _guard(function: types.FunctionType) -> Callable:
 
 
 def _where(function: types.FunctionType, error: Exception) -> str:
-    """One line: what was raised, and where: the deepest frame in the learner's own cell."""
+    """One line: what was raised, and at which line of the learner's own code.
+
+    That is the deepest frame in the same cell.
+    """
     home = function.__code__.co_filename
     own = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == home]
-    what = f"{type(error).__name__}: {first_line(error)}"
+    what = f"{type(error).__name__}: {_first_line(error)}"
     if not own:  # it could not even be called: too many or too few arguments
         return f"your function cannot be called as the exercise says: {what}"
     code = linecache.getline(home, own[-1].lineno).strip()
     place = f"its line `{code}`" if code else f"line {own[-1].lineno}"
     return f"your code raises {what}, in {place}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no message"])[0][:200]

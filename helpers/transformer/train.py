@@ -13,8 +13,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from helpers.datasets import corpus
-from helpers.ground.artifacts import Checkpoint, still_numbers
-from helpers.transformer.model import OneLayerTransformer, initialise
+from helpers.ground.artifacts import Checkpoint
+from helpers.ground.errors import CourseError
+from helpers.transformer.model import OneLayerTransformer, Settings, initialise
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,19 @@ class Trained(NamedTuple):
 
 
 def train(
-    settings, training, stream: Tensor, *, device="cpu", checkpoint=None, save_every=120.0
+    settings: Settings,
+    training: Training,
+    stream: Tensor,
+    *,
+    device: torch.device | str = "cpu",
+    checkpoint: Checkpoint | None = None,
+    save_every: float = 120.0,
 ) -> Trained:
     """A model trained on a stream of tokens (N,).
 
-    Everything random follows from the seed and the step, so a run that was killed repeats the steps
-    since its last save and ends with the same bits. save_every: seconds. Raises CourseError where
-    the weights stop being numbers; the last good checkpoint stays.
+    Resumable: everything random follows from the seed and the step, so a run killed between two
+    saves repeats the steps since the last one and ends with the same bits. save_every: seconds.
+    Raises CourseError where the weights stop being numbers; the last good checkpoint stays.
     """
     with torch.random.fork_rng(devices=[]):
         model = OneLayerTransformer(settings)
@@ -61,12 +68,10 @@ def train(
     )
     saver = Saver(checkpoint, model.parameters(), save_every)
     start, losses = 0, []
-    parts = {"model": model, "optimizer": optimizer}
-    if checkpoint and (saved := checkpoint.load()):
-        for name, part in parts.items():
-            part.load_state_dict(saved[name])
-        start, losses = saved["step"], list(saved["losses"])
-    state = lambda: {name: part.state_dict() for name, part in parts.items()} | {"losses": losses}
+    if checkpoint and (state := checkpoint.load()):
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        start, losses = state["step"], list(state["losses"])
     steps = range(start, training.steps)
     for step in tqdm(steps, initial=start, total=training.steps, mininterval=10):
         for group in optimizer.param_groups:
@@ -76,7 +81,14 @@ def train(
         optimizer.zero_grad()
         if step % 50 == 0:
             losses.append(loss)  # a tensor: its number would have to be waited for
-        saver.after(step, state)
+        saver.after(
+            step,
+            lambda: {
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "losses": losses,
+            },
+        )
     saver.check(training.steps)
     return Trained(model.eval(), [round(float(loss), 4) for loss in losses])
 
@@ -120,7 +132,10 @@ def _order(rows: int, seed: int, turn: int, device: torch.device) -> Tensor:
 
 
 class Saver:
-    """Saves a training every so many seconds, and never one with a weight that is no number."""
+    """Saves a training every so many seconds, and never one with a weight that is no number.
+
+    By time rather than by steps: whatever a step costs, a kill loses two minutes at most.
+    """
 
     def __init__(self, checkpoint: Checkpoint | None, weights: Iterable[Tensor], seconds: float):
         self.checkpoint = checkpoint
@@ -137,4 +152,8 @@ class Saver:
 
     def check(self, steps: int) -> None:
         """CourseError where a weight is not finite."""
-        still_numbers(self.weights, f"{steps} steps")
+        if not all(weight.isfinite().all() for weight in self.weights):
+            raise CourseError(
+                f"This training has broken down: after {steps} steps some weights are not numbers. "
+                "Its last good checkpoint is kept. Take a smaller learning rate and begin again."
+            )

@@ -150,14 +150,6 @@ def test_a_change_of_the_output_costs_from_the_margin_on():
     assert loose.tvd.mean() > result.tvd.mean() + 0.01
 
 
-def test_where_no_restart_keeps_the_output_the_own_weights_stay():
-    model, batch = sharp(), M.collate(texts())
-    result = adversary(model, batch, epsilon=1e-9, steps=1, restarts=1)
-    torch.testing.assert_close(result.alpha, model(batch)[1].detach())
-    assert not result.jsd.any()
-    assert not result.tvd.any()
-
-
 def test_restarts_push_one_another_apart(monkeypatch):
     """The gradient of the first step, by hand, for two restarts of one text."""
     model, batch = build(), M.collate(texts(1))

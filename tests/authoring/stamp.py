@@ -184,10 +184,29 @@ def write_notebook(path: Path, notebook: dict) -> None:
 
 
 def write_readme(root: Path = ROOT) -> None:
-    """Bring the generated parts of the README and of TEACHING.md up to date."""
-    readme = root / "README.md"
+    """Bring the README's generated parts up to date, and the links in lesson 00's slide map."""
+    readme, start = root / "README.md", root / "notebooks" / LESSONS[0].path.name
     write(readme, stamped_readme(readme.read_text(encoding="utf-8")))
+    if start.exists():
+        notebook = json.loads(start.read_text(encoding="utf-8"))
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "markdown":
+                set_text(cell, absolute(link_lessons(relative(text_of(cell)))))
+        write_notebook(start, notebook)
     teaching_tables.write_teaching(root / "notebooks")
+
+
+def link_lessons(text: str) -> str:
+    """A table of slides whose last column names lessons: those that exist become links."""
+
+    def linked(row: re.Match) -> str:
+        numbers = re.findall(r"\b\d\d\b(?=\]|,|$)", row[2])  # not the ones in a file's name
+        there = {lesson.number: lesson for lesson in LESSONS if lesson.path.exists()}
+        shown = [f"[{n}]({there[n].name}.ipynb)" if n in there else n for n in numbers]
+        return f"{row[1]}{', '.join(shown)} |"
+
+    last_column = r"((?:\[?\d\d(?:\]\(\w+\.ipynb\))?(?:, )?)+) \|$"
+    return re.sub(rf"^(\| D\d-\d\d.*\| ){last_column}", linked, text, flags=re.M)
 
 
 def stamped_readme(text: str) -> str:

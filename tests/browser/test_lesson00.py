@@ -7,12 +7,17 @@ from helpers.lesson.answers import pool
 
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "00_start_here.ipynb"
 WRONG = """\
-def auc(z, even):
-    return (z[even][:, None] < z[~even][None, :]).float().mean()
+def share_inside(gradients, rows, columns):
+    return gradients[:, :, rows, columns].sum() / gradients.sum()
 
-check.auc(auc)"""
-RIGHT = WRONG.replace("<", ">")
-BROKEN = WRONG.replace("z[even]", "margins[even]")
+check.share_inside(share_inside)"""
+RIGHT = """\
+def share_inside(gradients, rows, columns):
+    size = gradients.abs()
+    return size[:, :, rows, columns].sum() / size.sum()
+
+check.share_inside(share_inside)"""
+BROKEN = WRONG.replace("gradients.sum()", "whole_map.sum()")
 
 
 def test_a_newcomer_in_lesson_00(open_notebook, lab):
@@ -35,26 +40,26 @@ def test_a_newcomer_in_lesson_00(open_notebook, lab):
 
 
 def answer_an_exercise(book):
-    cell = "check.auc("
+    cell = "check.share_inside("
     book.wait_for(cell, "not answered yet")
     book.rewrite(cell, BROKEN)
     book.wait_for(cell, "NameError")
     assert "Traceback" not in book.output(cell)
     book.rewrite(cell, WRONG)
-    book.wait_for(cell, "turn the comparison round")
+    book.wait_for(cell, "signs count in your version")
     book.shot("lesson00-exercise-wrong", cell)
     book.rewrite(cell, RIGHT)
     book.wait_for(cell, "✓")
-    assert "turn" not in book.output(cell)
+    assert "signs" not in book.output(cell)
     assert "not answered" not in book.output(cell)
     book.shot("lesson00-exercise-right", cell)
 
 
 def vote(book, lab):
-    cell = '"00.which-reader"'
+    cell = "choice_view("
     assert "You chose" not in book.output(cell)
     book.button(cell, "(a)").click()
-    book.wait_for(cell, "You chose (a); it is (b).")
+    book.wait_for(cell, "You chose (a); it is (d).")
     book.shot("lesson00-vote", cell)
     assert [
         (r.item, r.answer)

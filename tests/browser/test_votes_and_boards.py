@@ -104,6 +104,7 @@ def test_a_sentence_of_ones_own_in_lesson_06(open_notebook):
     book.run(
         "import CASES",
         "from helpers.datasets import reviews",
+        "class Reader(nn.Module)",
         cell,
         seconds=600,
     )

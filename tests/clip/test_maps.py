@@ -269,6 +269,14 @@ def test_bad_queries_end_in_a_sentence(tokenizer, queries, said):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("query", ["a dog", "dog ", "dog\u200b", "naïve 東京", "\ud83d", "d"])
+def test_a_query_is_no_longer_than_its_tokens(tokenizer, query):
+    """Also where the tokenizer drops its last sign; and one text alone is one query."""
+    alone = maps.encode_queries(Encoder(), tokenizer, query)
+    assert len(alone) == 1
+    assert torch.equal(maps.encode_queries(Encoder(), tokenizer, [query]), alone)
+
+
 def test_a_query_may_fill_the_model_to_its_last_token(tokenizer):
     length = tokenizer(["a"]).shape[1]
     maps.encode_queries(Encoder(), tokenizer, "a " * (length - 2))
@@ -301,16 +309,6 @@ def test_what_cannot_be_mapped_ends_in_a_sentence(tiny):
             maps.crop_map(tiny, picture(), texts(), **wrong)
     with pytest.raises(CourseError, match="masks should be a whole number of 1 or more"):
         score.methods(tiny)["RISE"](tiny, picture(), texts(), masks=0)
-
-
-def test_towers_that_a_map_would_misread_are_refused(tiny, monkeypatch):
-    """CoCa pools all tokens by attention; a view that is not square has other patches."""
-    monkeypatch.setattr(tiny.visual, "attn_pool", torch.nn.Identity())
-    with pytest.raises(CourseError, match="take a ViT, or grad_cam"):
-        relevance(tiny, picture(), texts())
-    monkeypatch.setattr(tiny.visual, "image_size", (64, 96))
-    with pytest.raises(CourseError, match="reads 96 x 64 pixels"):
-        maps.grad_cam(tiny, picture(), texts())
 
 
 # ---- scores

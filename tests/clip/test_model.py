@@ -140,30 +140,6 @@ def run_training(folder: Path, tokenizer: Path, die_at: int) -> int:
     ).returncode
 
 
-def test_one_step_by_hand(steps, monkeypatch):
-    """The loss at the model's own temperature, the step's rate, a gradient of length 1 at most."""
-    settings = clip.Settings(steps=10, batch=4, width=32, layers=(1, 1), dropped=(0.0, 0.0))
-    monkeypatch.setattr(clip, "half_precision", lambda device: False)
-    model = make.build(settings, 50)
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(4, 3, 64, 64, generator=generator)
-    tokens = torch.randint(1, 50, (4, settings.context), generator=generator)
-    same = torch.eye(4, dtype=torch.bool)
-    with torch.no_grad():
-        model.logit_scale.fill_(4.65)  # e^4.65 is a little more than 100
-        one, other = model.encode_image(images), model.encode_text(tokens)
-        both = (F.normalize(features, dim=-1) for features in (one, other))
-        wanted = clip.contrastive_loss(*both, torch.tensor(4.65).exp(), same)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1.0)
-    losses = [
-        clip.train_step(model, optimizer, step, settings, (images, tokens, same)) for step in (3, 3)
-    ]
-    assert float(losses[0]) == pytest.approx(float(wanted), rel=1e-3)
-    assert model.logit_scale <= log(100) + 1e-6
-    assert [rate for rate, _ in steps] == [clip.rate(3, settings)] * 2
-    assert all(norm <= 1 + 1e-4 for _, norm in steps)
-
-
 def test_a_killed_run_resumes_with_the_same_bits(tmp_path):
     make.train_tokenizer(tmp_path / "tokenizer", 20)
     assert run_training(tmp_path / "straight", tmp_path / "tokenizer", -1) == 0

@@ -122,7 +122,7 @@ CALLS = {
     maps.whole: Call(lambda d: maps.whole(net(d), image(d))),
     model.contrastive_loss: Call(loss),
     model.load: Call(lambda d: model.load(device=d).model.logit_scale),
-    model.train: Call(trained, waits=2, close=1e-2),
+    model.train: Call(trained, waits=1, close=1e-2),
     model.train_step: Call(one_step, close=1e-3),
     relevance.attend: Call(weights),
     relevance.attention_in_graph: Call(weights),

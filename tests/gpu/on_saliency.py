@@ -92,8 +92,6 @@ CALLS = {
     ),
     cam.output_of: Call(collected),
     core.as_baseline: Call(lambda d: core.as_baseline(0.5, x(d))),
-    core.as_tensor: Call(lambda d: core.as_tensor(x(d).half(), 4)),
-    core.each_ones: Call(lambda d: core.each_ones(maps(d), x(d)[:, 0, 0, 0])),
     core.check: Call(
         lambda d: core.check(network(d), x(d), torch.tensor([1, 2], device=d))[0], waits=2
     ),
@@ -187,7 +185,6 @@ CALLS = {
     sanity.signed_correlation: Call(lambda d: sanity.signed_correlation(x(d), maps(d))),
     sanity.stretched: Call(lambda d: sanity.stretched(heat(d)), waits=1, on_cpu="it serves NumPy"),
     sanity.structural: Call(lambda d: sanity.structural(x(d), maps(d)), waits=2),
-    sanity.two: Call(lambda d: sanity.two(x(d), maps(d), metrics.magnitude)),
     shapley.shapley: Call(
         lambda d: shapley.shapley(polynomial, points(d), torch.zeros_like(points(d)))
     ),
@@ -197,21 +194,14 @@ LEFT_OUT = {
         cam.find_layer,
         cam.misfit,
         cam.patch_grid,
-        cam.patch_sides,
         core.at_least_one,
         core.chunk_size,
         core.copies_at_once,
         core.groups,
-        core.refuse_lazy,
         guided.is_relu,
-        guided.refuse_scripted,
+        guided.is_scripted,
         sanity.layers_of,
     ],
     "made on the CPU; the caller moves it": [perturbation.windows, shapley.shapley_weights],
-    "called on the CPU by randomise": [
-        sanity.redraw,
-        sanity.reset,
-        sanity.settle,
-        sanity.shuffle,
-    ],
+    "called on the CPU by randomise": [sanity.redraw, sanity.reset, sanity.shuffle],
 }

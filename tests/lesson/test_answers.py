@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ import pytest
 from helpers.ground import ROOT
 from helpers.ground.errors import CourseError
 from helpers.lesson import answers
-from helpers.lesson.answers import Record, Store, class_dir, pack_answers, pool
+from helpers.lesson.answers import Record, Store, class_dir, pool
 
 
 def python(code: str, **options):
@@ -327,20 +326,3 @@ def test_the_class_folder(monkeypatch, tmp_path):
     assert class_dir() == tmp_path / "class"
     monkeypatch.setattr(answers, "DRIVE", tmp_path / "not mounted")
     assert class_dir() == ROOT / "class"
-
-
-def test_answers_in_one_file(tmp_path):
-    with pytest.raises(CourseError, match="no answer of yours yet"):
-        pack_answers(tmp_path)
-    for activity in ("game", "other"):
-        Store(activity, tmp_path).add("a", "", 1)
-    (tmp_path / "game-0000beef.jsonl").write_text("somebody else's")
-    for _ in range(2):  # the second replaces the first
-        kept = pack_answers(tmp_path)
-    person = Store("game", tmp_path).person
-    assert kept == tmp_path / "my-answers.zip"
-    with zipfile.ZipFile(kept) as packed:
-        assert packed.namelist() == [f"game-{person}.jsonl", f"other-{person}.jsonl"]
-        packed.extractall(tmp_path / "elsewhere")
-    assert items(tmp_path / "elsewhere") == ["a"]
-    assert not [s for s in pool(tmp_path, "game").skipped if "my-answers" in s]

@@ -251,23 +251,6 @@ def test_a_board_is_written_on(tmp_path, text):
     assert (tmp_path / "board-k.md").exists()
 
 
-def test_answers_are_kept_in_one_file_and_leave_colab(tmp_path, text, monkeypatch):
-    view = board_view(Board("k", "Which query?", folder=tmp_path))
-    view.keep.click()
-    assert "no answer of yours yet" in view.sentence
-    view.text.value = "no cat"
-    view.put.click()
-    view.keep.click()
-    assert view.kept.exists()
-    assert str(view.kept) in view.sentence
-    left = []
-    files = SimpleNamespace(download=left.append)
-    monkeypatch.setitem(sys.modules, "google.colab.files", files)
-    monkeypatch.setattr("helpers.lesson.widgets.class_widgets.in_colab", lambda: True)
-    view.keep.click()
-    assert left == [str(view.kept)]
-
-
 def test_a_seat_at_the_board(tmp_path, shown):
     view = board_view(Board("k", "Why?", seats=("for", "against"), folder=tmp_path))
     view.text.value, view.seat.value = "no", "against"

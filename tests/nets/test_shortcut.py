@@ -1,4 +1,4 @@
-"""The two digit readers: equally good on their own scans; one adds the smudge to what it reads."""
+"""The two digit readers: equally good on their own scans, and only one of them reads digits."""
 
 import pytest
 import torch

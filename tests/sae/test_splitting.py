@@ -3,8 +3,7 @@ import pytest
 import scipy.sparse
 import torch
 
-from data.recipes.sae import direction_map
-from helpers.sae.splitting import Edges, children_of, covered_by, edges, forest
+from helpers.sae.splitting import Edges, children_of, covered_by, direction_map, edges, forest
 
 
 def test_edges_agree_with_the_written_formula():

@@ -16,21 +16,13 @@ IMDb is shipped: 40 reviews, smallest gap of five starts .15 (> 0); gap .15 (.12
 (< .2), divergence .59 (> .4), the same word .33 (< .65).
 """
 
-import re
-from functools import partial
-from types import SimpleNamespace
-
 import pytest
 import torch
 
-from helpers.attention.data import Data
-from helpers.attention.faithfulness import jsd, tvd
 from helpers.lesson.checks import RIGHT
-from notebooks.support.lesson04 import babi as stories
 from notebooks.support.lesson04 import checks as check
 from notebooks.support.lesson04 import figures
 from notebooks.support.lesson04.attention_editor import shift, weigh_view
-from notebooks.support.lesson04.babi import GO
 from tests.notebook_cells import solved
 
 
@@ -42,7 +34,7 @@ def scores(h, W1, v):
     ("attend", "hint"),
     [
         (lambda h, W1, v, c: scores(h, W1, v).masked_fill(~c, -torch.inf).softmax(0), RIGHT),
-        (lambda h, W1, v, c: scores(h, W1, v).softmax(0), "the special tokens get weight"),
+        (lambda h, W1, v, c: scores(h, W1, v).softmax(0), "the marks at both ends get weight"),
         (lambda h, W1, v, c: scores(h, W1, v).softmax(0) * c, "no longer sum to 1"),
         (
             lambda h, W1, v, c: (scores(h, W1, v) * c).softmax(0),
@@ -65,88 +57,73 @@ def test_additive_attention(attend, hint):
     assert hint in check.additive_attention.verdict(attend)
 
 
-def long(std=1.0):
-    return SimpleNamespace(settings={"embedding_std": std})
+def kl(p, q, tiny=1e-12):
+    return (p * (p.clamp_min(tiny).log() - q.clamp_min(tiny).log())).sum()
+
+
+def js(p, q, tiny=1e-12):
+    return (kl(p, (p + q) / 2, tiny) + kl(q, (p + q) / 2, tiny)) / 2
 
 
 @pytest.mark.parametrize(
-    ("model", "tau", "hint"),
+    ("jsd", "hint"),
     [
-        (long(), torch.tensor([0.24, 0.34, 0.29]), RIGHT),
-        (long(0.1), torch.tensor([0.24, 0.34, 0.29]), "the short ones again"),
-        (long(10.0), torch.tensor([0.24, 0.34, 0.29]), "a hundred times as long"),
-        (long(0.5), torch.tensor([0.24, 0.34, 0.29]), "ten times .1 is wanted"),
-        (long(), torch.zeros(3, 100), "three means are expected"),
-        (long(), torch.tensor([0.24, torch.nan, 0.29]), "take `nanmean`"),
-        (long(), torch.tensor([0.26, 0.77, 0.25]), "measure `long_model`"),
-        (..., ..., "not answered yet"),
+        (js, RIGHT),
+        (lambda p, q: 2 * js(p, q), "forget to halve"),
+        (lambda p, q: js(p, q) / torch.tensor(2.0).log(), "to base 2"),
+        (lambda p, q: js(p, q).sqrt(), "the Jensen–Shannon distance"),
+        (kl, "this is KL(p‖q)"),
+        (lambda p, q: kl(q, p), "this is KL(q‖p)"),
+        (lambda p, q: (kl(p, q) + kl(q, p)) / 2, "you average KL(p‖q) and KL(q‖p)"),
+        (lambda p, q: (kl((p + q) / 2, p) + kl((p + q) / 2, q)) / 2, "the middle comes second"),
+        (lambda p, q: -js(p, q), "the sign is turned round"),
+        (lambda p, q: js(p, q, tiny=0.0), "0 · log 0 counts as 0"),
+        (lambda p, q: (p - q).abs().sum() / 2, "yours gives 0.6"),
     ],
 )
-def test_long_vectors(model, tau, hint):
-    assert hint in check.long_vectors.verdict(model, tau)
+def test_jensen_shannon(jsd, hint):
+    assert hint in check.jensen_shannon.verdict(jsd)
 
 
-def attack(output, own, scores, steps=300, fine=500, sign=1, moves=True, end=None):
-    before = output(own)
-    scores.requires_grad_()
-    optimizer = torch.optim.Adam([scores], lr=0.05 if moves else 0.0)
-    for _ in range(steps):
-        other = scores.softmax(0)
-        change = tvd(output(other), before)
-        loss = fine * (change - 0.01).relu() - sign * jsd(other, own)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return (end or (lambda s: s.softmax(0)))(scores.detach())
+def permuted(alpha, output, n, how="median", signed=False, same=False, weights=None):
+    g = torch.Generator().manual_seed(0)
+    before, moved = output(alpha), []
+    order = torch.tensor([1, 0, 2])
+    for _ in range(n):
+        order = order if same else torch.randperm(len(alpha), generator=g)
+        moved.append(output(alpha[order] if weights is None else weights(g)) - before)
+    moved = torch.stack(moved)
+    return getattr(moved if signed else moved.abs(), how)()
 
 
 @pytest.mark.parametrize(
-    ("changed", "hint"),
+    ("change", "hint"),
     [
-        ({}, RIGHT),
-        ({"fine": 0}, "the fine is missing or too small"),
-        ({"sign": -1}, "the loss falls when the divergence RISES"),
-        ({"moves": False}, "the scores never move"),
-        ({"steps": 5}, "take a few hundred steps"),
-        ({"end": lambda scores: scores}, "these are no weights"),
-        ({"end": lambda scores: scores[:2].softmax(0)}, "one weight a word"),
-        ({"steps": 25}, "farther away|move the output"),
+        (permuted, RIGHT),
+        (lambda a, f, n: permuted(a, f, n, how="mean"), "this looks like the mean"),
+        (lambda a, f, n: permuted(a, f, n, signed=True), "your change has a sign"),
+        (lambda a, f, n: permuted(a, f, n, same=True), "the same permutation again and again"),
+        (lambda a, f, n: permuted(a, f, 10), "asked 11 times"),
+        (
+            lambda a, f, n: permuted(
+                a, f, n, weights=lambda g: torch.rand(3, generator=g).softmax(0)
+            ),
+            "not permutations",
+        ),
+        (lambda a, f, n: 0.5, "never asked with other weights"),
+        (lambda a, f, n: 2 * permuted(a, f, n), "yours gives 1"),
     ],
 )
-def test_adversary(changed, hint):
-    assert re.search(hint, check.adversary.verdict(partial(attack, **changed)))
+def test_permutation_test(change, hint):
+    assert hint in check.permutation_test.verdict(change)
 
 
 # ---- the lesson's own folded solutions
 def test_the_folded_solutions_are_right():
-    taus = torch.tensor([[0.2], [0.3], [0.3]])  # (pairs, texts)
-    given = {"sizes": {"rotten": None}, "films": Data(None, [], [], []), "tvd": tvd, "jsd": jsd}
-    given["course"] = SimpleNamespace(device="cpu")
-    given["agreement"] = lambda model, texts: taus
-    given["train_one"] = lambda data, size, embedding_std, device: (long(embedding_std), [])
-    space = solved("04", torch=torch, **given)
+    space = solved("04", torch=torch)
     assert check.additive_attention.verdict(space["attend"]) == RIGHT
-    assert check.long_vectors.verdict(space["long_model"], space["long_tau"]) == RIGHT
-    assert check.adversary.verdict(space["attack"]) == RIGHT
-
-
-# ---- the stories
-def test_answers_follow_from_the_story():
-    for story in stories.generate(600, seed=3):
-        lines = [line.split() for line in " ".join(story.words).split(" . ")]
-        where = {who: place for who, *_, place in lines}
-        assert where[story.question[-1]] == story.answer
-        assert {(verb, *rest) for _, verb, *rest, _ in lines} <= {tuple(go.split()) for go in GO}
-    assert stories.generate(50, seed=1) == stories.generate(50, seed=1)
-    assert stories.generate(50, seed=1) != stories.generate(50, seed=2)
-
-
-def test_the_figure_writes_large_weights_and_the_answer():
-    weights = torch.tensor([0.05, 0.05, 0.9])
-    fig = figures.answered({"to the garden": ("garden", weights)}, "a caption")
-    (ax,) = fig.axes
-    assert [text.get_text() for text in ax.texts] == ["to", "the", "garden 0.90"]
-    assert ax.get_title(loc="left").endswith("garden")
+    assert check.permutation_test.verdict(space["change"]) == RIGHT
+    assert check.jensen_shannon.verdict(space["divergence"]) == RIGHT
 
 
 # ---- the game
@@ -183,5 +160,7 @@ def test_the_game_draws_both_outputs():
     fig = figures.weighing(["what", "a", "waste"], own, now, (0.012, 0.3), 0.5)
     text, bars = fig.axes
     shade = lambda i: text.texts[i].get_bbox_patch().get_facecolor()
+    assert [word.get_text() for word in text.texts] == ["what", "a", "waste"]
     assert shade(1) == shade(2) != shade(0)
     assert bars.get_title() == "moved by 0.288"
+    assert [bar.get_width() for bar in bars.patches] == [0.3, 0.012]

@@ -1,18 +1,23 @@
 """Lesson 05's checks: every solution passes, every known mistake gets its own sentence. And what
 its figures draw.
 
-The bounds of its claims lie outside the lowest and highest of five seeds in the stored tables, but
-for the guide that leaks (LEAKSEEDS).
+Bounds of the lesson's claims on models trained live: over five seeds (10, 20, 30, 40, 50), one
+thread.
+Notes, F1 of the base model 0.997 to 1.000 (nine seeds, claimed > 0.93), lost with uniform weights
+0.000 to 0.049 (claimed within -0.02 .. 0.1).
+Adversaries: at λ = 0.001 mean JSD 0.57 to 0.67 and mean TVD 0.003 to 0.018 (claimed: a JSD > 0.3 at
+a TVD < 0.05); from there to λ = 0.1 the TVD rises by 0.06 to 0.41 (claimed > 0.03). Reader without
+context: its own less uniform weights 0.12 to 0.41 (claimed > 0.03), the LSTM's less its own 0.09 to
+0.11 (claimed > 0.03), the LSTM's less the adversary's at λ = 0.1 0.25 to 0.70 (claimed > 0.1); with
+the adversary's at λ = 0.001 0.74, 0.95, 0.99, 0.995, 0.998 (claimed > 0.7). All other claims are on
+the stored tables and exact (IMDb: `attention_imdb_tables`).
 """
 
 import pytest
 import torch
-from sklearn.metrics import f1_score
 
 from helpers.attention.faithfulness import kl
-from helpers.attention.model import uniform
-from helpers.attention.tables import load
-from helpers.datasets import clinical_notes
+from helpers.attention.tables import Table
 from helpers.lesson.checks import RIGHT
 from notebooks.support.lesson05 import checks as check
 from notebooks.support.lesson05 import figures
@@ -23,21 +28,40 @@ from tests.notebook_cells import solved
     ("weights", "hint"),
     [
         (lambda c: c / c.sum(-1, keepdim=True), RIGHT),
-        (lambda c: torch.ones(c.shape) / c.shape[1], "special tokens and padding get weight"),
+        (lambda c: torch.ones(c.shape) / c.shape[1], "marks and padding get weight"),
         (lambda c: c.float(), "divide each row by its sum"),
         (lambda c: c / c.shape[1], "the width of the batch"),
         (lambda c: c / c.sum(), "all texts together"),
         (lambda c: c.float().softmax(-1), "a softmax over 0 and 1"),
-        (
-            lambda c: (c + 0.5) / (c + 0.5).sum(-1, keepdim=True),
-            "special tokens or padding have weight",
-        ),
+        (lambda c: (c + 0.5) / (c + 0.5).sum(-1, keepdim=True), "marks or padding have weight"),
         (lambda c: c[0] / c[0].sum(), "shape (2, 6) is expected"),
         (lambda c: 2 * c / c.sum(-1, keepdim=True), "yours gives"),
     ],
 )
 def test_uniform_weights(weights, hint):
     assert hint in check.uniform_weights.verdict(weights)
+
+
+@pytest.mark.parametrize(
+    ("tvd", "hint"),
+    [
+        (lambda p, q: (p - q).abs(), RIGHT),
+        (
+            lambda p, q: 0.5 * (torch.stack([p, 1 - p]) - torch.stack([q, 1 - q])).abs().sum(0),
+            RIGHT,
+        ),
+        (lambda p, q: 0.5 * (p - q).abs(), "halved once too often"),
+        (lambda p, q: 2 * (p - q).abs(), "forget the half"),
+        (lambda p, q: p - q, "signs count"),
+        (lambda p, q: q - p, "signs count"),
+        (lambda p, q: -(p - q).abs(), "turned round"),
+        (lambda p, q: (p - q) ** 2, "squared difference"),
+        (lambda p, q: (p - q).abs().mean(), "shape (3,) is expected"),
+        (lambda p, q: p + q, "yours gives"),
+    ],
+)
+def test_total_variation(tvd, hint):
+    assert hint in check.total_variation.verdict(tvd)
 
 
 def tv(p, b):
@@ -65,33 +89,12 @@ def test_adversary_loss(loss, hint):
     assert hint in check.adversary_loss.verdict(loss)
 
 
-@pytest.mark.parametrize(
-    ("guide", "hint"),
-    [
-        (check.first_or_last, RIGHT),
-        (lambda c, p: torch.where(p[:, None] > 0.5, uniform(c), check.first_or_last(c, p)), RIGHT),
-        (lambda c, p: uniform(c), "nothing leaks"),
-        (lambda c, p: check.first_or_last(c, 0 * p), "nothing leaks"),
-        (lambda c, p: torch.eye(9)[torch.where(p > 0.5, 1, 8)], "before the end token"),
-        (lambda c, p: c * p[:, None], "must sum to 1"),
-        (lambda c, p: torch.where(p > 0.5, 1, -1)[:, None] * uniform(c), "below 0"),
-        (lambda c, p: 0.3 * check.first_or_last(c, p) + 0.7 * uniform(c), "at least half"),
-        (lambda c, p: check.first_or_last(c, 1 * (p > 0.8)), "the same answer"),
-        (lambda c, p: p, "shape (5, 9) is expected"),
-    ],
-)
-def test_leaky_guide(guide, hint):
-    assert hint in check.leaky_guide.verdict(guide)
-
-
 # ---- the lesson's own folded solutions
 def test_the_folded_solutions_are_right():
-    space = solved("05", kl=kl, torch=torch)
+    space = solved("05", kl=kl)
     assert check.uniform_weights.verdict(space["uniform_weights"]) == RIGHT
+    assert check.total_variation.verdict(space["tvd_of"]) == RIGHT
     assert check.adversary_loss.verdict(space["adversary_loss"]) == RIGHT
-    assert check.leaky_guide.verdict(space["leaky_guide"]) == RIGHT
-    content, p = torch.tensor([[False, True, True, False]] * 2), torch.tensor([0.9, 0.1])
-    assert torch.equal(space["leaky_guide"](content, p), check.first_or_last(content, p))
 
 
 # ---- figures: what they draw, not how it looks
@@ -103,46 +106,18 @@ def test_strips_share_one_scale():
     assert image.get_array().shape == (2, 3)
 
 
-def test_scores_show_ours_above_the_papers():
-    (ax,) = figures.scores({"ours": {"x": 0.9}}, {"theirs": {"x": 0.8}}, "Scores.").axes
+def test_scores_hide_what_the_slide_blanks():
+    ours, theirs = {"ours": {"x": 0.9, "secret": 0.1}}, {"theirs": {"x": 0.8, "secret": 0.2}}
+    (ax,) = figures.scores(ours, theirs, "Scores.", hidden=("secret",)).axes
+    assert {float(line.get_xdata()[0]) for line in ax.lines} == {0.9, 0.8}
     assert [t.get_text() for t in ax.get_yticklabels()] == ["ours (here)", "theirs (paper)"]
 
 
-# ---- what the lesson says in words of the stored notes, and prints no claim of
-@pytest.fixture(scope="module")
-def notes():
-    return load("findings")
-
-
-@pytest.fixture(scope="module")
-def near(notes):  # (N, T): 1 within two words of a finding
-    mask = torch.zeros_like(notes.alpha["base"])
-    fillers = clinical_notes.talk()
-    for n, one in enumerate(clinical_notes.load(500, seed=1, history=(0, 0), fillers=fillers)):
-        for m in one.mentions:
-            mask[n, max(m.position - 1, 1) : m.position + 4] = 1
-    return mask
-
-
-def share(notes, near, weights, label):
-    return float((weights * near).sum(1)[notes.label == label].mean())
-
-
-def test_two_honest_seeds_look_at_findings_less_than_uniform_weights_do(notes, near):
-    even = share(notes, near, uniform(notes.alpha["base"] > 0), 1)
-    shares = [share(notes, near, notes.alpha[name], 1) for name in notes.starts()]
-    assert sum(value < even for value in shares) == 2
-    assert sum(value > 0.9 for value in shares) == 4
-
-
-def test_an_adversary_of_a_model_that_looks_elsewhere_looks_at_the_findings(notes, near):
-    assert share(notes, near, notes.alpha["adversary 0.0001"], 1) > 0.9
-
-
-def test_the_guide_s_order_holds_in_every_seed(notes):
-    def f1(name):
-        return f1_score(notes.label, notes.p[name] > 0.5)
-
-    for more, than in (("own", "uniform"), ("base LSTM", "own"), ("adversary", "uniform")):
-        pairs = zip(notes.starts(f"MLP {more}"), notes.starts(f"MLP {than}"), strict=True)
-        assert all(f1(a) > f1(b) for a, b in pairs)
+def test_texts_go_to_the_bin_of_their_largest_weight_and_to_their_class():
+    alpha = torch.tensor([[0.6, 0.4], [0.9, 0.1], [0.75, 0.25], [0.55, 0.45]])
+    table = Table(torch.tensor([1, 0, 0, 1, 1]), {}, {"base": alpha}, {}, {})
+    bins = figures.by_weight_and_class(table, torch.tensor([1.0, 2, 3, 4]))
+    assert bins["to 0.75"]["positive"].tolist() == [1, 4]
+    assert bins["to 0.75"]["negative"].tolist() == [3]
+    assert bins["above 0.75"]["negative"].tolist() == [2]
+    assert len(bins["to 0.5"]["positive"]) == len(bins["to 0.25"]["negative"]) == 0

@@ -4,8 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from data.recipes.lm import by_domain
-from helpers.transformer.measure import loss_recovered, token_losses
+from helpers.transformer.measure import by_domain, loss_recovered, token_losses
 from helpers.transformer.model import OneLayerTransformer, Settings
 
 

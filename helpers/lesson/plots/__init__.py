@@ -22,7 +22,6 @@ from helpers.lesson.plots.core import (
     look,
     plain_log,
     png,
-    printable,
     show,
 )
 from helpers.lesson.plots.pictures import (
@@ -61,7 +60,6 @@ __all__ = [
     "maps",
     "plain_log",
     "png",
-    "printable",
     "scatter",
     "show",
     "show_maps",

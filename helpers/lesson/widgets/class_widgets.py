@@ -3,9 +3,10 @@
 What is answered goes into the class folder.
 """
 
+from __future__ import annotations
+
 import asyncio
 import html
-import importlib
 import string
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -13,9 +14,8 @@ from contextlib import suppress
 import ipywidgets as widgets
 from IPython.display import Markdown
 
-from helpers.ground.colab import in_colab
 from helpers.ground.errors import CourseError
-from helpers.lesson.answers import Store, pack_answers
+from helpers.lesson.answers import Store
 from helpers.lesson.boards import Board
 from helpers.lesson.rating import Rating
 from helpers.lesson.widgets.view import WIDE, View, button
@@ -24,7 +24,7 @@ from helpers.lesson.widgets.view import WIDE, View, button
 
 
 class BoardView(View):
-    """A question, all answers, and a box for one's own: `text`, `seat`, `put`, `take_back`, …"""
+    """A question, everybody's answers, and a box for one's own."""
 
     def __init__(self, board: Board):
         self.board = board
@@ -36,8 +36,7 @@ class BoardView(View):
         self.put = button("Put it on the board", self._put)
         self.take_back = button("Take my last one back", self._take_back)
         self.save = button("Save as Markdown", self._save)
-        self.keep = button("Keep my answers", self._keep, "one file, of all lessons")
-        row = widgets.HBox([self.put, self.take_back, self.save, self.keep])
+        row = widgets.HBox([self.put, self.take_back, self.save])
         super().__init__("a board for answers", self.seat, self.text, row)
         self.refresh()
 
@@ -64,27 +63,24 @@ class BoardView(View):
         if self.attempt(lambda: setattr(self, "saved", self.board.save())):
             self.say(f"Saved as {self.saved}.")
 
-    def _keep(self) -> None:
-        if self.attempt(lambda: setattr(self, "kept", pack_answers(self.board.store.folder))):
-            if in_colab():  # /content goes with the runtime
-                importlib.import_module("google.colab.files").download(str(self.kept))
-            self.say(f"Your answers of all lessons are in {self.kept}.")
 
+def board_view(board: Board) -> BoardView:
+    """Show a board and let the learner write on it.
 
-board_view = BoardView
+    Handles: `text`, `seat`, `put`, `take_back`, `save`.
+    """
+    return BoardView(board)
 
 
 # ---------------------------------------------------------------- a question with choices
 
 
 class ChoiceView(View):
-    """A question to answer before looking; the choice is kept under "prediction" and `key`.
+    """A question to answer before looking."""
 
-    question, choices, why: Markdown. right: the right choice's number, from 0. Handles: `choices`,
-    `choose(number)`.
-    """
-
-    def __init__(self, key, question, choices: Sequence[str], right: int, why: str, folder=None):
+    def __init__(
+        self, key: str, question: str, choices: Sequence[str], right: int, why: str, folder=None
+    ):
         self.key, self.right, self.why = key, right, why
         self.chosen: int | None = None
         self.letters = [f"({letter})" for letter in string.ascii_lowercase[: len(choices)]]
@@ -122,19 +118,25 @@ class ChoiceView(View):
         self.say(self.store.trouble)
 
 
-choice_view = ChoiceView
+def choice_view(
+    key: str, question: str, choices: Sequence[str], right: int, why: str, folder=None
+) -> ChoiceView:
+    """Ask for a prediction, keep it, then tell the answer.
+
+    It is kept under the activity "prediction" and the item `key`, as the number chosen. question,
+    choices, why: Markdown. right: the number of the right choice, from 0. Handles: `choices`,
+    `choose(number)`.
+    """
+    return ChoiceView(key, question, choices, right, why, folder)
 
 
 # ---------------------------------------------------------------- rating
 
 
 class RatingView(View):
-    """Let somebody rate. show(content) draws or returns an item's content; intro: Markdown.
+    """Items one after the other, answered with single keys or buttons."""
 
-    Handles: `begin`, `choices`, `key_box` (append letters to its value), `text`, `back`, `skip`.
-    """
-
-    def __init__(self, rating: Rating, show: Callable, intro: str = ""):
+    def __init__(self, rating: Rating, show: Callable, intro: str):
         self.rating, self.show_item = rating, show
         self.asked, self.progress = widgets.HTML(), widgets.HTML()
         most = max(len(question.choices) for question in rating.questions)
@@ -182,7 +184,10 @@ class RatingView(View):
         self.rating.give(self.rating.question.first + place)
 
     def _typed(self, change) -> None:
-        """The box only grows: emptied while somebody types it would lose keys. Deleting: "back"."""
+        """The box only grows: emptied while somebody types it would lose keys or double them.
+
+        Deleting a key means "back".
+        """
         if len(change["new"]) < self._read:
             self._read = len(change["new"])
             self._act(self.rating.back)
@@ -238,4 +243,10 @@ def _introduction(rating: Rating, intro: str) -> str:
     return "\n".join(lines)
 
 
-rating_view = RatingView
+def rating_view(rating: Rating, show: Callable, intro: str = "") -> RatingView:
+    """Let somebody rate. show(content) draws or returns an item's content; intro: Markdown.
+
+    Handles: `begin`, `choices`, `key_box` (append letters to its value), `text`, `back`, `skip`,
+    `rating`.
+    """
+    return RatingView(rating, show, intro)

@@ -1,4 +1,4 @@
-"""Lesson 05: uniform weights, the adversary's loss, and a guide that leaks an answer."""
+"""Lesson 05: uniform weights that respect marks and padding, the TVD, and the adversary's loss."""
 
 import math
 
@@ -15,7 +15,7 @@ def uniform_weights(weights) -> str | None:
     right = torch.tensor([[0, 0.25, 0.25, 0.25, 0.25, 0], [0, 1 / 3, 1 / 3, 1 / 3, 0, 0]])
     yours = torch.as_tensor(weights(content.clone())).float()
     mistakes = {
-        "special tokens and padding get weight: only where `content` is True are words": (
+        "marks and padding get weight in your version: only where `content` is True are words": (
             torch.full_like(right, 1 / 6)
         ),
         "these sum to the number of words: divide each row by its sum": content.float(),
@@ -25,15 +25,34 @@ def uniform_weights(weights) -> str | None:
         "you divide by the words of all texts together: sum each row, with keepdim=True": (
             content / content.sum()
         ),
-        "a softmax over 0 and 1 gives special tokens a weight: divide by the sum": (
+        "a softmax over 0 and 1 still gives marks a weight: divide True and False by their sum": (
             content.float().softmax(-1)
         ),
     }
     mistake = compare(yours, right, mistakes)
     sums_to_1 = mistake and yours.shape == right.shape and close(yours.sum(-1), torch.ones(2))
     if sums_to_1 and mistake not in mistakes and bool((yours[~content] > 0).any()):
-        return "the rows sum to 1, but special tokens or padding have weight"
+        return "the rows sum to 1, but marks or padding have weight"
     return mistake
+
+
+@exercise
+def total_variation(tvd) -> str | None:
+    """tvd(p, q) of two P(positive) tensors (N,): the TVD of the two two-class outputs, (N,)."""
+    p, q = torch.tensor([0.9, 0.2, 0.5]), torch.tensor([0.6, 0.7, 0.5])
+    right = torch.tensor([0.3, 0.5, 0.0])
+    halved = (
+        "halved once too often: the other class moves by as much, so the sum over both is "
+        "2|p − q|, and half of it |p − q| (the published code has this very slip)"
+    )
+    mistakes = {
+        halved: right / 2,
+        "you sum over both classes and forget the half: the largest distance would be 2": 2 * right,
+        "the sign is turned round, and a distance has none: take .abs()": -right,
+        "signs count in your version: 0.9 → 0.6 and 0.2 → 0.7 are both changes": [p - q, q - p],
+        "this is the squared difference: a change of 0.3 should count 0.3": right**2,
+    }
+    return compare(torch.as_tensor(tvd(p, q)).float(), right, mistakes)
 
 
 def _kl(p: list[float], q: list[float]) -> float:
@@ -65,36 +84,3 @@ def adversary_loss(loss) -> str | None:
         "all signs are turned round: training makes this number SMALL": -right,
     }
     return compare(loss(p, base_p, torch.tensor(a), torch.tensor(b), lam), right, mistakes)
-
-
-def first_or_last(content: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
-    """All weight on a text's first word where p > 0.5, else on its last: (B, T), (B,) -> (B, T)."""
-    first = content.int().argmax(-1)
-    place = torch.where(p > 0.5, first, first + content.sum(-1) - 1)
-    return (torch.arange(content.shape[1], device=p.device) == place[:, None]).float()
-
-
-@exercise
-def leaky_guide(guide) -> str | None:
-    """guide(content, p): (B, T) bool, P(positive) (B,) -> weights (B, T) that tell the answer."""
-    lengths = torch.tensor([4, 4, 4, 7, 7])
-    place = torch.arange(9)
-    content = (place > 0) & (place <= lengths[:, None])  # (5, 9)
-    yours = guide(content.clone(), torch.tensor([0.9, 0.1, 0.7, 0.6, 0.2]))
-    if tuple(yours.shape) != (5, 9):
-        return f"shape (5, 9) is expected, a weight a place; yours has {tuple(yours.shape)}"
-    yours = yours.float()
-    if bool((yours < 0).any()):
-        return "some of your weights are below 0"
-    if bool((yours[~content] > 1e-6).any()):
-        return "special tokens or padding get weight: the last word stands before the end token"
-    if not close(yours.sum(-1), torch.ones(5)):
-        return "each row must sum to 1: the answer is told by WHERE the weight lies"
-    apart = 0.5 * (yours[0] - yours[1]).abs().sum()
-    if apart < 1e-3:
-        return "yes and no get the same weights in a text of the same length: nothing leaks"
-    if apart < 0.5:
-        return "yes and no get nearly the same weights: move at least half of the weight"
-    if 0.5 * (yours[0] - yours[2]).abs().sum() > 0.5:
-        return "0.9 and 0.7 are the same answer: ask whether p > 0.5"
-    return None

@@ -1,7 +1,8 @@
-"""Lesson 05: attention as strips, and F1 beside the paper's."""
+"""Lesson 05: attention as strips, F1 beside the papers', texts by largest weight and class."""
 
 from collections.abc import Mapping, Sequence
 
+from helpers.attention.faithfulness import by_largest_weight
 from helpers.lesson.plots import dots, heat
 
 
@@ -13,9 +14,29 @@ def strips(weights, columns: Sequence[str], *, caption: str, **axes):
     )
 
 
-def scores(ours: Mapping[str, Mapping], paper: Mapping[str, Mapping], text: str):
-    """F1 of several models, a line a data set: ours are filled, the paper's hollow."""
+def scores(
+    ours: Mapping[str, Mapping[str, float]],
+    paper: Mapping[str, Mapping[str, float]],
+    text: str,
+    hidden: Sequence[str] = (),
+):
+    """F1 of several models, a line a data set: filled marks were measured here, hollow ones there.
+
+    hidden: series that are left out of the drawing (the slide blanks one).
+    """
     rows = {f"{name} (here)": values for name, values in ours.items()}
     rows |= {f"{name} (paper)": values for name, values in paper.items()}
+    shown = {
+        row: {name: value for name, value in values.items() if name not in hidden}
+        for row, values in rows.items()
+    }
     theirs = [f"{name} (paper)" for name in paper]
-    return dots(rows, hollow=theirs, span=True, xlabel="F1 of the positive class", caption=text)
+    return dots(shown, hollow=theirs, span=True, xlabel="F1 of the positive class", caption=text)
+
+
+def by_weight_and_class(table, values) -> dict:
+    """{bin of the base model's largest weight: {class: the texts' values}}, for `plots.dots`."""
+    largest, label = table.alpha["base"].amax(1), table.label[: len(values)]
+    kinds = {"positive": label == 1, "negative": label == 0}
+    bins = {kind: by_largest_weight(largest[it], values[it]) for kind, it in kinds.items()}
+    return {name: {kind: bins[kind][name] for kind in kinds} for name in bins["positive"]}

@@ -1,8 +1,8 @@
-"""Lesson 06: a misleading function, Shapley values, the twin's piece, a deletion by gradient."""
+"""Lesson 06: a function that fools an attribution, Shapley values, and what a test is worth."""
 
 import torch
 
-from helpers.lesson.checks import compare, exercise
+from helpers.lesson.checks import close, compare, exercise
 
 
 @exercise
@@ -57,52 +57,35 @@ def shapley_two(shapley) -> str | None:
 
 
 @exercise
-def piece(silent_piece) -> str | None:
-    """silent_piece(z, x, background) -> 0 up to 0.1 from x, rising beyond, mean 0 on background."""
-    x, background = 1.0, torch.tensor([0.0, 0.3, 0.6, 1.3, 1.7])
-    z = torch.tensor([0.4, 0.95, 1.0, 1.05, 1.6, 2.0])
-    value = lambda points: torch.as_tensor(silent_piece(points, x, background)).double()
-    beyond, below = (lambda z: (z - x - 0.1).relu()), (lambda z: (x - 0.1 - z).relu())
-    right = beyond(z) - beyond(background).mean() / below(background).mean() * below(z)
-    shifted = beyond(z) - beyond(background).mean()
+def sensitivity_specificity(rates) -> str | None:
+    """rates(says, truth) -> (sensitivity, specificity), both arguments of bool."""
+    says = torch.tensor([1, 1, 1, 0, 0, 0, 0, 1, 1, 0], dtype=torch.bool)
+    truth = torch.tensor([1, 1, 1, 1, 0, 0, 0, 0, 0, 0], dtype=torch.bool)  # finds 3 of 4, 4 of 6
+    yours = torch.tensor([float(rate) for rate in rates(says, truth)])
     mistakes = {
-        "its mean over the background is not 0: SHAP would see it; add a part below x": beyond(z),
-        "moved down it is balanced but no longer silent at x: balance it with a part below x": (
-            shifted
-        ),
-        "the part below x has the right size and the wrong sign: the two add up": (
-            2 * beyond(z) - right
-        ),
-        "the ratio is upside down: mean of the part beyond x over mean of the part below": (
-            beyond(z) - below(background).mean() / beyond(background).mean() * below(z)
-        ),
-        "both parts have slope 1, so the mean is 0 only by luck: scale the one below": (
-            beyond(z) - below(z)
-        ),
-        "turned round: it has to rise beyond x": -right,
+        "the two are swapped: sensitivity is about the networks that do rise": (4 / 6, 3 / 4),
+        "the second is the share of false alarms; specificity is one minus that": (3 / 4, 2 / 6),
+        "you divide by how often the test says `rises`; divide by how many do rise": (3 / 5, 4 / 5),
+        "you divide by all networks; divide by those that rise, or fall": (3 / 10, 4 / 10),
+        "this is the accuracy, twice: separate the networks that rise from the others": (0.7, 0.7),
     }
-    if (hint := compare(value(z), right, mistakes, otherwise="other")) != "other":
-        return hint
-    if value(z)[1:4].abs().max() > 1e-6:
-        return "it moves within 0.1 of x, where the gradient at x would feel it"
-    if abs(value(background).mean()) > 1e-5:
-        return f"its mean over the background is {value(background).mean():.3g}, not 0"
-    falls = value(z)[-2:].diff().item() <= 0
-    return "turned round: it has to rise beyond x" if falls else None
+    return compare(yours, (3 / 4, 4 / 6), mistakes)
 
 
 @exercise
-def deletion(falls_by_gradient) -> str | None:
-    """falls_by_gradient(vectors, slope) -> (T,): the first-order fall when each word is deleted."""
-    vectors = torch.tensor([[1.0, 2], [3, -1], [0, 4], [2, 2]], dtype=torch.float64)
-    slope = torch.tensor([0.5, -1], dtype=torch.float64)
-    yours = falls_by_gradient(vectors, slope)
-    share, centred = vectors @ slope, (vectors - vectors.mean(0)) @ slope
+def lift(lift_of) -> str | None:
+    """lift_of(says, truth) -> accuracy minus that of the best constant answer."""
+    says = torch.tensor([1, 1, 0, 0, 0, 0, 0, 0, 0, 1], dtype=torch.bool)
+    truth = torch.tensor([1, 1, 1, 0, 0, 0, 0, 0, 0, 0], dtype=torch.bool)  # 8 right, "no" gets 7
+    yours, other = float(lift_of(says, truth)), float(lift_of(~says, ~truth))
+    if close(yours, 0.5) or close(other, 0.5):
+        return (
+            "your base rate is the share of one answer; the best constant answer is the more "
+            "frequent one, whichever it is"
+        )
     mistakes = {
-        "this is gradient × input: it moves a word to zero; deleting moves the mean to the mean of "
-        "the others": [share, share / 4, share / 3],
-        "the sum is shared by the n - 1 words that stay: divide by n - 1, not by n": centred / 4,
-        "the direction is right; how far does the mean move? divide by n - 1": centred,
-        "turned round: a fall is f before minus f after": -centred / 3,
+        "you compare with a coin; where most parts fall, always saying `falls` beats it": 0.3,
+        "this is the accuracy; take away what the best constant answer reaches": 0.8,
+        "turned round: accuracy minus base rate, so that above zero is better than guessing": -0.1,
     }
-    return compare(yours, centred / 3, mistakes)
+    return compare(yours, 0.1, mistakes)
