@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 
+from helpers.attention import faithfulness
 from helpers.attention.faithfulness import kl
 from helpers.attention.model import uniform
 from helpers.attention.tables import load
@@ -86,7 +87,7 @@ def test_leaky_guide(guide, hint):
 
 # ---- the lesson's own folded solutions
 def test_the_folded_solutions_are_right():
-    space = solved("05", kl=kl, torch=torch)
+    space = solved("05", faithfulness=faithfulness, torch=torch)
     assert check.uniform_weights.verdict(space["uniform_weights"]) == RIGHT
     assert check.adversary_loss.verdict(space["adversary_loss"]) == RIGHT
     assert check.leaky_guide.verdict(space["leaky_guide"]) == RIGHT
