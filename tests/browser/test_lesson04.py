@@ -17,6 +17,7 @@ def test_a_class_in_lesson_04(open_notebook, lab):
         "from helpers.attention import",
         'models["IMDb"], words',
         REVIEW,
+        "elsewhere = adversarial_attention",
         GAME,
         EXERCISE,
         seconds=600,
@@ -56,7 +57,7 @@ def type_a_review(book):
         book.rewrite(REVIEW, f'REVIEW = "{text}"{source[end:]}')
         assert said in str(book.errors_of(book.find(REVIEW)))
     mine = "a wonderful film with a boring start and a brilliant end"
-    assert "original:" in book.rewrite(REVIEW, f'REVIEW = "{mine}"{source[end:]}')
+    assert "P(positive)" in book.rewrite(REVIEW, f'REVIEW = "{mine}"{source[end:]}')
     book.run(GAME, seconds=120)
     book.button(GAME, "brilliant").click()
     book.wait_for(GAME, "brilliant · ")

@@ -1,19 +1,15 @@
 """Lesson 04's checks: every solution passes, every known mistake gets its own sentence. What its
 figures and its game do.
 
-Bounds of the lesson's claims on models trained live (additive attention; fewer starts than five
-where a line says so).
-Rotten Tomatoes, five starts: F1 .69 to .77 (claimed > .62); gradient and leave one out name the
-same word .39 to .50 (< .65); lower end of the gap's interval .04 to .09 (> 0); median change under
-shuffling .060 to .119 (< .25); adversary's median divergence .50 to .64 (> .4).
-Findings, five starts: F1 1.00 (> .95), lower end of the gap .08 to .35 (> 0). Their change under
-shuffling is .17, .87, .04, .95, .61, and what additive scoring adds to tau .20, .17, .44, (not
-measured), -.08: no claim.
-Stories, five starts: right answers 1.00 (> .9); weight on the last garden .96 to .99 (> .5); names
-swapped 1.00 (> .9), names' weight .0002 to .006 (< .1); change under shuffling .84 to .89 (> .4);
-divergence .51 to .58 (> .4).
-IMDb is shipped: 40 reviews, smallest gap of five starts .15 (> 0); gap .15 (.12 to .19), change .11
-(< .2), divergence .59 (> .4), the same word .33 (< .65).
+Five seeds (10, 50, 257, 500231, 100078) of what the lesson claims on one or on their mean.
+Stories: right answers .99 to 1.00; names swapped 1.00 (claimed > .9) and all weight on John's place
+30 of 30 (> .9); weight on the last garden .77 to 1.00, on the names .0003 to .033; median change
+under shuffling .87 to .94 (> .4), divergence .60 to .65; tau .23 to .33, .39 to .45, .17 to .25.
+Rotten Tomatoes: gap .38 to .62 (mean > .2), mean divergence .467 to .474 (> .4). IMDb: gap .39 to
+.47 (the paper's .08: outside -.02 .. .18). Three seeds of Rotten Tomatoes: change under shuffling
+.012 to .024, read word by word .12 to .27; words that alone keep the class .84 to .87 and .60 to
+.64. Gradient and a zeroed vector, two seeds: .87 and .88, begun long .38 and .40.
+Not claimed, one model or too far apart: the notes' change under shuffling (.01, .01, .01, 1.00).
 """
 
 import re

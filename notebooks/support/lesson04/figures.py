@@ -18,12 +18,12 @@ PAPER_JSD = {"stories": 0.47, "notes": 0.63, "Rotten Tomatoes": 0.485, "IMDb": 0
 
 
 QUESTIONS = {
-    "04.game": "What could you change with the weights, and what not? Whose explanation is a weight, "
-    "if the answer does not need it?",
-    "04.importance": "You need to tell a user which words mattered. Which definition of importance do "
-    "you choose, and how would they notice that it is wrong?",
-    "04.adversary": "The adversary's weights were never learned by any training. Does it matter that "
-    "they exist?",
+    "04.game": "What could you change with the weights, and what not? Whose explanation is a "
+    "weight, if the answer does not need it?",
+    "04.importance": "You need to tell a user which words mattered. Which definition of importance "
+    "do you choose, and how would they notice that it is wrong?",
+    "04.adversary": "The adversary's weights were never learned by any training. Does it matter "
+    "that they exist?",
 }
 
 
