@@ -65,21 +65,22 @@ def long(std=1.0):
     return SimpleNamespace(settings={"embedding_std": std})
 
 
+TAU = torch.tensor([0.24, 0.34, 0.29])
+
+
 @pytest.mark.parametrize(
-    ("model", "tau", "hint"),
+    ("retrain", "hint"),
     [
-        (long(), torch.tensor([0.24, 0.34, 0.29]), RIGHT),
-        (long(0.1), torch.tensor([0.24, 0.34, 0.29]), "the short ones again"),
-        (long(10.0), torch.tensor([0.24, 0.34, 0.29]), "a hundred times as long"),
-        (long(0.5), torch.tensor([0.24, 0.34, 0.29]), "ten times .1 is wanted"),
-        (long(), torch.zeros(3, 100), "three means are expected"),
-        (long(), torch.tensor([0.24, torch.nan, 0.29]), "take `nanmean`"),
-        (long(), torch.tensor([0.26, 0.77, 0.25]), "measure `long_model`"),
-        (..., ..., "not answered yet"),
+        (lambda std: (long(std), TAU), RIGHT),
+        (lambda std: (long(0.1), TAU), "embedding_std is 0.1: hand `std` on"),
+        (lambda std: long(std), "return two things"),
+        (lambda std: (long(std), torch.zeros(3, 100)), "three means are expected"),
+        (lambda std: (long(std), torch.tensor([0.24, torch.nan, 0.29])), "take `nanmean`"),
+        (lambda std: (long(std), torch.tensor([0.26, 0.77, 0.25])), "measure the new one"),
     ],
 )
-def test_long_vectors(model, tau, hint):
-    assert hint in check.long_vectors.verdict(model, tau)
+def test_long_vectors(retrain, hint):
+    assert hint in check.long_vectors.verdict(retrain)
 
 
 def attack(output, own, scores, steps=300, fine=500, sign=1, moves=True, end=None):
@@ -122,7 +123,7 @@ def test_the_folded_solutions_are_right():
     given["train_one"] = lambda data, size, embedding_std, device: (long(embedding_std), [])
     space = solved("04", torch=torch, **given)
     assert check.additive_attention.verdict(space["attend"]) == RIGHT
-    assert check.long_vectors.verdict(space["long_model"], space["long_tau"]) == RIGHT
+    assert check.long_vectors.verdict(space["retrain"]) == RIGHT
     assert check.adversary.verdict(space["attack"]) == RIGHT
 
 

@@ -36,19 +36,22 @@ def additive_attention(attend) -> str | None:
 
 
 @exercise
-def long_vectors(model, tau) -> str | None:
-    """The model whose word vectors began at N(0, 1), and its three mean taus (3,)."""
+def long_vectors(retrain) -> str | None:
+    """retrain(std): the model whose word vectors began at N(0, std²), its three mean taus (3,)."""
+    result = retrain(1.0)
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        return "return two things: the model, and its three mean τ"
+    model, tau = result
     began = model.settings["embedding_std"]
     if began != 1.0:
-        again = {0.1: "the short ones again", 10.0: "a hundred times as long"}
-        return f"embedding_std={began:g}: {again.get(began, 'ten times .1 is wanted')}; give 1.0"
+        return f"the model's embedding_std is {began:g}: hand `std` on to `train_one`"
     tau = torch.as_tensor(tau)
     if tau.shape != (3,):
         return f"three means are expected, one a pair; yours has the shape {tuple(tau.shape)}"
     if tau.isnan().any():
         return "a text where one measure is constant has no tau: take `nanmean` over the texts"
     if tau[1] > 0.6:  # gradient and leave one out: .27 to .42 in five seeds, else .75 and above
-        return "these look like the model of before: measure `long_model`"
+        return "these look like the τ of section 3's model: measure the new one"
     return None
 
 

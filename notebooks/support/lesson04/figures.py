@@ -17,16 +17,6 @@ PAPER_TAU = {
 PAPER_JSD = {"stories": 0.47, "notes": 0.63, "Rotten Tomatoes": 0.485, "IMDb": 0.575}
 
 
-QUESTIONS = {
-    "04.game": "What could you change with the weights, and what not? Whose explanation is a "
-    "weight, if the answer does not need it?",
-    "04.importance": "You need to tell a user which words mattered. Which definition of importance "
-    "do you choose, and how would they notice that it is wrong?",
-    "04.adversary": "The adversary's weights were never learned by any training. Does it matter "
-    "that they exist?",
-}
-
-
 def over_seeds(table: Table, what: str = "base") -> torch.Tensor:
     """Each of up to five seeds' mean tau over its texts (seeds, 3), in the order of PAPER_TAU."""
     taus = [table.tau[name] for name in table.starts(what)[:5]]
