@@ -131,6 +131,41 @@ def test_another_background_gives_advice_that_turns_round_when_the_two_change_pl
     assert advice(others, people) < 0.1
 
 
+def test_a_straight_line_does_well_only_on_twins_that_were_not_built_against_it():
+    """What lesson 06 says of its line: behind x alone it does as well; a piece whose fitted slope
+    is 0 too leaves it a coin."""
+    g = torch.Generator().manual_seed(1)
+    f, x = trial(300, roughness=1, generator=g)
+    people = 2 * torch.rand(64, 1, 3, generator=g)
+
+    def piece(points):  # (..., N, 3): a part beyond x and two below, as the helper has one
+        z, at = points[..., 0], x[:, 0]
+        return torch.stack([(z - at - 0.1).relu(), *((at - b - z).relu() for b in (0.1, 0.4))])
+
+    means = piece(people).mean(1)  # (3, N)
+    slopes = torch.stack([straight_line(lambda p, i=i: piece(p)[i], x)[:, 0] for i in range(3)])
+    seen = torch.stack([means, slopes]).permute(2, 0, 1)  # (N, what is seen, part)
+    below = torch.linalg.solve(seen[:, :, 1:], -seen[:, :, 0])  # (N, 2): both sums are 0
+    parts = torch.cat([torch.ones(len(x), 1), below], 1).T  # (3, N)
+    silent = lambda p: (parts.view(3, *[1] * (p.ndim - 2), -1) * piece(p)).sum(0)
+    weight = 2 * (average_change(f, x, 0, reach=1).abs() + 0.5)
+    weight = weight / average_change(silent, x, 0, reach=1)
+    against_both = tuple((lambda p, s=s: f(p) + s * weight * silent(p)) for s in (1, -1))
+
+    def advice(pair, **where):
+        up, down = (straight_line(h, x, **where)[:, 0] for h in pair)
+        return torch.cat([up > 0, down < 0]).float().mean().item()
+
+    usual = twins(f, x, 0, people)
+    assert advice(usual) > 0.95
+    assert advice(usual, behind=True) > 0.95
+    assert advice(against_both) == pytest.approx(0.5, abs=0.02)
+    gap = shapley(against_both[0], x, people) - shapley(against_both[1], x, people)
+    assert gap.abs().max() < 1e-3
+    assert (average_change(against_both[0], x, 0, reach=1) > 0).all()
+    assert (average_change(against_both[1], x, 0, reach=1) < 0).all()
+
+
 def test_the_piece_is_silent_at_the_point_and_has_mean_zero_on_the_background():
     background = torch.tensor([0.1, 0.4, 1.5, 1.9]).double()
     at = lambda *z: balanced(torch.tensor(z).double(), 1.0, background)

@@ -41,6 +41,7 @@ def orders(first, last):
         (lambda f, x, baseline: orders(0.5, 0.5)(f, x, (0.0, 0.0)), "never used `baseline`"),
         (lambda f, x, baseline: 1.0, "shape (2,) is expected"),
         (lambda f, x, baseline: (1.0, 2.0), "is expected; yours gives"),
+        (lambda f, x, baseline: (10.5, -12.0), "is expected; yours gives"),  # the first input's
     ],
 )
 def test_shapley_two(shapley, hint):
@@ -64,12 +65,37 @@ def upside_down(z, x, background):
     return up(z) - down(background).mean() / up(background).mean() * down(z)
 
 
+def ahead(shape):
+    """Another shape ahead of x, balanced below as it should be."""
+
+    def piece(z, x, background):
+        up, down = (lambda z: shape((z - x - 0.1).relu())), (lambda z: (x - 0.1 - z).relu())
+        return up(z) - up(background).mean() / down(background).mean() * down(z)
+
+    return piece
+
+
+def two_bends_below(z, x, background):
+    """What it does below x - 0.1 is the learner's choice."""
+    up, down = (lambda z: (z - x - 0.1).relu()), (lambda z: (x - 0.1 - z).relu())
+    twice = lambda z: down(z) + down(z + 0.1)
+    return up(z) - up(background).mean() / twice(background).mean() * twice(z)
+
+
 @pytest.mark.parametrize(
     ("piece", "hint"),
     [
         (pieces(), RIGHT),
         (lambda z, x, background: simulation.balanced(z, x, background), RIGHT),
-        (lambda z, x, background: 2 * simulation.balanced(z, x, background), RIGHT),  # steeper
+        (lambda z, x, background: two_bends_below(z, x, background), RIGHT),
+        (lambda z, x, background: 2 * simulation.balanced(z, x, background), "with slope 1"),
+        (lambda z, x, background: simulation.balanced(z, x, background) / 50, "with slope 1"),
+        (pieces(gap=0.3), "with slope 1"),
+        (pieces(gap=0.05), "within 0.1 of x"),
+        (ahead(lambda up: up**2), "with slope 1"),
+        (ahead(lambda up: (up > 0) * 0.5), "with slope 1"),
+        (ahead(lambda up: up - 2 * (up - 0.4).relu()), "with slope 1"),
+        (lambda z, x, background: simulation.balanced(z, 1.0, background), "0.1 of x"),
         (pieces(below=0), "its mean over the background is not 0"),
         (pieces(below=0, shift=True), "no longer silent at x"),
         (pieces(below=-1), "the wrong sign"),
@@ -78,7 +104,6 @@ def upside_down(z, x, background):
         (pieces(-1, -1), "turned round"),
         (pieces(gap=0.0), "within 0.1 of x"),
         (pieces(below=0.5), "its mean over the background is 0.0"),
-        (pieces(-3, -3), "turned round"),
     ],
 )
 def test_piece(piece, hint):
@@ -94,6 +119,7 @@ def test_piece(piece, hint):
         (lambda e, s: (e - e.mean(0)) @ s, "how far does the mean move"),
         (lambda e, s: (e.mean(0) - e) @ s / (len(e) - 1), "turned round"),
         (lambda e, s: torch.zeros(4), "is expected; yours gives"),
+        (lambda e, s: torch.tensor([-0.5, 3.5, -3, 0]).double() / 3, "shape (3,) is expected"),
     ],
 )
 def test_deletion(falls, hint):

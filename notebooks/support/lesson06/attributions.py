@@ -27,13 +27,16 @@ def integrated_gradients(f, x: Tensor, baseline: Tensor, *, steps: int = 60) -> 
     return (x - baseline) * gradient(f, path).mean(0)
 
 
-def straight_line(f, x: Tensor, *, width: float = 0.5, points: int = 200, seed: int = 0) -> Tensor:
+def straight_line(f, x: Tensor, *, behind=False, width=0.5, points=200, seed=0) -> Tensor:
     """The slopes of a straight line fitted to f at `points` normal draws round x, (N, d).
 
     LIME without its kernel: least squares, all points weighing the same. Ribeiro et al. 2016.
+    behind: no point has more of feature 1 than x.
     """
     generator = torch.Generator().manual_seed(seed)
     steps = (width * torch.randn(points, x.shape[-1], generator=generator)).to(x)
+    if behind:
+        steps[:, 0] = -steps[:, 0].abs()
     design = torch.cat([torch.ones_like(steps[:, :1]), steps], dim=1)  # (points, 1 + d)
     outputs = f(x + steps[:, None])  # (points, N)
     return torch.linalg.lstsq(design, outputs).solution[1:].T

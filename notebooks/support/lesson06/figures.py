@@ -70,7 +70,7 @@ def parting(curve, x: float):
     values = _chord_and_slope(curve, x)
     right.bar(["attribution", "slope"], values, color=[UP if v > 0 else DOWN for v in values])
     right.axhline(0, color="black", lw=0.8)
-    right.set(ylim=(-3.3, 3.3), title="same sign" if values[0] * values[1] > 0 else "signs differ")
+    right.set(ylim=(-4.3, 3.3), title="same sign" if values[0] * values[1] > 0 else "signs differ")
     return fig, (
         "Square: the baseline. Dot: your point. Dashed: the chord, which is the attribution. "
         "Arrow: a small step up."

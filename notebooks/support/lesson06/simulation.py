@@ -99,13 +99,14 @@ def twins(f, x: Tensor, feature: int, background: Tensor, *, reach: float = 1.0)
 
 def evidence(t: Trial, *, reach: float, generator, ks=(1, 4), feature: int = 0) -> dict:
     """{method: one number a network, (N,)}: positive means "it will rise"."""
-    zero, ahead = torch.zeros_like(t.x), t.x.clone()
-    ahead[:, feature] += reach
+    zero, in_one = torch.zeros_like(t.x), t.x.clone()
+    in_one[:, feature] += reach  # completeness leaves no choice: f at the longest step minus f(x)
     scores = {
         "IG": integrated_gradients(t.f, t.x, zero)[:, feature],
         "Shapley": shapley(t.f, t.x, zero)[:, feature],
         "gradient": gradient(t.f, t.x)[:, feature],
-        "IG, baseline ahead": -integrated_gradients(t.f, t.x, ahead)[:, feature],
+        "IG, baseline ahead": -integrated_gradients(t.f, t.x, t.x + reach)[:, feature],
+        "IG, ahead in 1 only": -integrated_gradients(t.f, t.x, in_one)[:, feature],
     }
     for k in ks:
         name = "1 query" if k == 1 else f"{k} queries"
