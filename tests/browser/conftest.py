@@ -287,6 +287,10 @@ class Notebook:
         assert len(found) == 1, f"{self.name}: {len(found)} code cells contain {text!r}"
         return found[0]
 
+    def source(self, text: str) -> str:
+        """What stands in the one code cell that contains this text."""
+        return "".join(self.model()[self.find(text)]["source"])
+
     def cell(self, text: str):
         """The cell on the page (a playwright locator), scrolled to."""
         cell = self.page.locator(".jp-Notebook .jp-Cell").nth(self.find(text))

@@ -72,7 +72,7 @@ def a_whole_round(book, lab):
         book.shot(f"lesson06-round-{number}", ROUND)
         answer(book, number)
     book.wait_for(ROUND, "5 of 12 done")
-    book.rewrite(ROUND, source_of(book, ROUND))  # the lunch break: the cell is run anew
+    book.rewrite(ROUND, book.source(ROUND))  # the lunch break: the cell is run anew
     book.button(ROUND, "Start").click()
     for number in range(5, 12):
         answer(book, number)
@@ -85,15 +85,10 @@ def a_whole_round(book, lab):
     assert (results.people, {row.helpful for row in results.rows}) == (1, {4})
 
 
-def source_of(book, part: str) -> str:
-    sources = ("".join(cell["source"]) for cell in book.model())
-    return next(source for source in sources if part in source)
-
-
 def pool_with_others(book, lab, tmp_path):
     """Alone there are one's own answers; with three more files, one of them cut off, there is a
     figure that says so."""
-    source = source_of(book, POOLED)
+    source = book.source(POOLED)
     book.rewrite(POOLED, source)
     book.wait_for(POOLED, "your queries, smooth:")
     for number in range(3):

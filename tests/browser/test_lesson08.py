@@ -69,22 +69,12 @@ def rate_by_keyboard(book, lab):
             where = book.wait_for(RATING, "5 of 12 done")
             assert "SoLU" not in where.inner_text().split("rating_view(")[-1].split("Darker")[-1]
             book.shot("lesson08-rating", RATING)
-            book.rewrite(
-                RATING,
-                next(
-                    "".join(cell["source"])
-                    for cell in book.model()
-                    if RATING in "".join(cell["source"])
-                ),
-            )
+            book.rewrite(RATING, book.source(RATING))
     book.wait_for(RATING, "Everything is rated")
     shares = result(pool(lab.folder / "class", ACTIVITY).records)
     assert set(shares) == {"GELU", "SoLU + LN"}
     assert sum(part[3] for part in shares.values()) == 12
-    book.rewrite(
-        RESULT,
-        next("".join(cell["source"]) for cell in book.model() if RESULT in "".join(cell["source"])),
-    )
+    book.rewrite(RESULT, book.source(RESULT))
     book.wait_for(RESULT, "Right, your class")
     book.shot("lesson08-result", RESULT)
 
@@ -118,7 +108,7 @@ def round_one(book, lab):
 def round_two(book):
     write(book, ROUND_TWO, "words", "it he she")
     book.wait_for(ROUND_TWO, "of the strong firings")
-    write(book, ROUND_TWO, "regular expression", r"(\w+\s?)+:::")
+    write(book, ROUND_TWO, "regular expression", r"(\w|\w\w|\s)+(?=:::)")
     book.wait_for(ROUND_TWO, "was stopped", seconds=90)
     write(book, ROUND_TWO, "words", "this")
     book.wait_for(ROUND_TWO, "yours")

@@ -36,14 +36,6 @@ def test_a_class_in_lesson_10(open_notebook, lab):
     assert not book.errors()
 
 
-def source(book, cell: str) -> str:
-    return next(
-        "".join(c["source"])
-        for c in book.model()
-        if c["cell_type"] == "code" and cell in "".join(c["source"])
-    )
-
-
 def rate_with_the_rubric(book, lab):
     assert "8 items in random order" in book.output(RATING)
     assert "PRACTICE DATA" in book.output(RESULT), "nobody has rated yet"
@@ -68,21 +60,21 @@ def rate_with_the_rubric(book, lab):
             assert "neuron" not in shown
             assert "feature" not in shown
             book.shot("lesson10-rubric", RATING)
-            book.rewrite(RATING, source(book, RATING))
+            book.rewrite(RATING, book.source(RATING))
     book.wait_for(RATING, "Everything is rated")
     points = result(pool(lab.folder / "class", ACTIVITY).records)
     assert sorted(p for group in points.values() for p in group) == [7] * 4 + [11] * 4
     assert len(points) == 2
-    book.rewrite(RESULT, source(book, RESULT))
+    book.rewrite(RESULT, book.source(RESULT))
     book.wait_for(RESULT, "Points for features and neurons: your class")
     book.shot("lesson10-result", RESULT)
 
 
 def explain_and_simulate(book, lab):
     book.run("layer = torch.cat", "strings = corpus.token_strings()", seconds=300)
-    book.rewrite(PUZZLES, source(book, PUZZLES).replace(", 25,", ", 3,"), seconds=300)
+    book.rewrite(PUZZLES, book.source(PUZZLES).replace(", 25,", ", 3,"), seconds=300)
     book.run("baseline = TokenStatistics()", seconds=120)
-    book.rewrite(EXPLAIN, source(book, EXPLAIN).replace("% 25", "% 3"))
+    book.rewrite(EXPLAIN, book.source(EXPLAIN).replace("% 25", "% 3"))
     book.button(EXPLAIN, "Start").click()
     for number in range(2):
         book.wait_for(EXPLAIN, f"{number} of 2 done")

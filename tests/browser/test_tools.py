@@ -66,8 +66,8 @@ def book(open_notebook, tmp_path):
         "display_name": "Python 3",
         "language": "python",
     }
-    nbformat.write(notebook, tmp_path / "ipynb")
-    book = open_notebook(tmp_path / "ipynb")
+    nbformat.write(notebook, tmp_path / "tools.ipynb")
+    book = open_notebook(tmp_path / "tools.ipynb")
     book.run_all()
     return book
 

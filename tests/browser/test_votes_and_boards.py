@@ -23,7 +23,7 @@ ROOMS = {
     ),
     "06": (
         "import CASES",
-        {"06.tent": "You chose (a); it is (c)."},
+        {"06.tent": "You chose (a); it is (b)."},
         {"06.looking-for": ["06.looking-for", "06.requirements", "06.directions"]},
     ),
     "07": ("from helpers.transformer.toy_models import", {}, {"07.toy": ["07.toy"]}),
