@@ -58,15 +58,18 @@ def adversary_loss(base_probs: Tensor, base_alpha: Tensor, lam: float) -> Callab
 
 
 def train_adversary(
-    base: AttentionModel, data: Data, size: Size, *, lam: float, seed: int = SEED + 1
+    base: AttentionModel, data: Data, size: Size, *, lam: float, seed=SEED + 1, copy=False
 ) -> AttentionModel:
     """A model that imitates base's outputs and looks as far elsewhere as lam makes it (sec. 4).
 
     It trains twice as long as `base`, at half the rate, and its word vectors begin at base's (the
     papers' begin at the same pre-trained ones): else it often ended where it imitated nothing.
+    copy: all of it begins at base's.
     """
     model = new_model(seed=seed, **base.settings).to(base.device)
     model.embedding.load_state_dict(base.embedding.state_dict())
+    if copy:
+        model.load_state_dict(base.state_dict())
     loss = adversary_loss(*predict(base, data.train), lam)
     fit(model, data.train, data.dev, size.training(seed, patience=2), loss=loss)
     return model

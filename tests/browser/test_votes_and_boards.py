@@ -13,12 +13,21 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 ROOMS = {
     "04": (
         "from helpers.attention import",
-        {"04.sandra": "You chose (a); it is (c).", "04.tau": "You chose (a); it is (c)."},
+        {
+            "04.sandra": "You chose (a), and so it is.",
+            "04.johns-place": "You chose (a); it is (c).",
+            "04.tau": "You chose (a); it is (b).",
+            "04.long": "You chose (a); it is (b).",
+        },
         {"04.game": ["04.game", "04.importance", "04.adversary"]},
     ),
     "05": (
         "import ipywidgets as widgets",
-        {"05.uniform": "You chose (a); it is (c).", "05.adversary": "You chose (a); it is (c)."},
+        {
+            "05.finding": "You chose (a); it is (b).",
+            "05.uniform": "You chose (a), and so it is.",
+            "05.adversary": "You chose (a); it is (c).",
+        },
         {"05.may-explain": ["05.may-explain", "05.what-would", "05.one-of-many"]},
     ),
     "06": (
