@@ -1,5 +1,6 @@
 """A board: one question, the answers kept and shown together, exported as Markdown."""
 
+import heapq
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -46,20 +47,21 @@ class Board:
 
     def take_back(self) -> None:
         """Take your own last answer off the board; the record stays in the file."""
-        own = [answer for answer in self.answers() if answer.person == self.store.person]
+        mine = {record.id for record in self.store.records()}
+        own = [answer for answer in self.answers() if answer.id in mine]
         if not own:
             raise CourseError("There is no answer of yours to take back.")
         self.store.add(self.key, "", {"takes back": own[-1].id})
 
     def answers(self) -> list[Answer]:
-        """Everybody's answers, oldest first, without those taken back."""
+        """Everybody's answers, without those taken back, in the order of `on_the_board`."""
         everybody = self.store.everybody(_is_answer).records
         records = {record.id: record for record in [*everybody, *self.store.records()]}
         return on_the_board(records.values(), self.key)
 
     @property
     def left_out(self) -> str:
-        """What of the class folder could not be read, in a sentence; "" where all counts."""
+        """What of the class folder could not be read or is unsure; "" where all counts."""
         return self.store.everybody(_is_answer).left_out
 
     def export(self) -> str:
@@ -86,12 +88,18 @@ class Board:
 
 
 def on_the_board(records: Iterable[Record], key: str) -> list[Answer]:
-    """The answers to one board among (pooled) records, oldest first."""
+    """The answers to one board among (pooled) records, without those taken back.
+
+    By the clock between people, by the place in the file for one person: clocks are set back.
+    """
     here = [record for record in records if record.item == key]
     gone = {record.answer.get("takes back") for record in here if isinstance(record.answer, dict)}
     kept = [record for record in here if isinstance(record.answer, str) and record.id not in gone]
-    kept.sort(key=lambda record: record.time)
-    return [Answer(r.answer, r.condition, r.time, r.person, r.id) for r in kept]
+    by_person: dict[str, list[Record]] = {}
+    for record in kept:
+        by_person.setdefault(record.person, []).append(record)
+    merged = heapq.merge(*by_person.values(), key=lambda record: record.time)
+    return [Answer(r.answer, r.condition, r.time, r.person, r.id) for r in merged]
 
 
 def _is_answer(record: Record) -> bool:

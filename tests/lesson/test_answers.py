@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -248,7 +249,7 @@ def collected(tmp_path):
 def test_a_class_counts_nobody_twice_and_names_what_it_could_not_read(collected):
     folder, files = collected
     whole = pool(folder, "game")
-    assert (len(whole.records), *whole[1:]) == (150, 30, [], 0)
+    assert (len(whole.records), *whole[1:]) == (150, 30, [], 0, ())
     files[0].with_name("game (1).jsonl").write_bytes(files[0].read_bytes())  # sent twice
     windows = files[1].read_bytes().replace(b"\n", b"\r\n")
     (folder / "renamed.jsonl").write_bytes(windows)
@@ -337,8 +338,9 @@ def test_answers_in_one_file(tmp_path):
     (tmp_path / "game-0000beef.jsonl").write_text("somebody else's")
     for _ in range(2):  # the second replaces the first
         kept = pack_answers(tmp_path)
+    assert list(tmp_path.glob("my-answers*")) == [kept]
     person = Store("game", tmp_path).person
-    assert kept == tmp_path / "my-answers.zip"
+    assert re.fullmatch(rf"my-answers-{person}-[0-9a-f]{{8}}\.zip", kept.name)
     with zipfile.ZipFile(kept) as packed:
         assert packed.namelist() == [f"game-{person}.jsonl", f"other-{person}.jsonl"]
         packed.extractall(tmp_path / "elsewhere")

@@ -307,7 +307,11 @@ def test_a_prediction_is_stored_once_and_then_told(tmp_path, text):
     assert "You chose (a); it is (b). Dinosaurs." in text()
     assert [(r.item, r.answer) for r in Store("prediction", tmp_path).records()] == [("k", 0)]
     assert all(button.disabled for button in view.choices)
-    choice_view("k", **EGGS, folder=tmp_path).choices[1].click()
+    again = choice_view("k", **EGGS, folder=tmp_path)  # the cell was run again: it is told already
+    again.choices[1].click()
+    assert "You chose (a); it is (b). Dinosaurs." in text()
+    assert len(Store("prediction", tmp_path).records()) == 1
+    choice_view("l", **EGGS, folder=tmp_path).choices[1].click()
     assert "You chose (b), and so it is. Dinosaurs." in text()
 
 

@@ -98,6 +98,9 @@ class ChoiceView(View):
         ]
         super().__init__("a question: choose before you look", widgets.HBox(self.choices))
         self.show(lambda: Markdown(self.text))
+        given = [record.answer for record in self.store.records() if record.item == key]
+        if given and given[0] in range(len(choices)):  # the cell was run again
+            self._tell(given[0])
 
     @property
     def value(self) -> int | None:
@@ -105,13 +108,16 @@ class ChoiceView(View):
         return self.chosen
 
     def choose(self, number: int) -> None:
-        """Make the choice: it is stored, and the answer is told. Only the first one counts."""
+        """Make the choice: it is stored, and told. Only the first counts, also when run again."""
         if self.chosen is not None:
             return
         if not 0 <= number < len(self.letters):
             raise CourseError(f"There are choices 0 to {len(self.letters) - 1}, not {number}.")
-        self.chosen = number
         self.store.add(self.key, "", number)
+        self._tell(number)
+
+    def _tell(self, number: int) -> None:
+        self.chosen = number
         for place, choice in enumerate(self.choices):
             choice.disabled = True
             choice.button_style = "success" if place == self.right else ""

@@ -16,9 +16,8 @@ from helpers.ground.errors import CourseError
 from helpers.ground.stats import clustered_mean
 from helpers.lesson.answers import Pooled, Record, Store
 from helpers.lesson.rating import Item, Question, Rating, accepted, counterbalanced
-from helpers.lesson.widgets import View, rating_view
 from notebooks.support.lesson06.attributions import integrated_gradients
-from notebooks.support.lesson06.figures import DIALS, question
+from notebooks.support.lesson06.figures import DIALS
 from notebooks.support.lesson06.simulation import average_change, changes, trial
 
 ACTIVITY, SIMULATED = "with-and-without", "with-and-without-simulated"
@@ -96,11 +95,6 @@ def new_round(folder=None) -> Rating:
     return Rating(ACTIVITY, items, QUESTIONS, folder)
 
 
-def round_view(rating: Rating) -> View:
-    """Let somebody do a round. The screen stored in the notebook is the introduction."""
-    return rating_view(rating, lambda content: question(*content), INTRO)
-
-
 # ---------------------------------------------------------------- what a class says
 
 
@@ -134,9 +128,13 @@ def judge(pooled: Pooled | Sequence[Record]) -> Results:
     pooled = accepted(pooled, QUESTIONS)
     if len({record.activity for record in pooled.records}) > 1:
         raise ValueError("people's answers and simulated ones are never pooled together")
-    known, rows, left_out = {one.key: one for one in networks()}, [], list(pooled.skipped)
+    known, rows, left_out = (
+        {one.key: one for one in networks()},
+        [],
+        [*pooled.skipped, *pooled.asked],
+    )
     by_person: dict[str, dict[str, Record]] = {}
-    for record in sorted(pooled.records, key=lambda record: record.time):
+    for record in pooled.records:
         if record.answer and record.item in known and record.condition in CONDITIONS:
             by_person.setdefault(record.person, {})[record.item] = record
     for person, given in sorted(by_person.items()):
