@@ -10,7 +10,7 @@ from helpers.lesson.answers import pool
 from notebooks.support.lesson06 import user_study
 
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "06_provably_useful_xai.ipynb"
-ROUND, POOLED = "round_view(my_round)", "user_study.judge(pool("
+ROUND, POOLED = "rating_view(my_round,", "user_study.judge(pool("
 
 
 @pytest.mark.skipif(not LESSON.exists(), reason="lesson 06 is not written yet")

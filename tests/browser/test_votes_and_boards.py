@@ -32,7 +32,12 @@ ROOMS = {
     ),
     "06": (
         "import CASES",
-        {"06.tent": "You chose (a); it is (b)."},
+        {
+            "06.tent": "You chose (a); it is (b).",
+            "06.twins": "You chose (a), and so it is.",
+            "06.rough": "You chose (a); it is (c).",
+            "06.real": "You chose (a); it is (b).",
+        },
         {"06.looking-for": ["06.looking-for", "06.requirements", "06.directions"]},
     ),
     "07": ("from helpers.transformer.toy_models import", {}, {"07.toy": ["07.toy"]}),

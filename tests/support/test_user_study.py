@@ -8,10 +8,12 @@ import pytest
 
 from helpers.ground.errors import CourseError
 from helpers.lesson.answers import pool
+from helpers.lesson.widgets import rating_view
 from notebooks.support.lesson06 import figures
 from notebooks.support.lesson06.user_study import (
     ACTIVITY,
     CONDITIONS,
+    INTRO,
     ROUGHNESS,
     SIMULATED,
     TRIES,
@@ -20,7 +22,6 @@ from notebooks.support.lesson06.user_study import (
     networks,
     new_round,
     plan,
-    round_view,
     simulated_class,
     summary,
 )
@@ -73,7 +74,7 @@ def test_a_round_is_stored_and_goes_on_where_it_stopped(tmp_path):
 
 
 def test_the_view_shows_no_more_than_the_condition(tmp_path):
-    view = round_view(new_round(tmp_path))
+    view = rating_view(new_round(tmp_path), figures.question, INTRO)
     view.begin.click()
     seen = set()
     while view.rating.item:

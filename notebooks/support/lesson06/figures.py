@@ -120,8 +120,9 @@ def effects(panels: dict, text: str):
 
 
 @figure
-def question(item, condition: str):
+def question(content: tuple):
     """What a person sees of one network: the dials, and what the condition adds."""
+    item, condition = content
     fig, (left, right) = canvas(1, 2, height=2.6, width_ratios=(1, 1.4))
     left.barh(DIALS, item.dials, color="0.6")
     reach = (item.dials[0] + 1, 0)
