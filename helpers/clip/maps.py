@@ -20,7 +20,7 @@ from helpers.datasets.photos import as_rgb
 from helpers.ground.errors import CourseError
 from helpers.ground.runtime import chunk_for, in_chunks
 from helpers.ground.stats import pearson
-from helpers.saliency.core import at_least_one, wide
+from helpers.saliency.core import at_least_one, finite, wide
 
 INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs")  # Unicode's blanks, marks and half emoji
 LARGEST = 2048  # pixels on a side; more only costs time and memory
@@ -44,7 +44,7 @@ def encode_queries(model, tokenizer, queries: str | Sequence[str]) -> Tensor:
         if (beyond != beyond[-1]).any():  # not padding alone
             given = f"{len(query.split())} words, and this model reads {longest} tokens"
             raise CourseError(f"The query has {given}, about a word each: shorten it.")
-    return model.encode_text(tokens.to(device_of(model)), normalize=True)
+    return finite(model.encode_text(tokens.to(device_of(model)), normalize=True))
 
 
 def scaled(model, image) -> Tensor:
@@ -77,7 +77,7 @@ class Similarity(nn.Module):
     def __init__(self, model, texts: Tensor):
         super().__init__()
         self.model = model
-        self.texts = texts
+        self.texts = texts.to_dense()
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.model.encode_image(images, normalize=True)  # (B, D)
@@ -110,7 +110,7 @@ def crop_gains(model, image: Tensor, texts: Tensor, boxes: Tensor) -> Tensor:
     with torch.no_grad():
         of = lambda some: similarity(cut(model, image, some))
         cosines = in_chunks(of, everything, chunk=chunk)  # (1 + N, Q)
-    return cosines[1:] - cosines[:1]
+    return finite(cosines[1:] - cosines[:1])
 
 
 def cut(model, image: Tensor, boxes: Tensor) -> Tensor:

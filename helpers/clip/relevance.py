@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from helpers.clip.maps import Similarity, put_back, whole
 from helpers.ground.errors import CourseError
 from helpers.ground.runtime import in_chunks
-from helpers.saliency.core import frozen_eval
+from helpers.saliency.core import finite, frozen_eval
 
 
 def relevance(model, image: Tensor, texts: Tensor, *, first: int = 0) -> Tensor:
@@ -39,6 +39,7 @@ def relevance(model, image: Tensor, texts: Tensor, *, first: int = 0) -> Tensor:
 
         each = torch.eye(len(texts)).to(s)
         patches = in_chunks(rows, each, bytes_per_item=8 * sum(a.nbytes for a in A))
+        patches = finite(patches + 0 * s.detach().sum())
     return put_back(patches.unflatten(1, visual.grid_size), image)
 
 

@@ -116,7 +116,7 @@ def _large_enough(picture: Image.Image, name: str) -> np.ndarray:
 def _channels_last(picture, name: str) -> np.ndarray:
     """Numbers (H, W, C), C from 1 to 4; CourseError where they are no single picture."""
     if isinstance(picture, Tensor):
-        picture = picture.detach().cpu()  # next: NumPy has no bfloat16
+        picture = picture.detach().to_dense().cpu()  # next: NumPy has no bfloat16
         picture = picture.float() if picture.is_floating_point() else picture
     try:
         values = np.asarray(picture)

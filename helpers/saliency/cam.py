@@ -47,7 +47,7 @@ def grad_cam(
         return F.interpolate(cam, x.shape[2:], mode="bilinear", align_corners=False).detach()
 
     with frozen_eval(model):
-        return core.in_batches(one_batch, x, target)
+        return core.finite(core.in_batches(one_batch, x, target))
 
 
 def guided_grad_cam(

@@ -51,12 +51,13 @@ def check(
     if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
         given = getattr(inputs, "dtype", type(inputs).__name__)
         raise CourseError(f"inputs should be a float tensor (see photos.preprocess), not {given}.")
-    shape = tuple(inputs.shape)
+    if inputs.is_nested or inputs.is_meta:
+        raise CourseError("inputs should be one tensor with numbers, not a nested or a meta one.")
+    x, shape = inputs.detach().to_dense(), tuple(inputs.shape)
     if len(shape) < 2 or (images and len(shape) != 4):
         raise CourseError(f"inputs should be (B, C, H, W), not {shape}; picture[None] adds the B.")
     if 0 in shape:
         raise CourseError(f"This batch is empty, its shape is {shape}: give at least one picture.")
-    x = inputs.detach()
     if (weight := next(model.parameters(), None)) is not None and weight.is_floating_point():
         x = x.to(weight)
     if not x.sum().isfinite() and (bad := int((~x.isfinite()).sum())):  # the sum: twice as fast
@@ -111,7 +112,7 @@ def derivative(score: Tensor, at: Tensor) -> Tensor:
     if score.requires_grad:
         (grad,) = torch.autograd.grad(score.sum(), at, allow_unused=True)
         if grad is not None:
-            return grad
+            return grad + (0 * score.detach().sum()).to(grad)  # nan where a score is: see `finite`
     raise CourseError(
         "The score has no gradient with respect to what is to be explained (an argmax, a detach() "
         "or NumPy inside the model?). occlusion() and rise() need none."
@@ -122,13 +123,23 @@ def scores(model: nn.Module, inputs: Tensor, target: Target, *, softmax: bool = 
     """The target's logit (or probability) for each picture, (B,), without gradients."""
     x, target = check(model, inputs, target)
     with frozen_eval(model):
-        return forward_scores(model, x, target, softmax=softmax)
+        return finite(forward_scores(model, x, target, softmax=softmax))
 
 
 def forward_scores(model, x: Tensor, target: Tensor, *, softmax: bool = False) -> Tensor:
     """`scores` of a frozen model for inputs that were checked."""
     with torch.no_grad():
         return in_batches(lambda x, c: class_score(model, x, c, softmax=softmax), x, target)
+
+
+def finite(values: Tensor) -> Tensor:
+    """What was made of a model's output; CourseError where that held NaN or infinite numbers."""
+    if not values.sum().isfinite() and not values.isfinite().all():  # the sum: twice as fast
+        raise CourseError(
+            "The model's scores or gradients for these inputs are NaN or infinite: look at "
+            "model(inputs) and for NaN among its weights; of a half precision model try .float()."
+        )
+    return values
 
 
 def wide(values: Tensor) -> Tensor:
@@ -139,7 +150,7 @@ def wide(values: Tensor) -> Tensor:
 def as_tensor(values, ndim: int) -> Tensor:
     """Maps (B, C, H, W) or, with ndim 3, (B, H, W), as `wide` makes them, outside of any graph."""
     try:
-        maps = wide(torch.as_tensor(values).detach())
+        maps = wide(torch.as_tensor(values).detach().to_dense())
     except (TypeError, ValueError, RuntimeError):  # no numbers, or rows of different lengths
         maps = torch.empty(0)
     if maps.ndim != ndim:
@@ -198,7 +209,8 @@ def as_baseline(baseline: Baseline, x: Tensor) -> Tensor:
     try:
         if isinstance(baseline, float) and not math.isfinite(baseline):
             raise ValueError("nan or infinite")
-        return torch.as_tensor(baseline, dtype=x.dtype, device=x.device).detach().expand_as(x)
+        given = torch.as_tensor(baseline, dtype=x.dtype, device=x.device)
+        return given.detach().to_dense().expand_as(x)
     except (TypeError, ValueError, RuntimeError) as error:
         given = f"shape {tuple(baseline.shape)}" if isinstance(baseline, Tensor) else repr(baseline)
         needs = f"a number or a tensor that fits the inputs' {tuple(x.shape)}"

@@ -17,7 +17,7 @@ def gradient(model: nn.Module, inputs: Tensor, target: Target) -> Tensor:
     """dS_c/dx, logits per unit of input. Source: Simonyan et al. 2014, section 3; slide D1-05."""
     x, target = check(model, inputs, target)
     with frozen_eval(model):
-        return input_gradient(model, x, target)
+        return core.finite(input_gradient(model, x, target))
 
 
 def input_gradient(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ def integrated_gradients(
         for some in groups(range(steps), x):
             points = torch.stack([x0 + (k + 0.5) / steps * (x - x0) for k in some])
             total += for_copies(input_gradient, model, points, target).sum(dim=0)
-    return (x - x0) * (total / steps)
+    return core.finite((x - x0) * (total / steps))
 
 
 def completeness_error(
@@ -96,7 +96,7 @@ def completeness_error(
     x, target = check(model, inputs, target)
     with frozen_eval(model):
         before = core.forward_scores(model, core.as_baseline(baseline, x), target)
-        difference = core.forward_scores(model, x, target) - before  # (B,)
+        difference = core.finite(core.forward_scores(model, x, target) - before)  # (B,)
     accounted = core.each_ones(attribution, difference).flatten(1).sum(1)  # (B,)
     return (accounted - difference).abs() / difference.abs()
 

@@ -62,7 +62,7 @@ def perturbation_curve(model, before, after, target, heat: Tensor, steps: int) -
             done = [k * heat[0].numel() / steps for k in some]  # pixels exchanged by step k
             copies = torch.stack([torch.where(place < n, after, before) for n in done])
             curve.append(for_copies(forward_scores, model, copies, target, softmax=True))  # (k, B)
-    return torch.cat(curve).T
+    return core.finite(torch.cat(curve)).T
 
 
 def deletion(
@@ -152,6 +152,7 @@ def infidelity(
     with core.frozen_eval(model):
         after = for_copies(forward_scores, model, x - change, target)  # (n, B)
         drop = forward_scores(model, x, target) - after  # (n, B)
+    core.finite(drop)
     predicted = (
         (wide(change) * core.each_ones(attribution, drop[0])).flatten(2).sum(dim=2)
     )  # (n, B)

@@ -35,7 +35,7 @@ def occlusion(
     drop = (before - torch.cat(after)).unflatten(0, (len(rows), len(cols)))  # (R, Q, B)
     rows, cols = rows.to(drop.dtype), cols.to(drop.dtype)
     total = torch.einsum("rqb,rh,qw->bhw", drop, rows, cols)
-    return (total / torch.outer(rows.sum(0), cols.sum(0))).unsqueeze(1)
+    return core.finite(total / torch.outer(rows.sum(0), cols.sum(0))).unsqueeze(1)
 
 
 def windows(side: int, window: int, stride: int) -> Tensor:
@@ -93,7 +93,7 @@ def rise(
     maps = halves.sum(dim=0)  # (B, H, W)
     if centred:
         maps = maps - total[:, None, None] / done * cover
-    return maps.unsqueeze(1) / (done * keep)
+    return core.finite(maps.unsqueeze(1) / (done * keep))
 
 
 def soft_masks(grids: Tensor, shifts: Tensor, size: tuple[int, int]) -> Tensor:

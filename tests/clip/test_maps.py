@@ -328,6 +328,32 @@ def test_scores_of_three_boxes_by_hand():
     assert score.per_scene(table[:1, :1])[0, 2] == 1
 
 
+CLIP_MAPS = {
+    "crop_map": partial(maps.crop_map, crops=6, smallest=20),
+    "crop_map_until": partial(maps.crop_map_until, step=6, most=6, smallest=20),
+    "grad_cam": maps.grad_cam,
+    "relevance": relevance,
+    "occlusion": partial(maps.explain, saliency.occlusion, window=32, stride=32),
+    "rise": partial(maps.explain, saliency.rise, masks=6),
+}
+
+
+@pytest.mark.parametrize("name", CLIP_MAPS)
+@pytest.mark.parametrize("part", ["visual.conv1.weight", "visual.proj"])
+def test_a_model_that_gives_no_numbers_is_named(name, part):
+    broken = build(SMALL, 300).eval()
+    broken.get_parameter(part).data[0] = float("nan")
+    with pytest.raises(CourseError, match="NaN or infinite"):
+        CLIP_MAPS[name](broken, picture(), texts(2))
+
+
+def test_a_text_tower_that_gives_no_numbers_is_named():
+    broken, _, tokenizer = clip.load()
+    broken.text_projection.data.fill_(float("nan"))
+    with pytest.raises(CourseError, match="NaN or infinite"):
+        maps.encode_queries(broken, tokenizer, "a dog")
+
+
 def test_every_cure_is_scored_for_every_query(tiny):
     scene = scenes.sample(1, 5, count=2)[0]
     drawn = score.cures(tiny, maps.scaled(tiny, scene.image), texts(4)[:2], texts(4)[2:], crops=20)

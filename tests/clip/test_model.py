@@ -16,6 +16,7 @@ from data.recipes import clip_emoji as make
 from data.recipes.base import Run
 from helpers.clip import maps
 from helpers.clip import model as clip
+from helpers.datasets import scenes
 from helpers.ground import ROOT
 from helpers.ground.artifacts import Checkpoint
 from helpers.ground.errors import CourseError
@@ -113,6 +114,7 @@ from open_clip.tokenizer import HFTokenizer
 from torch.utils.data import DataLoader
 from data.recipes.clip_emoji import Batches, build
 from helpers.clip import model as clip
+from helpers.datasets import scenes
 from helpers.ground.artifacts import Checkpoint
 torch.set_num_threads(1)
 folder, die_at = Path(sys.argv[1]), int(sys.argv[2])
@@ -182,7 +184,7 @@ def test_a_killed_run_resumes_with_the_same_bits(tmp_path):
 
 def test_smoke_run_writes_a_folder_that_loads_and_clears_its_checkpoint(tmp_path):
     make.make(Run(tmp_path / "clip_emoji", smoke=True))
-    assert sorted(path.name for path in (tmp_path / "clip_emoji").iterdir()) == FILES
+    assert sorted(path.name for path in (tmp_path / "clip_emoji").iterdir()) == ["README.md", *FILES]
     model, preprocess, tokenizer = clip.load(tmp_path / "clip_emoji")
     assert tokenizer(["Who puts out fires?"]).shape == (1, 20)
     assert not list((tmp_path / ".checkpoints").iterdir())
@@ -246,7 +248,7 @@ def test_the_manifest_lists_every_file():
 def test_it_knows_what_it_should():
     """A small repetition of `python -m helpers measure clip_emoji`, with room for chance."""
     model, preprocess, tokenizer = clip.load()
-    assert make.singles(model, preprocess, tokenizer, 150).mean() > 0.85
+    assert make.singles(model, preprocess, tokenizer, 150, scenes.Look()).mean() > 0.85
     assert min(both.mean() for both in make.retrieval(model, preprocess, tokenizer, 1)) > 0.75
     assert make.boxes_found(model, tokenizer, 6, 2).mean() > 0.7
 

@@ -214,6 +214,38 @@ def test_bad_pictures(name, change, words, x):
     assert "\n" not in str(caught.value)
 
 
+MEASURES = {
+    "completeness_error": lambda net, x, c: saliency.completeness_error(net, x, c, x),
+    "deletion": lambda net, x, c: metrics.deletion(net, x, c, x[:, 0]),
+    "infidelity": lambda net, x, c: metrics.infidelity(net, x, c, x, samples=3),
+}
+
+
+@pytest.mark.parametrize("name", [*METHODS, *MEASURES])
+@pytest.mark.parametrize("part", ["first.weight", "last.bias", "head.bias"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_model_that_gives_no_numbers_is_named(name, part, value, x):
+    """With head.bias alone the gradients would be numbers, and the map would look like one."""
+    net = make_net("plain")
+    net.get_parameter(part).data.fill_(value)
+    with pytest.raises(CourseError, match="scores or gradients .* are NaN or infinite"):
+        (METHODS | MEASURES)[name](net, x, 0)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_sparse_picture_is_the_same_picture(name, x):
+    x = x.relu()
+    torch.testing.assert_close(
+        METHODS[name](make_net("plain"), x.to_sparse(), 0), METHODS[name](make_net("plain"), x, 0)
+    )
+
+
+def test_tensors_without_numbers_are_refused(x):
+    for picture in (x.to("meta"), torch.nested.nested_tensor(list(x), layout=torch.jagged)):
+        with pytest.raises(CourseError, match="not a nested or a meta one"):
+            saliency.gradient(make_net("plain"), picture, 0)
+
+
 @pytest.mark.parametrize(
     ("target", "words"),
     [
