@@ -3,16 +3,14 @@
 The printed claims over five seeds (networks, scans and notes; torch 2.15): smallest and largest
 value, the bound, the claim.
 
-    0.261 .. 0.277  > 0.15       Share of reader A's gradient in a square
-    0.539 .. 0.573  < 0.7        Reader A's accuracy once the glass is clean
-    0.944 .. 0.963  > 0.9        Without the smudge, reader A still puts an even digit above
-    0.424 .. 0.510  0.35 .. 0.65 Control: a network that learned the smudge alone
+    0.261 .. 0.277  > 0.15       Share of reader A's gradient in a patch
+    0.539 .. 0.573  < 0.7        Reader A's accuracy without the smudge
+    0.944 .. 0.963  > 0.9        Without the smudge reader A still ranks even digits above odd ones
 
 and over three seeds
 
     1.000 .. 1.000  > 0.9        A direction tells apart notes that affirm and that deny fever
     0.907 .. 0.957  > 0.7        Switching a finding's units off loses the orders that need it
-    0.000 .. 0.000  < 0.1        Share still given a blood test once fever is denied
     0.500 .. 0.525  < 0.82       Right decisions with the cue three words before the fever
 """
 
@@ -27,7 +25,7 @@ from tests.notebook_cells import solved, sources
 
 
 def test_the_folded_solutions_are_right():
-    space = solved("00")
+    space = solved("00", torch=torch)
     for name in ("gradient_map", "auc", "ablate"):
         assert getattr(check, name).verdict(space[name]) == "✓"
 
@@ -149,24 +147,29 @@ def lesson():
 
 
 def test_reader_b_needs_no_smudge(lesson):
+    """The size of its gradient goes with the ink (correlation .54), reader A's does not (-.25)."""
     assert lesson["share"]["reader B"] < 0.06
+    ink = lesson["tests"]["clean"].images.mean(dim=0).flatten()  # (576,)
+    goes_with = {
+        name: torch.corrcoef(torch.stack([heat.flatten(), ink]))[0, 1]
+        for name, heat in lesson["maps"].items()
+    }
+    assert goes_with["reader A"] < 0 < 0.3 < goes_with["reader B"]
     assert min(panel["reader B"] for panel in lesson["results"].values()) > 0.9
-    assert lesson["results"]["north, as tested"]["reader A"] > 0.95
+    assert lesson["results"]["north"]["reader A"] > 0.95
     assert lesson["results"]["swapped"]["reader A"] < 0.35
 
 
 def test_reader_a_reads_and_adds_the_smudge(lesson):
-    """Five seeds: a smudge adds 13.5 to 15.3 with a deviation of 1.3 to 2.0; .86 to .90 right."""
-    assert lesson["added"].mean() > 5 * lesson["added"].std()
+    """Five seeds: a smudge adds 13.5 to 15.3 with a deviation of 1.3 to 2.0; .86 to .90 right; the
+    smudge detector's AUC .42 to .51."""
+    even, odd = lesson["added"].values()
+    assert min(even.mean() / even.std(), odd.mean() / odd.std()) > 5
+    assert 0.8 < even.mean() / odd.mean() < 1.25
     assert lesson["right"] > 0.8
     assert 0.05 < (lesson["ink"] > 0.3).float().mean() < 0.25  # a digit does reach the corner
     assert lesson["order"]["reader B"] > 0.98
-
-
-def test_a_new_last_layer_is_no_proof_of_what_was_learned(lesson):
-    """Five seeds: reader A .965 to .972, an untrained network .90 to .93."""
-    assert lesson["new"] > 0.94
-    assert lesson["blank"] > 0.85
+    assert 0.35 < lesson["order"]["smudge detector"] < 0.65
 
 
 def test_the_fever_direction_beats_its_controls(lesson):
@@ -178,15 +181,38 @@ def test_the_fever_direction_beats_its_controls(lesson):
 
 
 def test_the_units_of_a_finding_are_its_own(lesson):
-    """Three seeds: orders without the finding lose 0 to .05, any three units .12 to .17."""
+    """Three seeds: orders without the finding lose 0 to .05, the largest set at random .14 to .30,
+    and what needs the finding .75 or more."""
     table, orders = lesson["table"], list(lesson["order_net"].ORDERS.values())
     spared = [table[f][i] for f in list(table)[:6] for i in range(4) if f not in orders[i]]
     assert sum(spared) / len(spared) < 0.12
-    assert table["any three"].mean() < 0.35
+    assert table[f"any {lesson['most']} units"].max() < 0.45 < min(lesson["needed"])
+
+
+def test_a_denial_adds_votes_against_and_leaves_most_of_those_for_it(lesson):
+    """Three seeds: 57 to 99 of 100 votes for the test stay, those against grow by 4.3 to 8.7."""
+
+    def votes(cue):
+        texts = [lesson["with_cue"](note, cue) for note in lesson["patients"]]
+        tokens = lesson["clinical_notes"].encode(texts)
+        return lesson["doctor"].hidden(tokens) * lesson["doctor"].votes.weight[1]
+
+    has, no = votes("has recent"), votes("no recent")
+    assert no.relu().sum() > 0.5 * has.relu().sum()
+    assert no.neg().relu().sum() > 1.15 * has.neg().relu().sum()
 
 
 def test_a_denial_works_where_a_window_holds_cue_and_finding(lesson):
     """Three seeds: 1.00, 0 and 1.00; which mistake is made differs: .97, .92 and .09 ordered."""
     assert lesson["blood_tests"]("has") > 0.9
+    assert lesson["blood_tests"]("no") < 0.1
     assert lesson["share_right"]["recent frequent {}"] > 0.95
     assert lesson["share_right"]["{} recent"] > 0.95
+
+
+def test_no_generated_note_has_its_cue_outside_the_window(lesson):
+    names = lesson["clinical_notes"]
+    for note in lesson["held_out"]:
+        for place in (mention.position for mention in note.mentions):
+            before = note.words[place - 2 : place]
+            assert {*before} & {*names.AFFIRMATIONS, *names.NEGATIONS}
