@@ -22,6 +22,12 @@ NEEDED = (
     "play = playground(",
 )
 PLAY = "play = playground("
+VOTES = {  # what the first choice is told
+    "01.grain": "You chose (a); it is (b).",
+    "01.noise": "You chose (a), and so it is.",
+    "01.sixth": "You chose (a); it is (c).",
+    "01.halves": "You chose (a); it is (d).",
+}
 
 
 @pytest.fixture
@@ -33,10 +39,11 @@ def book(open_notebook, tmp_path):
         for cell in lesson.cells
         if cell.cell_type == "code"
         and (
-            "setup" in cell.metadata.get("tags", []) or any(text in cell.source for text in NEEDED)
+            "setup" in cell.metadata.get("tags", [])
+            or any(text in cell.source for text in (*NEEDED, *VOTES))
         )
     ]
-    assert len(lesson.cells) == 1 + len(NEEDED)
+    assert len(lesson.cells) == 1 + len(NEEDED) + len(VOTES)
     nbformat.write(lesson, tmp_path / LESSON.name)
     book = open_notebook(tmp_path / LESSON.name)
     book.run_all(seconds=900)
@@ -44,7 +51,10 @@ def book(open_notebook, tmp_path):
 
 
 def test_a_learner_plays(book):
-    assert book.check_widgets() == 1
+    assert book.check_widgets() == 1 + len(VOTES)
+    for key, told in VOTES.items():
+        book.button(key, "(a)").click()
+        book.wait_for(key, told)
     every_control(book)
     a_class_by_name(book)
     an_exercise(book)
