@@ -142,10 +142,9 @@ def asked(files: tuple[str, ...]) -> dict[str, list[str]]:
 
 def installed() -> dict[str, list[str]] | None:
     """What was installed to the end, as `asked` has it; None where that was cut off."""
-    try:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, ValueError):
         return json.loads(STAMP.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
+    return None
 
 
 def ready(files: tuple[str, ...] = PACKAGES) -> bool:
@@ -175,14 +174,11 @@ def prepare(files: tuple[str, ...] = PACKAGES) -> None:
 
 def lock(file: IO[str]) -> None:
     """Holds the file; the system lets go of it however this process ends."""
-    try:
+    with contextlib.suppress(OSError):
         if WINDOWS:
-            importlib.import_module("msvcrt").locking(file.fileno(), 2, 1)  # 2: do not wait
-        else:
-            importlib.import_module("fcntl").flock(file, 2 | 4)  # 2: alone, 4: do not wait
-    except OSError:
-        text = "Another window is installing the course: wait for it, then call this again."
-        raise CourseError(text) from None
+            return importlib.import_module("msvcrt").locking(file.fileno(), 2, 1)  # 2: do not wait
+        return importlib.import_module("fcntl").flock(file, 2 | 4)  # 2: alone, 4: do not wait
+    raise CourseError("Another window installs the course: wait for it, then call this again.")
 
 
 def usable() -> bool:
@@ -286,10 +282,9 @@ def lab(argv: list[str]) -> int:
 
 
 def is_free(port: int, ip: str) -> bool:
-    try:
+    with contextlib.suppress(OSError):
         return not socket.create_server((ip, port)).close()
-    except OSError:
-        return False
+    return False
 
 
 def has_display() -> bool:

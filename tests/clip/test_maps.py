@@ -1,5 +1,7 @@
 """Maps of cos(text, picture): against loops, Pillow, torch's attention; open_clip's models."""
 
+from functools import partial
+
 import numpy as np
 import open_clip
 import pytest

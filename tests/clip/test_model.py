@@ -184,7 +184,10 @@ def test_a_killed_run_resumes_with_the_same_bits(tmp_path):
 
 def test_smoke_run_writes_a_folder_that_loads_and_clears_its_checkpoint(tmp_path):
     make.make(Run(tmp_path / "clip_emoji", smoke=True))
-    assert sorted(path.name for path in (tmp_path / "clip_emoji").iterdir()) == ["README.md", *FILES]
+    assert sorted(path.name for path in (tmp_path / "clip_emoji").iterdir()) == [
+        "README.md",
+        *FILES,
+    ]
     model, preprocess, tokenizer = clip.load(tmp_path / "clip_emoji")
     assert tokenizer(["Who puts out fires?"]).shape == (1, 20)
     assert not list((tmp_path / ".checkpoints").iterdir())
