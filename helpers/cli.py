@@ -44,6 +44,8 @@ COMMANDS = {  # name: (what carries it out, what it needs, one line about it)
     "measure": ("data.recipes.make:measure", PACKAGES, "measures a stored model"),
     "record": ("tests.authoring.execute:main", PACKAGES, "runs notebooks and stores their outputs"),
     "bench": ("tests.benchmarks.bench:main", TESTS, "times the code beside other libraries'"),
+    "class": ("tests.authoring.classroom:main", PACKAGES, "copies, one file a person, a report"),
+    "site": ("tests.authoring.site.build:main", TESTS, "sets the recorded lessons as web pages"),
     "home": ("tests.authoring.stamp:main", (), "writes the address OWNER/REPO into every lesson"),
 }
 # Of the variables that steer pip, Python and Jupyter, such as PIP_TARGET, only these go through.

@@ -32,6 +32,7 @@ from helpers.ground.colab import in_colab
 from helpers.ground.errors import CourseError
 
 DRIVE = Path("/content/drive/MyDrive")  # where Colab mounts it: /content goes with the runtime
+ACTIVITY = "[a-z0-9][a-z0-9-]{0,60}"  # what an activity may be called
 UNPACKED_BADLY = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
 TOO_LARGE = 64 * 2**20  # bytes; a person's answers to one activity take some hundred kilobytes
 
@@ -88,7 +89,7 @@ class Store:
     """
 
     def __init__(self, activity: str, folder: str | Path | None = None):
-        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,60}", activity):
+        if not re.fullmatch(ACTIVITY, activity):
             raise ValueError(f"an activity has small letters, digits and dashes, not {activity!r}")
         self.activity = activity
         self.folder = Path(folder) if folder else class_dir()
@@ -146,6 +147,12 @@ def pool(folder_or_files: str | Path | Iterable[str | Path], activity: str) -> P
     records = [record._replace(person=apart.get(record.id, record.person)) for record in records]
     people = len({record.person for record in records})
     return Pooled(records, people, skipped, len(found) - len(records), asked)
+
+
+def activities(folder: str | Path) -> list[str]:
+    """The names of all activities of which a folder holds an answer."""
+    found = (record.activity for _, path in _candidates(folder) for record in read(path)[0])
+    return sorted(name for name in set(found) if re.fullmatch(ACTIVITY, name))
 
 
 def _apart(
@@ -305,7 +312,7 @@ def _candidates(folder_or_files) -> Iterator[tuple[str, Path | zipfile.Path]]:
 
 def _may_hold_answers(name: str) -> bool:
     *folders, last = name.split("/")
-    ours = last in ("person.txt", "one-person.txt") or last.endswith(".md")
+    ours = last in ("person.txt", "one-person.txt", "keep-checks.txt") or last.endswith(".md")
     return not ours and not any(part.startswith((".", "__MACOSX")) for part in (*folders, last))
 
 

@@ -10,6 +10,7 @@ from helpers.ground.errors import CourseError
 from helpers.lesson.answers import Record, Store
 
 ACTIVITY = "board"
+FEEDBACK = ("What I can do now", "What stayed unclear", "What I would change")
 # also where a backslash would not help
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"})
 
@@ -85,6 +86,11 @@ class Board:
             why = f"{path} cannot be written ({error.strerror or error})"
             raise CourseError(f"{why}. The answers are kept: mend it and save again.") from error
         return path
+
+
+def feedback(lesson: str, folder=None) -> Board:
+    """The board each lesson ends with: three questions; lesson: its number, such as "07"."""
+    return Board(f"{lesson}.feedback", "Before you go: three questions", FEEDBACK, folder)
 
 
 def on_the_board(records: Iterable[Record], key: str) -> list[Answer]:

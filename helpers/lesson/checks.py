@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping
 import torch
 
 from helpers.ground.errors import first_line
+from helpers.lesson.answers import Store, class_dir
 
 UNANSWERED = "not answered yet"
 RIGHT = "✓"
+ACTIVITY, KEEP = "exercise", "keep-checks.txt"  # the file is there where somebody chose so
 
 
 class Unanswered(Exception):
@@ -48,10 +50,30 @@ def exercise(check: Callable[..., str | None]) -> Callable[..., None]:
 
     @functools.wraps(check)
     def ask(*answers) -> None:
-        print(textwrap.fill(verdict(*answers), 96))  # a notebook would break the line within a word
+        said = verdict(*answers)
+        print(textwrap.fill(said, 96))  # a notebook would break the line within a word
+        if said != UNANSWERED and (class_dir() / KEEP).exists():
+            lesson = check.__module__.split(".")[-2].removeprefix("lesson")
+            Store(ACTIVITY).add(f"{lesson}.{check.__name__}", "", said)
+            print("(kept for your class; `keep_checks(False)` ends that)")
 
     ask.verdict = verdict
     return ask
+
+
+def keep_checks(yes: bool = True) -> None:
+    """Keep from now on what checks say about your answers, for your class to see; False: no more.
+
+    Nobody's are kept unless they call this. They lie in the class folder under its random number.
+    """
+    path = class_dir() / KEEP
+    if yes:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("What checks say is kept, because keep_checks() was called.\n")
+        print(f"From now on, what checks say is kept in {path.parent}, under a random number.")
+    else:
+        path.unlink(missing_ok=True)
+        print("From now on, nothing that checks say is kept.")
 
 
 def is_empty(answer) -> bool:
