@@ -27,6 +27,7 @@ IN_COLAB |= {
     if re.match(r"[\w-]+==", line) and (wanted := Requirement(line))
 }
 RUN_BY_NAME = {"jupyterlab", "nbval", "pytest-xdist", "ruff"}  # commands and plug-ins
+RUN_BY_NAME |= {"myst-nb", "sphinx-book-theme", "sphinx-mathjax-offline"}  # Sphinx loads them
 
 
 def named(file):

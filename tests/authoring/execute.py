@@ -28,6 +28,7 @@ from helpers.ground.artifacts import ROOT, write_atomically
 from helpers.ground.errors import CourseError
 from helpers.ground.runtime import current
 from tests.authoring import claims_table
+from tests.authoring.site import frames
 from tests.authoring.stamp import FOLDED, stamp, write_readme
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -64,6 +65,11 @@ def main(args: list[str]) -> int:
         action="store_true",
         help="at scale full: keep the claims' numbers only; called again, it goes on",
     )
+    parser.add_argument(
+        "--frames",
+        action="store_true",
+        help="keep the frames of tools with few states only: `site` shows them",
+    )
     options = parser.parse_args(args)
     paths = [
         path
@@ -74,9 +80,11 @@ def main(args: list[str]) -> int:
     if not paths:
         print("No such lesson in notebooks/: " + " ".join(options.lessons))
         return 1
-    failed = [path.stem for path in paths if not (full if options.full else recorded)(path)]
-    claims_table.write()
-    if not options.full:
+    one = filmed if options.frames else full if options.full else recorded
+    failed = [path.stem for path in paths if not one(path)]
+    if one is not filmed:
+        claims_table.write()
+    if one is recorded:
         write_readme()  # a lesson that is recorded is linked there
     if failed:
         print(f"Not recorded: {', '.join(failed)}. Call the same command again to try them again.")
@@ -93,6 +101,16 @@ def recorded(path: Path) -> bool:
         return False
     seconds, size = time.perf_counter() - start, path.stat().st_size / 1000
     print(f"{path.name}: {seconds:.0f} s, {size:.0f} kB", flush=True)
+    return True
+
+
+def filmed(path: Path) -> bool:
+    """Run one lesson for the frames of its tools; the notebook stays as it is."""
+    try:
+        run(path, {}, lambda notebook: frames.ask_for(notebook, path.name[:2]))
+    except CourseError as error:
+        print(error)
+        return False
     return True
 
 
@@ -136,12 +154,12 @@ def record(path: Path) -> None:
     write_atomically(path, (nbformat.writes(tidy(notebook)).rstrip("\n") + "\n").encode())
 
 
-def run(path: Path, settings: dict[str, str]) -> nbformat.NotebookNode:
-    """The stamped notebook with fresh outputs, run by this Python in its own folder.
+def run(path: Path, settings: dict[str, str], change=lambda notebook: notebook):
+    """The stamped (and changed) notebook with fresh outputs, run by this Python in its own folder.
 
     CourseError names the cell that failed.
     """
-    notebook = stamp(nbformat.read(path, as_version=4), path.stem)
+    notebook = change(stamp(nbformat.read(path, as_version=4), path.stem))
     with (
         tempfile.TemporaryDirectory() as profile
     ):  # a user's start-up files would change what is recorded
