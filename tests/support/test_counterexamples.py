@@ -5,6 +5,7 @@ library's numbers.
 import pytest
 import torch
 
+from helpers.ground.errors import CourseError
 from helpers.saliency.shapley import shapley
 from notebooks.support.lesson06.attributions import (
     gradient,
@@ -172,6 +173,12 @@ def test_the_piece_is_silent_at_the_point_and_has_mean_zero_on_the_background():
     assert at(0.95, 1.0, 1.05).abs().max() == 0
     assert abs(balanced(background, 1.0, background).mean()) < 1e-12
     assert at(1.6, 2.1).diff().item() == pytest.approx(0.5)
+
+
+def test_nobody_below_is_said():
+    x, all_above = torch.tensor([[1.0, 0.7]]), 1 + torch.rand(5, 1, 2)
+    with pytest.raises(CourseError, match="nobody in the background lies below"):
+        twins(lambda p: p.sum(-1), x, 0, all_above)
 
 
 def test_integrated_gradients_averaged_over_the_background_is_fooled_as_well():

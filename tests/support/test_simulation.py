@@ -5,6 +5,7 @@ import torch
 
 from notebooks.support.lesson06.simulation import (
     average_change,
+    changes,
     evidence,
     queries,
     random_networks,
@@ -34,8 +35,9 @@ def test_rough_networks_leave_attributions_near_or_below_chance_and_queries_not(
     assert rough["IG"] < 0.57
     assert rough["Shapley"] < 0.52
     assert rough["gradient"] < 0.70
-    # the baseline's place is one failure, the way through the other features a second
+    # the baseline's place comes first: only ahead of x does it help to hold the other features
     assert rough["IG"] + 0.05 < rough["IG, baseline ahead"] < rough["IG, ahead in 1 only"] - 0.1
+    assert rough["IG, zero in 1 only"] < rough["IG"] - 0.05
     assert rough["1 query"] + 0.04 < rough["4 queries"] < rough["16 queries"] - 0.01
 
 
@@ -43,6 +45,29 @@ def test_accuracy_falls_with_roughness_and_with_the_step():
     gradients = [accuracy(r)["gradient"] for r in (0.5, 2, 8)]
     assert gradients[0] > gradients[1] + 0.08 > gradients[2] + 0.12
     assert accuracy(1, reach=0.1)["gradient"] > accuracy(1, reach=2.0)["gradient"] + 0.15
+
+
+def test_on_smooth_networks_the_place_helps_and_holding_the_others_behind_does_not():
+    smooth = accuracy(0.25)
+    assert smooth["IG"] + 0.08 < smooth["IG, baseline ahead"] < smooth["IG, ahead in 1 only"] - 0.03
+    assert smooth["IG, zero in 1 only"] == pytest.approx(smooth["IG"], abs=0.03)
+
+
+def test_the_gradient_stays_above_a_coin_on_the_roughest_networks_and_the_others_do_not():
+    roughest = accuracy(8)
+    assert max(roughest["IG"], roughest["Shapley"]) < 0.5
+    assert 0.52 < roughest["gradient"] < 0.6
+
+
+def test_a_neighbouring_step_tells_less_the_rougher_the_network():
+    """The step of 0.6 asked, the step of 0.7 meant."""
+    told = []
+    for roughness in (0.25, 2, 8):
+        g = torch.Generator().manual_seed(0)
+        f, x = trial(1500, roughness=roughness, generator=g)
+        rises = changes(f, x, 0, torch.tensor([0.6, 0.7])) > 0  # (2, 1500)
+        told.append((rises[0] == rises[1]).float().mean().item())
+    assert told[0] > 0.96 > told[1] > 0.93 > 0.89 > told[2] > 0.8
 
 
 def test_queries_converge_to_the_truth_but_do_not_ask_it():

@@ -13,7 +13,7 @@ def shapley_two(shapley) -> str | None:
 
 
 def _shapley_at(shapley, x, baseline) -> str | None:
-    f = lambda a, b: 3 * a + 5 * b + 4 * a * b * b
+    f = lambda a, b: 3 * a + 5 * b + 4 * a * b * b + 2 * a * a * b
 
     def orders(a0: float, b0: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Each feature's effect when it comes first, and when it comes last."""
@@ -65,8 +65,15 @@ def _piece_at(silent_piece, x: float, background: list[float]) -> str | None:
         ),
         "turned round: it has to rise beyond x": -right,
     }
-    if (hint := compare(value(z), right, mistakes, otherwise="other")) != "other":
+    hint = compare(value(z), right, mistakes, otherwise="other")
+    if hint not in (None, "other"):
         return hint
+    if not value(z).isfinite().all():
+        return "it is not finite everywhere: below x - 0.1 it should be a number as well"
+    together = value(torch.cat([people, z]))[: len(people)]
+    for other in (value(people), torch.cat([value(one) for one in people.split(1)])):
+        if not torch.allclose(together, other, rtol=0, atol=1e-4):
+            return "its value at one point depends on the rest of z: take means over `background`"
     near, ahead, mean = (z - x).abs() < 0.099, z > x, value(people).mean()
     if value(z)[near].abs().max() > 1e-5:
         return "it moves within 0.1 of x, where the gradient at x would feel it"

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from helpers.ground.errors import CourseError
 from helpers.saliency.shapley import shapley
 from notebooks.support.lesson06.attributions import gradient, integrated_gradients
 
@@ -75,10 +76,16 @@ def balanced(z: Tensor, x: Tensor, background: Tensor, gap: float = 0.1) -> Tens
     """A piece that no complete and linear attribution at x sees: 0 near x, mean 0 on background.
 
     It rises with slope 1 beyond x + gap and, so that its mean is 0, falls below x - gap.
-    z (...,) or (..., N); x a number or (N,); background (M,) or (M, N).
+    z (...,) or (..., N); x a number or (N,); background (M,) or (M, N). CourseError where nobody
+    of the background lies below x - gap.
     """
     mean_beyond = (background - x - gap).relu().mean(0)
     mean_below = (x - gap - background).relu().mean(0)
+    if (mean_below == 0).any():
+        raise CourseError(
+            f"nobody in the background lies below x - {gap:g}, so nothing balances the piece "
+            "beyond x: take a background with people on both sides."
+        )
     return (z - x - gap).relu() - mean_beyond / mean_below * (x - gap - z).relu()
 
 
@@ -99,14 +106,16 @@ def twins(f, x: Tensor, feature: int, background: Tensor, *, reach: float = 1.0)
 
 def evidence(t: Trial, *, reach: float, generator, ks=(1, 4), feature: int = 0) -> dict:
     """{method: one number a network, (N,)}: positive means "it will rise"."""
-    zero, in_one = torch.zeros_like(t.x), t.x.clone()
-    in_one[:, feature] += reach  # completeness leaves no choice: f at the longest step minus f(x)
+    zero, ahead, behind = torch.zeros_like(t.x), t.x.clone(), t.x.clone()
+    ahead[:, feature] += reach  # completeness leaves no choice: f at the longest step minus f(x)
+    behind[:, feature] = 0  # and here f(x) minus f without the feature
     scores = {
         "IG": integrated_gradients(t.f, t.x, zero)[:, feature],
         "Shapley": shapley(t.f, t.x, zero)[:, feature],
         "gradient": gradient(t.f, t.x)[:, feature],
         "IG, baseline ahead": -integrated_gradients(t.f, t.x, t.x + reach)[:, feature],
-        "IG, ahead in 1 only": -integrated_gradients(t.f, t.x, in_one)[:, feature],
+        "IG, ahead in 1 only": -integrated_gradients(t.f, t.x, ahead)[:, feature],
+        "IG, zero in 1 only": integrated_gradients(t.f, t.x, behind)[:, feature],
     }
     for k in ks:
         name = "1 query" if k == 1 else f"{k} queries"
