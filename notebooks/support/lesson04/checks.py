@@ -36,8 +36,11 @@ def additive_attention(attend) -> str | None:
 
 
 @exercise
-def long_vectors(retrain) -> str | None:
-    """retrain(std): the model whose word vectors began at N(0, std²), its three mean taus (3,)."""
+def long_vectors(retrain, agreement=None, texts=()) -> str | None:
+    """retrain(std): the model whose word vectors began at N(0, std²), its three mean taus (3,).
+
+    agreement(model, texts): the lesson's taus (3, N), measured anew on the model that comes back.
+    """
     result = retrain(1.0)
     if not isinstance(result, (tuple, list)) or len(result) != 2:
         return "return two things: the model, and its three mean τ"
@@ -52,10 +55,16 @@ def long_vectors(retrain) -> str | None:
         return "a text where one measure is constant has no tau: take `nanmean` over the texts"
     if tau[1] > 0.6:  # gradient and leave one out: .27 to .42 in five seeds, else .75 and above
         return "these look like the τ of section 3's model: measure the new one"
-    return None
+    right = agreement(model, texts).nanmean(1)
+    order = {"these are the right three numbers in the reverse order: as PAIRS": right.flip(0)}
+    found = ", ".join(f"{value:.2f}" for value in right.tolist())
+    otherwise = f"your model's three τ on the first {len(texts)} test texts are {found}"
+    return compare(tau, right, order, otherwise=otherwise, rtol=0, atol=0.02)
 
 
-VALUES = torch.tensor([0.0, 2.0, -2.0])  # what each of three words alone gives, before the sigmoid
+# what each of three words alone gives, before the sigmoid
+VALUES = torch.tensor([0.0, 2.0, -2.0])  # a mixture of the last two gives what the first gives
+HIGHER = torch.tensor([0.0, 0.25, 0.25])  # none does: a small fine ends at the far end, .06 away
 
 
 @exercise
@@ -63,12 +72,13 @@ def adversary(attack) -> str | None:
     """attack(output, own, scores): weights (3,) far from `own`, the output within .05 of before.
 
     All of `own` lies on the first word; only a mixture of the other two gives the same output.
+    With other values none does: there the fine, and from where it is due, decide how far it goes.
     """
     own, asked = torch.tensor([1.0, 0.0, 0.0]), []
 
-    def output(alpha):
+    def output(alpha, values=VALUES):
         asked.append(alpha.detach())
-        p = torch.sigmoid(alpha @ VALUES.to(alpha))
+        p = torch.sigmoid(alpha @ values.to(alpha))
         return torch.stack([1 - p, p])
 
     for seed in range(3):
@@ -90,4 +100,8 @@ def adversary(attack) -> str | None:
             return "you end at the model's own weights: the loss falls when the divergence RISES"
         if jsd(weights, own) < 0.6:
             return "the output stays, but there are weights farther away: more steps, or larger"
+    weights = attack(lambda alpha: output(alpha, HIGHER), own, scores.clone())
+    moved = abs(output(weights, HIGHER)[1] - 0.5)
+    if moved > 0.02:
+        return f"yours may move the output by {moved:.2f}: a fine of 500, due from .01 on"
     return None
