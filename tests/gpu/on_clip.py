@@ -108,7 +108,9 @@ CALLS = {
         lambda d: maps.crop_map_until(net(d), image(d), texts(d), step=8, most=16), waits=2
     ),
     maps.cut: Call(lambda d: maps.cut(net(d), image(d), boxes())),
-    maps.encode_queries: Call(lambda d: maps.encode_queries(net(d), tokenizer, ["a dog", "two"])),
+    maps.encode_queries: Call(
+        lambda d: maps.encode_queries(net(d), tokenizer, ["a dog", "two"]), waits=1
+    ),
     maps.explain: Call(
         lambda d: maps.explain(saliency.gradient, net(d), image(d), texts(d))[:1], waits=1
     ),
