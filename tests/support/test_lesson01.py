@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from helpers import saliency
 from helpers.datasets import photos
@@ -37,6 +38,10 @@ def seeded(x, sigma):
     return sigma * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
 
 
+def both_ends(slope, x, x0, m):
+    return (x - x0) * sum(slope(x0 + a * (x - x0)) for a in torch.linspace(0, 1, m)) / m
+
+
 def way(end=0.5, start=None, factor=None, sign=1):
     """Integrated Gradients with one thing changed."""
 
@@ -65,13 +70,27 @@ ANSWERS = {  # {check: {what it says: answer}}
         "not answered yet": lambda *_: ...,
         "called once for each": lambda slope, x, n, sigma: slope(x),
         "no noise": mean_slope(lambda x, sigma: 0),
-        "the same noise": mean_slope(seeded),
+        "all copies have the same noise": mean_slope(seeded),
+        "one number of noise for the whole picture": mean_slope(
+            lambda x, sigma: sigma * torch.randn(1)
+        ),
+        "one number of noise for a whole colour": mean_slope(
+            lambda x, sigma: sigma * torch.randn(1, 3, 1, 1)
+        ),
+        "all colours have the same noise": mean_slope(
+            lambda x, sigma: sigma * torch.randn(x.shape[2:])
+        ),
         "piles up": mean_slope(normal, add=True),
+        "do not multiply it by the picture's": mean_slope(
+            lambda x, sigma: normal(x, sigma * x.std())
+        ),
         "not the variance": mean_slope(lambda x, sigma: normal(x, sigma**2)),
         "torch.rand runs": mean_slope(lambda x, sigma: sigma * 12**0.5 * torch.rand_like(x)),
         "should have the deviation": mean_slope(lambda x, sigma: normal(x, 2 * sigma)),
         "this is the sum": mean_slope(normal, fold=lambda slopes: sum(slopes)),
         "last copy's": mean_slope(normal, fold=lambda slopes: slopes[-1]),
+        "with their signs": mean_slope(normal, fold=lambda slopes: sum(slopes).abs() / len(slopes)),
+        "no abs here": mean_slope(normal, fold=lambda slopes: sum(map(abs, slopes)) / len(slopes)),
         "not the slopes' mean": mean_slope(normal, fold=lambda slopes: 3 * slopes[0]),
     },
     check.integrated_gradients: {
@@ -83,6 +102,7 @@ ANSWERS = {  # {check: {what it says: answer}}
         "the way starts at x0": way(start=lambda x, x0: (0 * x, x)),
         "in steps of x": way(start=lambda x, x0: (x0, x)),
         "steps' ends": way(end=1),
+        "takes in both ends": both_ends,
         "change the sign": way(sign=-1),
         "the shape (1, 3) is expected": lambda slope, x, x0, m: slope(x).sum(),
     },
@@ -155,6 +175,19 @@ def test_the_gradient_keeps_small_promises_and_breaks_large_ones(lesson):
     )
     assert 0.85 < small < 1.1
     assert large < 0.6
+
+
+def test_one_percent_of_noise_turns_two_signs_in_five_and_leaves_the_rough_places(lesson):
+    model, _, X, order, g = lesson
+    noise = torch.randn(X.shape, generator=torch.Generator().manual_seed(0))
+    other = saliency.gradient(model, X + 0.02 * noise, order[:, 0])
+    assert 0.35 < (g.sign() != other.sign()).float().mean() < 0.45
+    fine, rough = (
+        spearman(*(F.avg_pool2d(magnitude(m)[:, None], n) for m in (g, other))).mean()
+        for n in (1, 16)
+    )
+    assert fine < 0.5
+    assert rough > 0.65
 
 
 def test_grad_cam_draws_another_map_for_a_class_that_is_not_there_and_guided_does_not(lesson):

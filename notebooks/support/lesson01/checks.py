@@ -13,9 +13,9 @@ def smoothgrad(method) -> str | None:
     x, n, sigma = torch.linspace(-1, 1, 300).view(1, 3, 10, 10), 40, 0.5
     asked = []
 
-    def slope(point):  # of S = Σ x³ / 3
+    def slope(point):  # of S = Σ x³ / 3 - x: slopes of both signs
         asked.append(point.clone())
-        return point**2
+        return point**2 - 1
 
     before = torch.get_rng_state()
     yours = method(slope, x.clone(), n, sigma)
@@ -24,23 +24,35 @@ def smoothgrad(method) -> str | None:
         return f"slope should be called once for each of the {n} copies; yours called {len(asked)}"
     noise = torch.stack(asked) - x  # (n, 1, 3, 10, 10)
     spread = noise[0].std()
-    if spread < 1e-4:
+    if noise[0].abs().max() < 1e-4:
         return "the first copy has no noise: the slope is wanted at x plus noise"
+    if spread < 1e-4:
+        return "one number of noise for the whole picture: every pixel needs its own"
+    if noise[0, 0, 0].std() < 1e-4:
+        return "one number of noise for a whole colour: every pixel needs its own"
+    if (noise[0, 0, 0] - noise[0, 0, 1]).std() < 1e-4:
+        return "all colours have the same noise: draw it in the shape of x"
     if (noise[1] - noise[0]).std() < 1e-4:
         return "all copies have the same noise: draw it anew in the loop, with no seed inside"
     if noise[-1].std() > 2 * spread:
         return "the noise piles up: each copy is x plus noise, not the last copy plus noise"
-    if abs(spread - sigma**2) < 0.05:
+    if abs(noise.std() - sigma * x.std()) < 0.015:
+        return "sigma is the noise's own deviation; do not multiply it by the picture's"
+    if abs(noise.std() - sigma**2) < 0.015:
         return "sigma is the deviation, not the variance: sigma * torch.randn(x.shape)"
     if noise.mean().abs() > 0.1:
         return "the noise has no mean of 0: torch.rand runs from 0 to 1, torch.randn is wanted"
     if abs(noise.std() - sigma) > 0.05:
         return f"the noise should have the deviation {sigma}; yours has {noise.std():.2f}"
-    slopes = torch.stack([point**2 for point in asked])
+    slopes = torch.stack([point**2 - 1 for point in asked])
     mistakes = {
         "this is the sum; divide by the number of copies": slopes.sum(0),
         "this is the last copy's slope alone; add them up": slopes[-1],
         "average the slopes, not the pictures": torch.stack(asked).mean(0),
+        "average the slopes with their signs: no abs here": [
+            slopes.abs().mean(0),
+            slopes.mean(0).abs(),
+        ],
     }
     return compare(yours, slopes.mean(0), mistakes, otherwise="this is not the slopes' mean")
 
@@ -69,6 +81,9 @@ def integrated_gradients(method) -> str | None:
         "these are the steps' ends; take their middles, (k + 1/2) / m": [
             (x - x0) * mean_slope(end) for end in ends
         ],
+        "linspace(0, 1, m) takes in both ends; take the steps' middles, (k + 1/2) / m": (
+            (x - x0) * mean_slope(torch.linspace(0, 1, m))
+        ),
         "right, but from x to x0: change the sign": -(x - x0) * mean,
     }
     return compare(method(slope, x.clone(), x0.clone(), m), (x - x0) * mean, mistakes)
