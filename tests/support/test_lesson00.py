@@ -39,6 +39,10 @@ def given_itself(model, images, target):
     return torch.autograd.grad(model(images.requires_grad_())[:, target].sum(), images)[0]
 
 
+def balanced(z, even, threshold):
+    return ((z[even] >= threshold).float().mean() + (z[~even] < threshold).float().mean()) / 2
+
+
 def ablate(hidden, units, usual):
     hidden = hidden.clone()
     hidden[:, units] = usual[units]
@@ -60,6 +64,8 @@ GRADIENT = {
     "✓": lambda m, x, t: gradient(lambda x: m(x)[:, t].sum(), x),
     "images.clone()": given_itself,
     "gradient of class 0": lambda m, x, t: gradient(lambda x: m(x)[:, 0].sum(), x),
+    "always of class 1": lambda m, x, t: gradient(lambda x: m(x)[:, 1].sum(), x),
+    "not for 0": lambda m, x, t: t * gradient(lambda x: m(x)[:, 1].sum(), x),
     "scores of all classes": lambda m, x, t: gradient(lambda x: m(x).sum(), x),
     "mean over the pictures": lambda m, x, t: gradient(lambda x: m(x)[:, t].mean(), x),
     "only the first picture": lambda m, x, t: gradient(lambda x: m(x)[0, t], x),
@@ -77,6 +83,9 @@ AUC = {
     "needs no threshold": lambda z, e: ((z > 0) == e).float().mean(),
     "difference of means": lambda z, e: z[e].mean() - z[~e].mean(),
     "fall by 100": lambda z, e: 5 / 6 if z.max() > 0 else 0.5,
+    "at its best threshold": lambda z, e: max(balanced(z, e, t) for t in z),
+    "at the median": lambda z, e: balanced(z, e, z.median()),
+    "right for five": lambda z, e: 5 / 6,
     "yours gives": lambda z, e: 0.7,
     "not answered yet": lambda z, e: None,
 }
@@ -147,14 +156,19 @@ def lesson():
 
 
 def test_reader_b_needs_no_smudge(lesson):
-    """The size of its gradient goes with the ink (correlation .54), reader A's does not (-.25)."""
+    """The size of its gradient goes with where even and odd digits differ (correlation .66), an
+    untrained network's little (.22), reader A's not at all."""
     assert lesson["share"]["reader B"] < 0.06
-    ink = lesson["tests"]["clean"].images.mean(dim=0).flatten()  # (576,)
+    images, even = lesson["tests"]["clean"].images, lesson["even"]
+    differ = (images[even].mean(dim=0) - images[~even].mean(dim=0)).abs().flatten()  # (576,)
+    size = lesson["gradient"](lesson["suspects"]["untrained"], lesson["test"].images, 1).abs()
+    maps = lesson["maps"] | {"untrained": size.mean(dim=0)[0]}
     goes_with = {
-        name: torch.corrcoef(torch.stack([heat.flatten(), ink]))[0, 1]
-        for name, heat in lesson["maps"].items()
+        name: torch.corrcoef(torch.stack([heat.flatten(), differ]))[0, 1]
+        for name, heat in maps.items()
     }
-    assert goes_with["reader A"] < 0 < 0.3 < goes_with["reader B"]
+    assert goes_with["reader A"] < 0.1
+    assert goes_with["untrained"] < 0.4 < 0.5 < goes_with["reader B"]
     assert min(panel["reader B"] for panel in lesson["results"].values()) > 0.9
     assert lesson["results"]["north"]["reader A"] > 0.95
     assert lesson["results"]["swapped"]["reader A"] < 0.35
@@ -189,8 +203,8 @@ def test_the_units_of_a_finding_are_its_own(lesson):
     assert table[f"any {lesson['most']} units"].max() < 0.45 < min(lesson["needed"])
 
 
-def test_a_denial_adds_votes_against_and_leaves_most_of_those_for_it(lesson):
-    """Three seeds: 57 to 99 of 100 votes for the test stay, those against grow by 4.3 to 8.7."""
+def test_a_denial_adds_votes_against(lesson):
+    """Three seeds: those against grow by 4.3 to 8.7. What happens to those for it differs."""
 
     def votes(cue):
         texts = [lesson["with_cue"](note, cue) for note in lesson["patients"]]
@@ -198,7 +212,6 @@ def test_a_denial_adds_votes_against_and_leaves_most_of_those_for_it(lesson):
         return lesson["doctor"].hidden(tokens) * lesson["doctor"].votes.weight[1]
 
     has, no = votes("has recent"), votes("no recent")
-    assert no.relu().sum() > 0.5 * has.relu().sum()
     assert no.neg().relu().sum() > 1.15 * has.neg().relu().sum()
 
 

@@ -32,7 +32,12 @@ def gradient_map(gradient) -> str | None:
         * (1 - chance)
         * (right - other),
     }
-    return compare(yours, right, mistakes) or (
+    said = compare(yours, right, mistakes)
+    if said is None:
+        zero = torch.as_tensor(gradient(model, images.clone(), 0)).detach()
+        fixed = "this is always of class 1: take the column `target`, whichever it is"
+        said = compare(zero, other, {fixed: right}, otherwise="right for target 1, not for 0")
+    return said or (
         "right, but the pictures you were given now track gradients: start with images.clone()"
         if given.requires_grad
         else None
@@ -44,6 +49,8 @@ def auc(score) -> str | None:
     """score(z, even), both (N,): the share of pairs whose even member has the larger z."""
     z = torch.tensor([3.0, 1.0, 2.0, -1.0, 0.5])
     even = torch.tensor([True, True, False, False, False])
+    more = torch.tensor([9.0, 8.0, 7.0, 5.0, 3.0, 2.0, 1.0, -1.0, -2.0])
+    more_even = torch.tensor([True, False, True, True, False, True, False, True, False])
     yours = torch.as_tensor(score(z, even)).double()
     mistakes = {
         "this counts pairs with the ODD scan above the even one: turn the comparison round": 1 / 6,
@@ -56,10 +63,22 @@ def auc(score) -> str | None:
         "this is a difference of means: count pairs instead": 1.5,
     }
     known = f"in 5 of these 6 pairs the even scan is above, which is 0.833; yours gives {yours}"
-    return compare(yours, 5 / 6, mistakes, otherwise=known) or compare(
-        torch.as_tensor(score(z - 100, even)),
-        5 / 6,
-        otherwise="the answer changes when all margins fall by 100; the order does not",
+    return (
+        compare(yours, 5 / 6, mistakes, otherwise=known)
+        or compare(
+            torch.as_tensor(score(z - 100, even)),
+            5 / 6,
+            otherwise="the answer changes when all margins fall by 100; the order does not",
+        )
+        or compare(  # accuracies that are 5 / 6 above by chance
+            torch.as_tensor(score(more, more_even)).double(),
+            13 / 20,
+            {
+                "this is the balanced accuracy at its best threshold: count pairs": 0.675,
+                "this is the balanced accuracy at the median margin: count pairs": 0.55,
+            },
+            otherwise="right for five scans; for nine, with 13 of 20 pairs in order, 0.65 is right",
+        )
     )
 
 
