@@ -144,7 +144,7 @@ def pool(folder_or_files: str | Path | Iterable[str | Path], activity: str) -> P
     first = {record.id: record for record in reversed(found)}
     records = [first[identity] for identity in dict.fromkeys(record.id for record in found)]
     apart, asked = _apart(files, _one_person(folder_or_files))
-    records = [record._replace(person=apart.get(record.id, record.person)) for record in records]
+    records = [r._replace(person=apart.get((r.person, r.id), r.person)) for r in records]
     people = len({record.person for record in records})
     return Pooled(records, people, skipped, len(found) - len(records), asked)
 
@@ -157,8 +157,8 @@ def activities(folder: str | Path) -> list[str]:
 
 def _apart(
     files: list[tuple[str, list[Record]]], one: set[str]
-) -> tuple[dict[str, str], tuple[str, ...]]:
-    """({record's id: its person's new name}, questions) where files of one person differ.
+) -> tuple[dict[tuple[str, str], str], tuple[str, ...]]:
+    """({(person, record's id): the person's new name}, questions) where a person's files differ.
 
     Files only grow: an older copy's last answer stands inside the newer one. Where the last answers
     of two files are each missing in the other, two wrote on after a copy. What stood in both before
@@ -181,9 +181,8 @@ def _apart(
             for identity in history:
                 leads.setdefault(identity, set()).update(to)
         for number, end in enumerate(ends, 1):
-            apart |= {
-                identity: f"{person}-{number}" for identity in leads if leads[identity] == {end}
-            }
+            alone = [identity for identity in leads if leads[identity] == {end}]
+            apart |= {(person, identity): f"{person}-{number}" for identity in alone}
         asked.append(
             f"Person {person} is {len(ends)} here ({', '.join(ends.values())}): several people "
             "with a copied person.txt, or one on several machines? They count apart; if it is one, "
