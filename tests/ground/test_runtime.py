@@ -331,12 +331,12 @@ def test_in_chunks_survives_a_memory_that_is_really_full():
         import resource, torch
         from helpers.ground.runtime import in_chunks
         sizes = []
-        def sums(x):                                           # 64 MiB an item
+        def sums(x):                                           # 128 MiB an item
             sizes.append(len(x))
-            return torch.ones(len(x), 2**24).cumsum(1)[:, -1] * 0 + x
+            return torch.ones(len(x), 2**25).cumsum(1)[:, -1] * 0 + x
         torch.set_num_threads(1)
         used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + 2**30,) * 2)
+        resource.setrlimit(resource.RLIMIT_AS, (used + 3 * 2**30,) * 2)
         x = torch.arange(32.0)
         assert torch.equal(in_chunks(sums, x), x)
         assert sizes[0] == 32 and sizes[-1] < 16, sizes
