@@ -33,7 +33,7 @@ from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from helpers.ground import ROOT
+from helpers.ground import ROOT, runtime
 
 GIB = 2**30
 CUDA = torch.device("cuda", 0)
@@ -624,6 +624,7 @@ def pretend_gpu(card: Card = T4, *, large: Callable | None = None):
         _gpu = gpu
         torch.__future__.set_overwrite_module_params_on_conversion(True)
         stack.enter_context(mock.patch.multiple(torch.cuda, **of_cuda(gpu)))
+        stack.enter_context(mock.patch.object(runtime, "_course", None))  # its own set-up
         accelerator = {"current_accelerator": lambda *_, **__: CUDA, "is_available": lambda: True}
         stack.enter_context(mock.patch.multiple(torch.accelerator, **accelerator))
         stack.enter_context(mock.patch.multiple(torch, Generator=Generator, autocast=autocast))

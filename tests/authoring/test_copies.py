@@ -51,12 +51,13 @@ def test_every_solution_passes_its_check_and_every_stub_is_not_answered_yet(path
     found = copies.exercises(opened(path))
     assert len(found) >= 3
     for exercise in found:
+        if exercise.check in TRAINS:
+            continue
         if exercise.check != "mend":  # the slide's own code is an answer, and wrong
             stub = f"{exercise.stub}\n{exercise.call}"
             assert printed(stub, names(path)).startswith(UNANSWERED)
-        if exercise.check not in TRAINS:
-            filled = f"{exercise.solution}\n{exercise.call}\n{exercise.assertion}"
-            assert printed(filled, names(path)).startswith(RIGHT), exercise.check
+        filled = f"{exercise.solution}\n{exercise.call}\n{exercise.assertion}"
+        assert printed(filled, names(path)).startswith(RIGHT), exercise.check
 
 
 @lessons
