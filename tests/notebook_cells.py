@@ -10,11 +10,11 @@ EXERCISE_OR_SOLUTION = re.compile(
 )
 
 
-def sources(notebook: str) -> list[str]:
+def sources(notebook: str, kinds=("markdown", "code")) -> list[str]:
     """The source of every cell. notebook: a file name's beginning, such as "04"."""
     (path,) = (ROOT / "notebooks").glob(f"{notebook}*.ipynb")
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return ["".join(cell["source"]) for cell in cells]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] in kinds]
 
 
 def solutions(notebook: str) -> dict[str, str]:

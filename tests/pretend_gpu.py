@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from types import SimpleNamespace
@@ -30,8 +31,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
-from helpers.ground import ROOT
+from helpers.ground import ROOT, runtime
 
 GIB = 2**30
 CUDA = torch.device("cuda", 0)
@@ -60,7 +62,10 @@ class Gpu:
 
     card: Card
     waits: Counter[str] = field(default_factory=Counter)  # line -> times the host waited
-    launches: int = 0  # operations sent to the device
+    launches: float = 0  # kernels sent to the device
+    operations: float = 0  # additions and multiplications in products, convolutions and LSTMs
+    weight: float = 1  # how often what is done now stands for itself: see `counting`
+    large: Callable | None = None  # (name, operations): counted only, the result is made up
     held: int = 0  # bytes
     peak: int = 0  # bytes
     owners: Counter[int] = field(default_factory=Counter)  # storage -> tensors that share it
@@ -68,8 +73,23 @@ class Gpu:
     def wait(self) -> None:
         self.waits[line()] += 1
 
+    def count(self, launches: float, operations: float = 0) -> None:
+        self.launches += self.weight * launches
+        self.operations += self.weight * operations
+
 
 _gpu: Gpu | None = None
+
+
+@contextlib.contextmanager
+def counting(times: float):
+    """Inside, launches and operations count so many times: for a loop of which few turns run."""
+    gpu = _gpu or Gpu(T4)  # without a card nobody reads it
+    gpu.weight *= times
+    try:
+        yield
+    finally:
+        gpu.weight /= times
 
 
 def available() -> str:
@@ -284,6 +304,33 @@ def written(op) -> tuple[str, ...]:
     return tuple(names[frozenset(info.before_set)] for info in back)
 
 
+def on_meta(value):
+    return value.to("meta") if isinstance(value, Tensor) else value
+
+
+def made_up(shape):
+    """Numbers for a result whose shape alone is known: one in forty is positive."""
+    if not isinstance(shape, Tensor):
+        return shape
+    drawn = numbers()
+    repeated = drawn.repeat(shape.numel() // len(drawn) + 1)[: shape.numel()]
+    return repeated.view(shape.shape).to(shape.dtype)
+
+
+@cache
+def numbers() -> Tensor:
+    generator = torch.default_generator.clone_state().manual_seed(0)
+    return torch.randn(2**20, generator=generator) - 2
+
+
+@cache
+def is_view(op) -> bool:
+    """Whether nothing is computed: the result is another look at what is there."""
+    aliases = [r.alias_info for r in op._schema.returns]
+    named = op._schema.name == "aten::_unsafe_view"  # by its schema it is none
+    return named or any(alias and not alias.is_write for alias in aliases)
+
+
 def run(op, args: tuple, kwargs: dict):
     """One operation, by a card's rules, on what the tensors wrap."""
     name = op._schema.name.split("::")[1]
@@ -293,11 +340,19 @@ def run(op, args: tuple, kwargs: dict):
     if not ours and not on_device(target):
         return op(*args, **kwargs)
     check_devices(name, args, tensors)
-    _gpu.launches += 1
-
     cpu = {"device": torch.device("cpu")} if target is not None else {}
     pinned = {"pin_memory": False} if "pin_memory" in kwargs else {}
-    out = op(*each(raw, args), **each(raw, kwargs) | cpu | pinned)
+    given, more = each(raw, args), each(raw, kwargs) | cpu | pinned
+    count = flop_registry.get(op._overloadpacket)
+    out = None
+    if count and _gpu.large:
+        shapes = op(*each(on_meta, given), **each(on_meta, more))
+        if _gpu.large(name, count(*given, **more, out_val=shapes)):
+            out = each(made_up, shapes)
+    if out is None:
+        out = op(*given, **more)
+    if not is_view(op):
+        _gpu.count(1, count(*given, **more, out_val=out) if count else 0)
 
     stays = on_device(target) if target is not None else ours
     to_host = not stays or (name == "copy_" and not isinstance(args[0], DeviceTensor))
@@ -379,16 +434,20 @@ class Recurrent(torch.autograd.Function):
     def forward(ctx, function, args, training, *tensors):
         inputs = [t.raw.detach().requires_grad_(t.requires_grad) for t in tensors]
         left = iter(inputs)
+        args = each(lambda a: next(left) if isinstance(a, Tensor) else a, args)
         with torch.enable_grad():
-            outs = function(*each(lambda a: next(left) if isinstance(a, Tensor) else a, args))
+            outs = one_text(function, args) if _gpu.large else function(*args)
         ctx.inputs, ctx.outs = inputs, outs
         ctx.refused = torch.backends.cudnn.enabled and not training
+        ctx.cost = recurrent_cost(inputs, outs[0])
+        _gpu.count(*ctx.cost)
         return tuple(DeviceTensor(out.detach()) for out in outs)
 
     @staticmethod
     def backward(ctx, *gradients):
         if ctx.refused:
             raise RuntimeError("cudnn RNN backward can only be called in training mode")
+        _gpu.count(*(2 * cost for cost in ctx.cost))
         wanted = [x for x in ctx.inputs if x.requires_grad]
         grads = torch.autograd.grad(
             ctx.outs, wanted, [raw(g) for g in gradients], retain_graph=True
@@ -400,6 +459,30 @@ class Recurrent(torch.autograd.Function):
             None,
             *(DeviceTensor(next(left)) if x.requires_grad else None for x in ctx.inputs),
         )
+
+
+def one_text(function, args) -> tuple[Tensor, ...]:
+    """The layer on the first text of a batch, and the same for all of them: the shapes are right.
+
+    args: input (B, T, E) and state (layers, B, H), or a list of the LSTM's two; batch first.
+    """
+    x, state, *more = args
+    first = each(lambda s: s[:, :1].contiguous(), state)
+    outs = function(x[:1], first, *more)
+    return (outs[0].expand(len(x), -1, -1), *(s.expand(-1, len(x), -1) for s in outs[1:]))
+
+
+def recurrent_cost(tensors: list[Tensor], out: Tensor) -> tuple[int, int]:
+    """Kernels and operations of a recurrent layer's forward pass; the backward pass takes twice it.
+
+    Each weight matrix is applied to each item: cuDNN takes about two kernels a time step and
+    direction, PyTorch's own code ten.
+    """
+    texts, words = out.shape[:2]  # batch first
+    matrices = [t for t in tensors[1:] if t.ndim == 2]  # two a direction
+    each_step = 2 if torch.backends.cudnn.enabled else 10
+    kernels = each_step * words * len(matrices) // 2
+    return kernels, 2 * texts * words * sum(m.numel() for m in matrices)
 
 
 def recurrent(function, *args):
@@ -525,11 +608,15 @@ AUTOCAST = torch.autocast
 
 
 @contextlib.contextmanager
-def pretend_gpu(card: Card = T4):
-    """Inside, `torch.cuda` finds this card, and "cuda" means it. Yields the Gpu, which counts."""
+def pretend_gpu(card: Card = T4, *, large: Callable | None = None):
+    """Inside, `torch.cuda` finds this card, and "cuda" means it. Yields the Gpu, which counts.
+
+    large: (name, operations) -> whether a product is only counted, and its numbers made up; then
+    an LSTM reads the first text of a batch for all of them.
+    """
     global _gpu
     register()
-    gpu = Gpu(card)
+    gpu = Gpu(card, large=large)
     overwriting = torch.__future__.get_overwrite_module_params_on_conversion()
     with contextlib.ExitStack() as stack:
         stack.callback(globals().update, _gpu=_gpu)
@@ -537,6 +624,7 @@ def pretend_gpu(card: Card = T4):
         _gpu = gpu
         torch.__future__.set_overwrite_module_params_on_conversion(True)
         stack.enter_context(mock.patch.multiple(torch.cuda, **of_cuda(gpu)))
+        stack.enter_context(mock.patch.object(runtime, "_course", None))  # its own set-up
         accelerator = {"current_accelerator": lambda *_, **__: CUDA, "is_available": lambda: True}
         stack.enter_context(mock.patch.multiple(torch.accelerator, **accelerator))
         stack.enter_context(mock.patch.multiple(torch, Generator=Generator, autocast=autocast))

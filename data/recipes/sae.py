@@ -16,7 +16,7 @@ from helpers.datasets import corpus
 from helpers.ground.runtime import half_precision
 from helpers.sae.features import PROXIES, Examples, examples, sparse_activations
 from helpers.sae.model import Dictionary, Settings, SparseAutoencoder
-from helpers.sae.splitting import direction_map, edges
+from helpers.sae.splitting import edges
 from helpers.sae.store import FOLDERS, VERSION, load, restore, there
 from helpers.sae.train import Training, train
 from helpers.transformer import model as transformer
@@ -42,7 +42,15 @@ TRIALS = {f"l1 {l1:g}": replace(BASE, l1=l1) for l1 in (2e-3, 3e-3, 5e-3, 1e-2, 
     "columns of any length": replace(BASE, unit_norm=False),
     "no resampling": replace(BASE, resample=False),
 }
-FULL = {"tokens": 50_000_000, "batch": 4096}  # five passes over all the text there is
+FULL = {"tokens": 10_000_000}  # one pass over all the text there is
+
+
+def direction_map(directions: Tensor, *, seed: int = 0) -> Tensor:
+    """Unit directions (M, N) → a plane (M, 2) by t-SNE: neighbours stay neighbours, no more."""
+    from sklearn.manifold import TSNE
+
+    tsne = TSNE(metric="cosine", perplexity=15, init="random", random_state=seed)
+    return torch.from_numpy(tsne.fit_transform(directions.cpu().numpy()))
 
 
 def dictionaries(run: Run) -> None:
@@ -72,8 +80,8 @@ On held-out text (losses on 62,000 tokens, firing on 500,000; "dead": never fire
 
 {_numbers(meta["numbers"])}
 
-**Cut:** the paper trained on 8 billion activations. The corpus has 10 million tokens, so `--full`
-goes over it {FULL["tokens"] // 10_000_000} times and no more.
+**Cut:** the paper trained on 8 billion activations. The corpus has 10 million tokens: `--full`
+sees each once.
 
 {SOURCES}""")
 

@@ -14,7 +14,7 @@ import torch
 from helpers.attention.model import AttentionModel, Vocabulary, new_model
 from helpers.attention.train import Settings
 from helpers.datasets import clinical_notes, reviews
-from helpers.ground.artifacts import load_artifact
+from helpers.ground.artifacts import load_artifact, part_of
 
 VERSION = 1
 TEXTS = 500  # test texts of Rotten Tomatoes and of the notes
@@ -39,13 +39,13 @@ class Size:
 
 
 SMALL = {
-    "imdb": Size(200, 20, embed=64, hidden=128, epochs=4, batch=64, rate=2e-3),
-    "rotten": Size(60, 2, embed=50, hidden=64, epochs=4, batch=64, rate=3e-3),
-    "findings": Size(80, 2, embed=50, hidden=64, epochs=4, batch=32, rate=4e-3, texts=1500),
+    "imdb": Size(200, 20, embed=64, hidden=128, epochs=3, batch=64, rate=2e-3),
+    "rotten": Size(60, 2, embed=50, hidden=64, epochs=4, batch=64, rate=4e-3),
+    "findings": Size(80, 2, embed=50, hidden=64, epochs=8, batch=32, rate=4e-3, texts=1500),
 }
 FULL = {  # the papers': reviews up to 400 words, 300 numbers a word, 256 a hidden state
-    "imdb": Size(400, 5, embed=300, hidden=256, epochs=8, batch=32, rate=1e-3),
-    "rotten": Size(60, 2, embed=300, hidden=256, epochs=8, batch=32, rate=1e-3),
+    "imdb": Size(400, 5, embed=300, hidden=256, epochs=3, batch=32, rate=1e-3),
+    "rotten": Size(60, 2, embed=300, hidden=256, epochs=4, batch=32, rate=1e-3),
     "findings": Size(80, 2, embed=300, hidden=256, epochs=8, batch=32, rate=1e-3, texts=3000),
 }
 
@@ -65,11 +65,7 @@ def words(text: str) -> list[str]:
 
 
 def typed_words(text: str) -> list[str]:
-    """The words of a text that somebody types: of English the same as `words`.
-
-    Words of other scripts and emoji stay, each as one word, so that the vocabulary can say that it
-    does not know them.
-    """
+    """The words of a text that somebody types: `words`, and emoji and other scripts' words too."""
     kept = ""
     for letter in reviews.plain_text(text).lower():
         kind = unicodedata.category(letter)
@@ -88,14 +84,17 @@ def examples(
     return [(vocabulary.encode(w), label) for w, label in pairs if 1 < len(w) < longest][:most]
 
 
-def texts(name: str, size: Size) -> Data:
-    """Train, dev and test texts of "imdb", "rotten" (Rotten Tomatoes) or "findings" (`notes`)."""
+def texts(name: str, size: Size, corpus: reviews.Reviews | None = None) -> Data:
+    """Train, dev and test texts of "imdb", "rotten" (Rotten Tomatoes) or "findings" (`notes`).
+
+    corpus: these in place of the packaged reviews, such as `sst()`.
+    """
     if name == "findings":
         return notes(size)
     fewest = {"imdb": 2, "rotten": 5}[name]
     few = size.texts and size.texts // 4
     parts = []
-    for split, most in zip(reviews.load(name), (size.texts, few, few), strict=True):
+    for split, most in zip(corpus or reviews.load(name), (size.texts, few, few), strict=True):
         pairs = [(words(text), label) for text, label in zip(*split, strict=True)]
         parts.append([(w, label) for w, label in pairs if fewest <= len(w) < size.longest][:most])
     if name == "rotten":  # sorted by a hash: the first are a fair sample
@@ -106,10 +105,8 @@ def texts(name: str, size: Size) -> Data:
 def notes(size: Size, *, talk: bool = True, history: tuple[int, int] = (0, 0), **more) -> Data:
     """Generated notes; talk: real sentences between the findings. More: see `clinical_notes`."""
     more |= {"history": history} | ({"fillers": clinical_notes.talk()} if talk else {})
-    parts = [
-        clinical_notes.load(count, seed=seed, **more)
-        for seed, count in ((0, size.texts), (2, size.texts // 5), (1, TEXTS))
-    ]
+    counts = {0: size.texts, 2: size.texts // 5, 1: TEXTS}  # by seed: train, dev, test
+    parts = [clinical_notes.load(count, seed=seed, **more) for seed, count in counts.items()]
     return _numbered([[(note.words, note.label) for note in part] for part in parts], size)
 
 
@@ -122,31 +119,25 @@ def sst() -> reviews.Reviews:
     """The Stanford Sentiment Treebank, two classes, in its own three parts, from the hub."""
     from huggingface_hub import hf_hub_download
 
-    def part(name: str) -> reviews.Split:
+    parts = []
+    for name in ("train", "dev", "test"):
         file = hf_hub_download("SetFit/sst2", f"{name}.jsonl", repo_type="dataset")
-        lines = Path(file).read_text(encoding="utf-8").split("\n")
-        rows = [json.loads(line) for line in lines if line.strip()]
-        return reviews.Split([row["text"] for row in rows], [int(row["label"]) for row in rows])
-
-    return reviews.Reviews(*map(part, ("train", "dev", "test")))
+        with open(file, encoding="utf-8") as lines:
+            rows = [json.loads(line) for line in lines if line.strip()]
+        texts, labels = [row["text"] for row in rows], [int(row["label"]) for row in rows]
+        parts.append(reviews.Split(texts, labels))
+    return reviews.Reviews(*parts)
 
 
 def load(
-    attention: str = "tanh",
-    *,
-    where: str | Path = "attention_imdb",
-    device: torch.device | str = "cpu",
+    attention="tanh", *, where: str | Path = "attention_imdb", device: torch.device | str = "cpu"
 ) -> tuple[AttentionModel, Vocabulary]:
     """The shipped IMDb model with "tanh" (additive) or "dot" attention, and its vocabulary."""
     tensors, meta = load_artifact(where, version=VERSION)
     if attention not in meta["models"]:
         stored = ", ".join(meta["models"])
         raise ValueError(f"attention={attention!r}: the stored models are {stored}.")
-    state = {
-        key.removeprefix(f"{attention}/"): tensor.float()
-        for key, tensor in tensors.items()
-        if key.startswith(f"{attention}/")
-    }
+    state = {key: tensor.float() for key, tensor in part_of(tensors, f"{attention}/").items()}
     state["embedding.weight"] *= state.pop("embedding.scale")  # int8 with one scale a word
     model = new_model(**meta["models"][attention])
     model.load_state_dict(model.state_dict() | state)  # what only questions use is not stored

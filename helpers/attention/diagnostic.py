@@ -1,13 +1,8 @@
-"""What Wiegreffe & Pinter (2019) train to find out whether the attention weights matter.
-
-Frozen weights, other seeds, an adversary trained for a whole data set, and a network that reads
-every word alone and is only told where to look.
-"""
+"""What Wiegreffe & Pinter (2019) train to find out whether the attention weights matter."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from helpers.attention.data import Data, Size
@@ -19,14 +14,7 @@ SEED = 10  # the base model's, as in the paper's code
 
 
 def train_one(
-    data: Data,
-    size: Size,
-    *,
-    seed: int = SEED,
-    guide: Guide = None,
-    dev_guide: Guide = None,
-    device: torch.device | str = "cpu",
-    **settings,
+    data, size, *, seed=SEED, guide: Guide = None, dev_guide=None, device="cpu", **settings
 ) -> tuple[AttentionModel, list[float]]:
     """A model from one seed, and its dev ROC-AUC after each epoch; the best epoch is kept.
 
@@ -56,9 +44,8 @@ def distance(base: AttentionModel, other: AttentionModel, data: list[tuple]) -> 
 def adversary_loss(base_probs: Tensor, base_alpha: Tensor, lam: float) -> Callable:
     """TVD(output, base's output) - lam * KL(weights || base's weights), eq. (1) of the paper.
 
-    The mean over a batch. base_probs (N, C), base_alpha (N, T): of all training texts. Small lam:
-    keep the output. Large lam: look elsewhere whatever it costs. The published code halves the TVD
-    of two classes once more, so our lam is comparable up to a factor of two.
+    The mean over a batch. base_probs (N, C), base_alpha (N, T): of all training texts. The larger
+    lam, the more it looks elsewhere. The published code halves the TVD of two classes once more.
     """
 
     def loss(model: AttentionModel, batch: Batch, alpha: Tensor | None) -> Tensor:
@@ -71,25 +58,25 @@ def adversary_loss(base_probs: Tensor, base_alpha: Tensor, lam: float) -> Callab
 
 
 def train_adversary(
-    base: AttentionModel, data: Data, size: Size, *, lam: float, seed: int = SEED + 1
+    base: AttentionModel, data: Data, size: Size, *, lam: float, seed=SEED + 1, copy=False
 ) -> AttentionModel:
     """A model that imitates base's outputs and looks as far elsewhere as lam makes it (sec. 4).
 
-    It trains twice as long as `base`, at half the rate: else it ended where it imitated nothing.
+    It trains twice as long as `base`, at half the rate, and its word vectors begin at base's (the
+    papers' begin at the same pre-trained ones): else it often ended where it imitated nothing.
+    copy: all of it begins at base's.
     """
     model = new_model(seed=seed, **base.settings).to(base.device)
+    model.embedding.load_state_dict(base.embedding.state_dict())
+    if copy:
+        model.load_state_dict(base.state_dict())
     loss = adversary_loss(*predict(base, data.train), lam)
     fit(model, data.train, data.dev, size.training(seed, patience=2), loss=loss)
     return model
 
 
 def mlp_diagnostic(
-    data: Data,
-    size: Size,
-    *,
-    guide: AttentionModel | str,
-    seed: int = SEED,
-    device: torch.device | str = "cpu",
+    data: Data, size: Size, *, guide: AttentionModel | str, seed=SEED, device="cpu"
 ) -> Tensor:
     """P(positive) (N,) of the test texts by a network that reads each word alone, under a guide.
 

@@ -22,10 +22,7 @@ def tvd(p: Tensor, q: Tensor) -> Tensor:
 
 
 def kl(p: Tensor, q: Tensor) -> Tensor:
-    """Kullback-Leibler divergence KL(p || q) over the last dimension, in nats.
-
-    Finite, also in its gradient, where p or q is 0.
-    """
+    """Kullback-Leibler divergence KL(p || q) in nats; finite, and its gradient, where one is 0."""
     return (p * (p.clamp_min(TINY).log() - q.clamp_min(TINY).log())).sum(-1)
 
 
@@ -38,8 +35,7 @@ def jsd(p: Tensor, q: Tensor) -> Tensor:
 def gradient_importance(model: AttentionModel, batch: Batch) -> Tensor:
     """(B, T): |sum_e x_e dy/dx_e| of each word; y is the probability of the predicted class.
 
-    The weights are held fixed: the gradient flows through the words, not through where the model
-    looks (J & W, algorithm 1). 0 on padding and special tokens.
+    The weights are held fixed: the gradient flows through the words alone (J & W, algorithm 1).
     """
     training = model.training
     model.eval()
@@ -62,7 +58,7 @@ def leave_one_out(model: AttentionModel, batch: Batch) -> Tensor:
     width = torch.arange(batch.words.shape[1] - 1, device=batch.words.device)
 
     def change(texts: Tensor, places: Tensor) -> Tensor:
-        keep = width + (width >= places[:, None])  # (N, T - 1) skips the place that is left out
+        keep = width + (width >= places[:, None])  # (N, T - 1): all places but the one left out
         words = batch.words[texts].gather(1, keep)
         content = batch.content[texts].gather(1, keep)
         longest = (words != PAD).sum(-1).max()
@@ -89,17 +85,14 @@ def kendall(a: Tensor, b: Tensor, content: Tensor) -> list[tuple[float, float]]:
 def permutation(
     model: AttentionModel, batch: Batch, *, n: int = 100, generator: torch.Generator
 ) -> Tensor:
-    """(B,): the median output change (TVD) over `n` random orders of each text's weights.
-
-    generator: on the CPU. Source: J & W, algorithm 2.
-    """
+    """(B,): median output change (TVD) over `n` random orders of the weights (J & W, alg. 2)."""
     hidden, query = model.encode(batch)
     alpha = model.attend(hidden, batch.content, query)  # (B, T)
     output = probabilities(model.decode(hidden, alpha, query))  # (B, C)
-    last = 2.0 * ~batch.content  # sorted by it, the words come first
+    behind = 2.0 * ~batch.content  # 0 for words, 2 for padding: sorted by it, the words come first
     noise = torch.rand((n, *alpha.shape), generator=generator).to(alpha)
-    places = (noise + last).argsort(-1)  # (n, B, T) the words in random order, then the rest
-    weights = alpha.gather(1, last.argsort(stable=True, dim=-1))  # (B, T) the words' in their order
+    places = (noise + behind).argsort(-1)  # (n, B, T) the words in random order, then the rest
+    weights = alpha.gather(1, behind.argsort(stable=True, dim=-1))  # (B, T) as the words stand
     shuffled = torch.zeros_like(noise).scatter(-1, places, weights.expand_as(noise))
     changes = tvd(probabilities(model.decode(hidden, shuffled, query)), output)  # (n, B)
     return changes.median(0).values
@@ -117,13 +110,13 @@ def adversarial_attention(
     model: AttentionModel,
     batch: Batch,
     *,
+    generator: torch.Generator,
     epsilon: float = 0.05,
     restarts: int = 5,
     steps: int = 500,
     rate: float = 0.01,
     margin: float = 0.01,
     penalty: float = 500.0,
-    generator: torch.Generator,
 ) -> Adversary:
     """Weights as far from the model's own as possible (JSD), the output within `epsilon` (TVD).
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from helpers.attention.model import AttentionModel, Batch, collate, probabilities
+from helpers.ground.artifacts import still_numbers
 
 Guide = Tensor | Callable[[Tensor], Tensor] | None  # weights that replace a model's own, see `pick`
 ATTENTION = ("W1", "W2", "v", "query")  # the parts of a model that no weight decay touches
@@ -28,16 +29,11 @@ class Settings:
 
 
 def batches(
-    data: list[tuple],
-    size: int,
-    *,
-    generator: torch.Generator | None = None,
-    device: torch.device | str = "cpu",
+    data: list[tuple], size: int, *, generator: torch.Generator | None = None, device="cpu"
 ) -> Iterator[Batch]:
-    """Batches of texts of similar length: less padding to compute.
+    """Batches of texts of similar length: less padding to compute. All move to the device at once.
 
-    generator (CPU): shuffles them, and adds 10 % of noise to the lengths. All texts move to the
-    device at once: a copy a step would wait for the step before it.
+    generator (CPU): shuffles them, and adds 10 % of noise to the lengths.
     """
     words, content, label, index, question = collate(data, device=device)
     lengths = torch.tensor([len(example[0]) for example in data])
@@ -53,10 +49,7 @@ def batches(
 
 
 def label_loss(model: AttentionModel, data: list[tuple]) -> Callable:
-    """Cross-entropy with the labels, as loss(model, batch, alpha).
-
-    With two classes a positive text counts N / N+ - 1 times: then both classes weigh the same.
-    """
+    """Cross-entropy with the labels; a positive text counts N / N+ - 1 times: both weigh alike."""
     if model.outputs > 1:
         return lambda model, batch, alpha: F.cross_entropy(model(batch, alpha)[0], batch.label)
     positives = max(sum(example[1] for example in data), 1)
@@ -75,10 +68,8 @@ def pick(guide: Guide, batch: Batch) -> Tensor | None:
 
     guide: a function of `content` such as `uniform`, or weights (N, T) of the whole data set.
     """
-    if guide is None:
-        return None
-    if callable(guide):
-        return guide(batch.content)
+    if guide is None or callable(guide):
+        return guide and guide(batch.content)
     return guide[batch.index, : batch.words.shape[1]]
 
 
@@ -92,14 +83,7 @@ def optimizer_for(model: AttentionModel, settings: Settings) -> torch.optim.Opti
 
 
 def fit(
-    model: AttentionModel,
-    train: list[tuple],
-    dev: list[tuple],
-    settings: Settings = Settings(),
-    *,
-    guide: Guide = None,
-    dev_guide: Guide = None,
-    loss: Callable | None = None,
+    model, train, dev, settings=Settings(), *, guide: Guide = None, dev_guide=None, loss=None
 ) -> list[float]:
     """Train in place, keep the epoch with the best dev score, return each epoch's dev score.
 
@@ -146,6 +130,7 @@ def predict(
 def score(model: AttentionModel, data: list[tuple], *, guide: Guide = None) -> float:
     """ROC-AUC for two classes, accuracy for more."""
     probs = predict(model, data, guide=guide)[0].cpu()
+    still_numbers([probs], "training")
     labels = torch.tensor([example[1] for example in data])
     if model.outputs > 1:
         return (probs.argmax(-1) == labels).float().mean().item()

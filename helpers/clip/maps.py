@@ -2,14 +2,13 @@
 
     method(model, image, texts, *, options...) -> Tensor (Q, H, W), on the model's device
 
-image (3, H, W), as `scaled` makes it of a picture of any size; texts (Q, D), as `encode_queries`
-makes them of queries. `crop_map` is the deck's: it only looks at parts of the picture. `relevance`
-(a file of its own) and `grad_cam` open the model; `saliency.occlusion` and `saliency.rise` hide
-parts of what it sees, and `explain` applies them to the similarity. These four see what open_clip's
-preprocessing lets through, the picture's middle square.
+image (3, H, W), as `scaled` makes it; texts (Q, D), as `encode_queries` makes them. `crop_map` is
+the deck's. `relevance` (a file of its own) and `grad_cam` open the model; `explain` applies
+`saliency.occlusion` or `saliency.rise` to the similarity. These four see the middle square.
 """
 
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -21,54 +20,42 @@ from helpers.datasets.photos import as_rgb
 from helpers.ground.errors import CourseError
 from helpers.ground.runtime import chunk_for, in_chunks
 from helpers.ground.stats import pearson
-from helpers.saliency.core import at_least_one, wide
+from helpers.saliency.core import at_least_one, finite, wide
 
+INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs")  # Unicode's blanks, marks and half emoji
 LARGEST = 2048  # pixels on a side; more only costs time and memory
 
 
 # ---- from words and pictures to tensors -------------------------------------------------------
 @torch.no_grad()
 def encode_queries(model, tokenizer, queries: str | Sequence[str]) -> Tensor:
-    """Queries, or a single one, as rows of length 1: (Q, D), on the model's device.
-
-    CourseError for a query that is empty or longer than the model reads.
-    """
-    queries = [queries] if isinstance(queries, str) else list(queries)
+    """Queries, or a single one, as rows of length 1 on the model's device: (Q, D)."""
+    one = isinstance(queries, str) or not isinstance(queries, Iterable)
+    queries = [queries] if one else list(queries)
     for query in queries or [""]:
         if not isinstance(query, str):
-            raise CourseError(f"A query is a text in quotes, not {query!r}.")
-        if not query.strip():
-            raise CourseError(
-                "The query is empty: write what to look for, such as 'Who puts out fires?'."
-            )
+            raise CourseError(f"A query is a text in quotes, not {query!r:.80}.")
+        if all(unicodedata.category(c) in INVISIBLE for c in query):
+            raise CourseError("The query is empty: write one, such as 'Who puts out fires?'.")
     queries = [query.encode("utf-8", "replace").decode() for query in queries]  # half an emoji: ?
     tokens = tokenizer(queries)  # (Q, T)
-    longer = tokenizer(queries, 2 * tokens.shape[1])[:, tokens.shape[1] :]  # (Q, T) past the end
-    for query, beyond in zip(queries, longer, strict=True):
+    longest = tokens.shape[1]
+    for query, beyond in zip(queries, tokenizer(queries, 2 * longest)[:, longest:], strict=True):
         if (beyond != beyond[-1]).any():  # not padding alone
-            raise CourseError(
-                f"The query has {len(query.split())} words, and this model reads "
-                f"{tokens.shape[1]} tokens, about a word each: shorten it."
-            )
-    return model.encode_text(tokens.to(device_of(model)), normalize=True)
+            given = f"{len(query.split())} words, and this model reads {longest} tokens"
+            raise CourseError(f"The query has {given}, about a word each: shorten it.")
+    return finite(model.encode_text(tokens.to(device_of(model)), normalize=True))
 
 
 def scaled(model, image) -> Tensor:
-    """A picture of any usual kind as the model wants its numbers, (3, H, W); its size stays.
-
-    On the model's device. image: Pillow's, an array or a tensor, see `photos.as_rgb`.
-    """
+    """A picture of any kind (`photos.as_rgb`) as the model wants its numbers; its size stays."""
     pixels = torch.from_numpy(as_rgb(image)).to(device_of(model)).permute(2, 0, 1) / 255
     height, width = pixels.shape[1:]
     if max(height, width) > LARGEST:
-        raise CourseError(
-            f"This picture has {width} x {height} pixels, more than {LARGEST} on a side: open it "
-            "by photos.open_picture, which reduces it."
-        )
-    usual = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
-    config = getattr(model.visual, "preprocess_cfg", usual)
-    mean = torch.tensor(config["mean"], device=pixels.device)[:, None, None]
-    std = torch.tensor(config["std"], device=pixels.device)[:, None, None]
+        given = f"{width} x {height} pixels, more than {LARGEST} on a side"
+        raise CourseError(f"This picture has {given}: photos.open_picture reduces it.")
+    config = getattr(model.visual, "preprocess_cfg", {"mean": (0.5,) * 3, "std": (0.5,) * 3})
+    mean, std = (pixels.new_tensor(config[key])[:, None, None] for key in ("mean", "std"))
     return (pixels - mean) / std
 
 
@@ -78,19 +65,19 @@ def device_of(model) -> torch.device:
 
 def pixels_of(model) -> int:
     size = model.visual.image_size  # open_clip: a number for ResNets, a pair for ViTs
-    return size if isinstance(size, int) else size[0]
+    high, across = (size, size) if isinstance(size, int) else size
+    if high != across:
+        raise CourseError(f"This model reads {across} x {high} pixels; maps need a square view.")
+    return high
 
 
 class Similarity(nn.Module):
-    """cos(text, picture) as if each text were a class: (B, 3, P, P) -> (B, Q).
-
-    It is what the methods of `saliency` explain.
-    """
+    """cos(text, picture) as if each text were a class, for `saliency`: (B, 3, P, P) -> (B, Q)."""
 
     def __init__(self, model, texts: Tensor):
         super().__init__()
         self.model = model
-        self.texts = texts
+        self.texts = texts.to_dense()
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.model.encode_image(images, normalize=True)  # (B, D)
@@ -105,10 +92,8 @@ def crop_boxes(crops: int, height: int, width: int, smallest: int, generator) ->
     """
     at_least_one(crops=crops, smallest=smallest)
     if smallest >= min(height, width):
-        raise CourseError(
-            f"This picture has {width} x {height} pixels and the smallest crop {smallest}: give a "
-            f"picture with at least {2 * smallest} on each side, or a smaller `smallest`."
-        )
+        given = f"{width} x {height} pixels and the smallest crop {smallest}"
+        raise CourseError(f"This picture has {given}: give a larger one or a smaller `smallest`.")
     side = torch.randint(smallest, min(height, width), (crops,), generator=generator)
     left = (torch.rand(crops, generator=generator) * (width - side + 1)).long()
     top = (torch.rand(crops, generator=generator) * (height - side + 1)).long()
@@ -116,21 +101,16 @@ def crop_boxes(crops: int, height: int, width: int, smallest: int, generator) ->
 
 
 def crop_gains(model, image: Tensor, texts: Tensor, boxes: Tensor) -> Tensor:
-    """How much closer each crop is to each text than the whole picture is.
-
-    cos(text, crop) - cos(text, picture) for boxes (N, 4): (N, Q). Each crop is encoded once,
-    whatever the number of texts, many at a time.
-    """
+    """How much closer each crop is to each text: cos(text, crop) - cos(text, picture), (N, Q)."""
     everything = torch.cat((middle(image)[None], boxes.to(image.device)))
     chunk = 64  # on two cores
     if image.device.type != "cpu":
         chunk = chunk_for(256 * 3 * 4 * pixels_of(model) ** 2, image.device)
     similarity = Similarity(model, texts)
     with torch.no_grad():
-        cosines = in_chunks(
-            lambda some: similarity(cut(model, image, some)), everything, chunk=chunk
-        )  # (1 + N, Q)
-    return cosines[1:] - cosines[:1]
+        of = lambda some: similarity(cut(model, image, some))
+        cosines = in_chunks(of, everything, chunk=chunk)  # (1 + N, Q)
+    return finite(cosines[1:] - cosines[:1])
 
 
 def cut(model, image: Tensor, boxes: Tensor) -> Tensor:
@@ -139,6 +119,7 @@ def cut(model, image: Tensor, boxes: Tensor) -> Tensor:
     The antialiased resizing of open_clip's preprocessing, all at once: it is linear and works on
     rows and columns apart, so a crop of any place and size is R · image · Cᵀ.
     """
+    image = wide(image)  # half precision has no pixel 257
     kind = getattr(model.visual, "preprocess_cfg", {}).get("interpolation", "bilinear")
     left, top, right, bottom = boxes.to(image.device, image.dtype).T  # (N,) each
     rows = resizing(top, bottom, image.shape[1], pixels_of(model), kind)  # (N, P, H)
@@ -166,10 +147,7 @@ def resizing(start: Tensor, end: Tensor, length: int, pixels: int, kind: str) ->
 
 
 def add_up(gains: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
-    """The demo's plain sum: each crop adds its gain to all of its pixels.
-
-    gains (N, Q), boxes (N, 4); returns (Q, H, W), on the gains' device.
-    """
+    """The demo's sum: each crop (N, 4) adds its gain (N, Q) to all of its pixels: (Q, H, W)."""
     boxes = boxes.to(gains.device)
     y, x = (torch.arange(side, device=gains.device) for side in (height, width))
     left, top, right, bottom = (edge[:, None] for edge in boxes.T)  # each (N, 1)
@@ -179,10 +157,9 @@ def add_up(gains: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
 
 
 def average(gains, boxes, height: int, width: int, *, k: float = 0.0, by_area=False) -> Tensor:
-    """The mean gain of the crops over a pixel, shrunk towards 0 where few crops cover the pixel.
+    """The mean gain of the crops over a pixel, sum / (count + k), so that few crops count less.
 
-    sum / (count + k), (Q, H, W). k: in crops, 0 is the plain mean (0 where no crop is).
-    by_area: crops weigh 1 / area, on average 1.
+    k: in crops, 0 is the plain mean (0 where no crop is). by_area: crops weigh 1 / area.
     """
     boxes = boxes.to(gains.device)
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
@@ -193,10 +170,9 @@ def average(gains, boxes, height: int, width: int, *, k: float = 0.0, by_area=Fa
 
 
 def crop_map(model, image, texts, *, crops: int = 400, smallest=0.22, seed: int = 0) -> Tensor:
-    """The deck's algorithm: random square crops against the text, their gains summed. (Q, H, W).
+    """The deck's algorithm (D1-07): random square crops against the text, their gains summed.
 
-    Positive: closer than the whole picture. smallest crop: a share of the shorter side, or pixels
-    if it is 1 or more. Source: D1-07.
+    Positive: closer than the whole picture. smallest: a share of the shorter side, or pixels.
     """
     generator = torch.Generator().manual_seed(seed)
     boxes = crop_boxes(crops, *image.shape[1:], in_pixels(smallest, image), generator)
@@ -210,20 +186,9 @@ class Converged(NamedTuple):
 
 
 def crop_map_until(
-    model,
-    image: Tensor,
-    texts: Tensor,
-    *,
-    agree: float = 0.95,
-    step: int = 100,
-    most: int = 3000,
-    smallest: float = 0.22,
-    seed: int = 0,
+    model, image, texts, *, agree=0.95, step=100, most=3000, smallest=0.22, seed=0
 ) -> Converged:
-    """`crop_map` with as many crops as it takes until its two halves correlate that well.
-
-    The halves are the maps of the even and of the odd crops.
-    """
+    """`crop_map` with as many crops as it takes until even and odd ones correlate that well."""
     generator = torch.Generator().manual_seed(seed)
     size = image.shape[1:]
     halves = torch.zeros(2, len(texts), *size, device=image.device)
@@ -246,21 +211,19 @@ def whole(model, image: Tensor) -> Tensor:
     return cut(model, image, middle(image)[None])
 
 
-def middle(image: Tensor) -> Tensor:
-    """Left, top, right, bottom of the middle square of (3, H, W)."""
+def middle(image: Tensor, *, device: torch.device | None = None) -> Tensor:
+    """Left, top, right, bottom of the middle square of (3, H, W), on its device or another."""
     height, width = image.shape[1:]
     side = min(height, width)
     left, top = (width - side) // 2, (height - side) // 2
-    return torch.tensor([left, top, left + side, top + side], device=image.device)
+    return torch.tensor([left, top, left + side, top + side], device=device or image.device)
 
 
 def put_back(maps: Tensor, image: Tensor) -> Tensor:
     """Maps (Q, h, w) of the middle square at its place in the picture: (Q, H, W), 0 outside."""
-    height, width = image.shape[1:]
-    side = min(height, width)
-    left, top = (width - side) // 2, (height - side) // 2
-    large = F.interpolate(maps[:, None], (side, side), mode="bilinear")[:, 0]
-    return F.pad(large, (left, width - side - left, top, height - side - top))
+    left, top, right, bottom = middle(image, device=torch.device("cpu")).tolist()
+    large = F.interpolate(maps[:, None], (bottom - top, right - left), mode="bilinear")[:, 0]
+    return F.pad(large, (left, image.shape[2] - right, top, image.shape[1] - bottom))
 
 
 def explain(method: Callable, model, image: Tensor, texts: Tensor, **options) -> Tensor:
@@ -271,15 +234,15 @@ def explain(method: Callable, model, image: Tensor, texts: Tensor, **options) ->
 
 
 def grad_cam(model, image: Tensor, texts: Tensor, *, layer=None) -> Tensor:
-    """Grad-CAM of the similarity: (Q, H, W), never negative. Source: Selvaraju et al. 2017.
+    """Grad-CAM of the similarity, never negative. Source: Selvaraju et al. 2017.
 
-    layer: a module of the model; usually a ResNet's last maps, or a ViT's patches before the last
-    attention.
+    layer: by default a ResNet's last maps, or a ViT's patches before the last attention.
     """
     visual = model.visual
-    if layer is None and not (hasattr(visual, "layer4") or hasattr(visual, "transformer")):
+    if layer is None and hasattr(visual, "layer4"):
+        layer = visual.layer4
+    elif layer is None and hasattr(visual, "transformer"):
+        layer = visual.transformer.resblocks[-1].ln_1
+    elif layer is None:
         raise CourseError(f"Name a layer: for a {type(visual).__name__} no usual one is known.")
-    if layer is None:
-        resnet = hasattr(visual, "layer4")
-        layer = visual.layer4 if resnet else visual.transformer.resblocks[-1].ln_1
     return explain(saliency.grad_cam, model, image, texts, layer=layer)

@@ -1,12 +1,11 @@
 """The course's own CLIP: a tower for pictures and one for texts, trained to meet in one space.
 
-The towers are open_clip's; written out here is what makes them a CLIP: loss, schedule, training.
-Pairs are drawn in data/recipes/clip_emoji.py. Source: Radford et al. 2021 (CLIP), section 2;
+The towers are open_clip's; here is what makes them a CLIP. Source: Radford et al. 2021, section 2;
 Li et al. 2023 (FLIP) for training on half of the patches.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -21,8 +20,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from helpers.ground import ROOT
-from helpers.ground.artifacts import Checkpoint, verify_file
-from helpers.ground.errors import CourseError
+from helpers.ground.artifacts import Checkpoint, make_again, still_numbers, verify_file
 from helpers.ground.runtime import half_precision
 
 FOLDER = ROOT / "data" / "clip_emoji"
@@ -54,10 +52,7 @@ class Clip(NamedTuple):
 
 
 def load(folder: Path | None = None, *, device: torch.device | str = "cpu") -> Clip:
-    """The shipped model, through open_clip's own loader, every file checked first.
-
-    CourseError names the command to run where a file is missing or damaged.
-    """
+    """The shipped model, through open_clip's own loader, every file checked first."""
     import open_clip
 
     place = f"local-dir:{verified(folder or FOLDER)}"
@@ -72,11 +67,7 @@ def verified(folder: Path) -> Path:
     try:
         files = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError) as error:
-        raise CourseError(
-            f"data/{folder.name} cannot be used: its manifest.json is missing or cannot be read. "
-            "Run `python -m helpers make clip_emoji`, or restore it with `git checkout -- "
-            f"data/{folder.name}`."
-        ) from error
+        raise make_again(folder, "its manifest.json is missing or cannot be read") from error
     for file, sha256 in files.items():
         verify_file(folder / file, sha256)
     return folder
@@ -87,9 +78,8 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, same: Tensor)
     """CLIP's loss: from each picture find its text in the batch, and from each text its picture.
 
     images, texts (B, D) of length 1; scale: one over the temperature; same (B, B): is text j right
-    for picture i? With 162 concepts many pictures of a batch show the same. To call their texts
-    wrong would push a concept's own wordings apart, so the target is shared equally among all that
-    are right; where all contents differ this is CLIP's cross-entropy exactly.
+    for picture i? Where several are, because pictures of a batch show the same, they share the
+    target; where all contents differ this is CLIP's cross-entropy exactly.
     """
     logits = scale * images @ texts.T  # (B, B)
     target = same / same.sum(1, keepdim=True)  # rows sum to 1; `same` is symmetric
@@ -97,10 +87,7 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, same: Tensor)
 
 
 def rate(step: int, settings: Settings) -> float:
-    """The learning rate: warm-up, a plateau, a straight fall to zero.
-
-    Until it falls, nothing depends on how long the run will be.
-    """
+    """The learning rate: warm-up, a plateau, a straight fall to zero."""
     left = (settings.steps - step) / (settings.decay * settings.steps)
     return settings.lr * min(1.0, (step + 1) / settings.warm_up, left)
 
@@ -114,18 +101,12 @@ def dropped(step: int, settings: Settings) -> float:
 
 
 def train(
-    model,
-    batches: Callable[[int], Iterable[tuple[Tensor, Tensor, Tensor]]],
-    settings: Settings,
-    checkpoint: Checkpoint,
-    *,
-    every: int = 100,
-    report: Callable[[int, float], None] = print,
+    model, batches: Callable, settings, checkpoint: Checkpoint, *, every=100, report=print
 ) -> list[float]:
-    """Train the model where it is, from the checkpoint on where there is one.
+    """Train the model where it is, from the checkpoint on where there is one; a loss each step.
 
-    batches(first): (images, tokens, same) of the steps from `first` on. Returns the losses, one a
-    step. On one machine's CPU a killed and resumed run ends with the same bits as another.
+    batches(first): (images, tokens, same) of the steps from `first` on. On one machine's CPU a
+    killed and resumed run ends with the same bits as another.
     """
     matrices = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim < 2]
@@ -144,6 +125,7 @@ def train(
         for step, batch in enumerate(batches(len(losses)), start=len(losses)):
             recent.append(train_step(model, optimizer, step, settings, batch))
             if (step + 1) % every == 0 or step + 1 == settings.steps:
+                still_numbers(model.parameters(), f"{step + 1} steps")
                 losses += torch.stack(recent).tolist()
                 state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
                 checkpoint.save({**state, "losses": losses})
@@ -153,11 +135,7 @@ def train(
 
 
 def train_step(model, optimizer, step: int, settings: Settings, batch: tuple) -> Tensor:
-    """One step of AdamW; returns the loss.
-
-    Matrices are multiplied in bfloat16 where the card or processor can; weights and loss are
-    float32. The towers share no weights: on a CPU each has a thread.
-    """
+    """One step of AdamW; its loss. Matrices are multiplied in bfloat16 where the device can."""
     device = model.logit_scale.device
     images, tokens, same = (tensor.to(device, non_blocking=True) for tensor in batch)
     torch.default_generator.manual_seed(settings.seed * 10**7 + step)  # which patches are dropped
@@ -171,11 +149,8 @@ def train_step(model, optimizer, step: int, settings: Settings, batch: tuple) ->
 
     # On a CPU, bfloat16 attention is faster as plain products (332, not 194 pairs a second, core)
     with sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext():
-        towers = (
-            partial(encode, model.encode_image, images),
-            partial(encode, model.encode_text, tokens),
-        )
-        features = run(towers, device)
+        towers = (model.encode_image, images), (model.encode_text, tokens)
+        features = run([partial(encode, *tower) for tower in towers], device)
     leaves = [feature.detach().requires_grad_() for feature in features]
     loss = contrastive_loss(*leaves, model.logit_scale.exp(), same)
     optimizer.zero_grad()
@@ -190,7 +165,7 @@ def train_step(model, optimizer, step: int, settings: Settings, batch: tuple) ->
 
 
 def run(jobs, device: torch.device) -> list:
-    """On a CPU side by side: torch computes outside of Python's lock. A GPU has one stream."""
+    """On a CPU side by side: the towers share no weights. A GPU has one stream."""
     if device.type != "cpu":
         return [job() for job in jobs]
     with ThreadPoolExecutor(len(jobs)) as pool:

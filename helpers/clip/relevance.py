@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from helpers.clip.maps import Similarity, put_back, whole
 from helpers.ground.errors import CourseError
 from helpers.ground.runtime import in_chunks
-from helpers.saliency.core import frozen_eval
+from helpers.saliency.core import finite, frozen_eval
 
 
 def relevance(model, image: Tensor, texts: Tensor, *, first: int = 0) -> Tensor:
@@ -22,36 +22,33 @@ def relevance(model, image: Tensor, texts: Tensor, *, first: int = 0) -> Tensor:
     (Q, H, W), never negative. Source: Chefer et al. 2021, eq. 5-6 (their CLIP demo).
     """
     visual = model.visual
-    if not hasattr(visual, "transformer") or getattr(visual, "pool_type", None) != "tok":
-        raise CourseError(
-            f"Relevance follows a class token through attention, and this model's picture tower "
-            f"({type(visual).__name__}) has none: take a ViT, or grad_cam, which works for both."
-        )
+    by_token = hasattr(visual, "transformer") and getattr(visual, "pool_type", None) == "tok"
+    if not by_token or visual.attn_pool is not None:  # CoCa pools all tokens
+        tower = f"this model's picture tower, a {type(visual).__name__}, has none"
+        raise CourseError(f"Relevance follows a class token; {tower}: take a ViT, or grad_cam.")
     with frozen_eval(model), attention_in_graph(visual) as A:  # A: (1, heads, T, T) a layer
         s = Similarity(model, texts)(whole(model, image).requires_grad_())[0]  # (Q,)
 
         def rows(which: Tensor) -> Tensor:  # (q, Q) -> (q, T - 1)
             dA = torch.autograd.grad(s, A, which, is_grads_batched=True, retain_graph=True)
             R = torch.eye(A[0].shape[-1]).to(s).expand(len(which), -1, -1)  # (q, T, T)
-            for weights, slope in list(zip(A, dA, strict=True))[
-                first:
-            ]:  # slope (q, 1, heads, T, T)
+            for weights, slope in zip(A[first:], dA[first:], strict=True):
                 cam = (weights * slope).clamp(min=0).mean(2)[:, 0].detach()  # (q, T, T)
                 R = R + cam.to(R) @ R
             return R[:, 0, 1:]
 
         each = torch.eye(len(texts)).to(s)
         patches = in_chunks(rows, each, bytes_per_item=8 * sum(a.nbytes for a in A))
+        patches = finite(patches + 0 * s.detach().sum())
     return put_back(patches.unflatten(1, visual.grid_size), image)
 
 
 @contextmanager
 def attention_in_graph(visual) -> Iterator[list[Tensor]]:
-    """Inside, a ViT's attention weights are part of the graph; the list gathers them by layer.
+    """Inside, a ViT's attention weights (B, heads, T, T) are part of the graph; a list by layer.
 
-    (B, heads, T, T) each. torch's own attention never forms them, or returns a copy that nothing
-    depends on. Swapped are the modules' `forward`s, and put back afterwards, also after an error;
-    the results stay the same.
+    torch's own attention never forms them, or returns a copy that nothing depends on. So the
+    modules' `forward`s are swapped, and put back afterwards; the results stay the same.
     """
     layers = [m for m in visual.transformer.modules() if isinstance(m, nn.MultiheadAttention)]
     if len(layers) != len(visual.transformer.resblocks):

@@ -30,10 +30,7 @@ def methods(model) -> dict[str, Callable]:
 
 
 def cures(model, image, texts, neutral: Tensor, *, crops=300, k=40.0, seed=0) -> dict[str, Tensor]:
-    """The crop map and its cures, all from the same crops: {name: (Q, H, W)}.
-
-    neutral (2, D): "a picture", and the mean of all concepts' names. k: crops of no gain.
-    """
+    """The crop map and its cures, all from one set of crops; neutral: see `neutral_texts`."""
     size = image.shape[1:]
     generator = torch.Generator().manual_seed(seed)
     boxes = maps.crop_boxes(crops, *size, maps.in_pixels(0.22, image), generator)
@@ -67,8 +64,7 @@ def two_things(n: int) -> list[tuple[scenes.Scene, list[str]]]:
 def score(drawn: dict[str, Tensor], boxes: list[tuple]) -> Tensor:
     """Scores of maps (Q, H, W) whose q-th query asks for the q-th box: (maps, Q, MEASURES).
 
-    gap: the map's mean over the box, minus that over the next best box. An empty map counts as no
-    hit and no energy. On the maps' device.
+    gap: the map's mean over the box, minus that over the next best box. Empty maps hit nothing.
     """
     heat = torch.stack(list(drawn.values()))  # (M, Q, H, W)
     M, Q = heat.shape[:2]

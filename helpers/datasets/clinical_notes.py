@@ -1,8 +1,7 @@
 """Notes like a clinic's, generated: findings that are affirmed, denied, or not mentioned (D1-02).
 
-Nobody may ship real patient notes, so the course writes its own. They keep what makes real ones
-hard: the word *fever* in a note does not mean that the patient has one. "Denies fever" is the
-commoner case. The texts, the rates and the findings are invented; nothing here is medicine.
+The course writes its own and keeps what makes real ones hard: the word *fever* in a note does not
+mean that the patient has one. Texts, rates and findings are invented; nothing here is medicine.
 """
 
 import random
@@ -98,9 +97,9 @@ def load(
 
     mentions: fewest and most findings in a note (of 6). history: the same for words like smoking,
     which carry the same cues: the more of them, the less is won by counting cues. negated: share of
-    the mentions that are denied. words: about how long a note is, fewest and most. fillers: the
-    sentences between, each at most once a note; any texts without a finding word (`talk()` gives
-    real ones), but `encode` knows the usual ones alone. Raises CourseError for what is impossible.
+    the mentions that are denied. words: a note's length, fewest and most. fillers: the sentences
+    between, each at most once a note (`talk()` gives real ones), but `encode` knows the usual ones
+    alone. Raises CourseError for what is impossible.
     """
     for name, (low, high), most in (("mentions", mentions, 5), ("history", history, 3)):
         if not 0 <= low <= high <= most:
@@ -142,28 +141,22 @@ def encode(notes: list[Note] | list[str], length: int = 60) -> Tensor:
         if unknown:
             raise CourseError(f"no note contains {unknown[0]!r}; `vocabulary()` lists all words")
         if len(words) > length:
-            raise CourseError(
-                f"this text has {len(words)} words, at most {length} fit: shorten it, or set length"
-            )
+            raise CourseError(f"this text has {len(words)} words, at most {length} fit: shorten it")
         row[: len(words)] = torch.tensor([number[word] for word in words], dtype=torch.long)
     return rows
 
 
 def _write(rng: random.Random, findings: int, others: int, negated: float, length, fillers) -> Note:
     """One note: an opening, then clauses with findings, history and filler in random order."""
-    clauses = [
-        _clause(rng, finding, rng.choice(FINDINGS[finding]), negated)
-        for finding in rng.sample(list(FINDINGS), findings)
-    ]
+    chosen = rng.sample(list(FINDINGS), findings)
+    clauses = [_clause(rng, name, rng.choice(FINDINGS[name]), negated) for name in chosen]
     clauses += [_clause(rng, None, word, negated) for word in rng.sample(_HISTORY, others)]
     words = [rng.choice(_WHO), "in", "the", f"{rng.randrange(20, 90, 10)}s", "."]
     wanted = rng.randint(*length)
     left = rng.sample(fillers, min(len(fillers), 60))
     while len(words) + sum(len(clause) for clause, _ in clauses) < wanted - 4:
         if not left:
-            raise CourseError(
-                f"{wanted} words need more fillers than {len(fillers)}: give more, or ask for fewer"
-            )
+            raise CourseError(f"{wanted} words need more fillers than {len(fillers)}: give more")
         clauses.append((left.pop().split(), None))
     rng.shuffle(clauses)
     mentions = []

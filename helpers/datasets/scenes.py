@@ -12,6 +12,7 @@ What is held out is never a word or a fact, only how they are combined:
 
 import random
 import zlib
+from collections.abc import Callable
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from itertools import combinations
@@ -71,6 +72,17 @@ class Thing(NamedTuple):
     box: tuple[int, int, int, int]  # left, top, right, bottom in pixels, right and bottom exclusive
 
 
+class Look(NamedTuple):
+    """How a scene is drawn. The usual look is the lessons'."""
+
+    ground: Callable[[random.Random], Image.Image] | None = None  # None: plain to patchy
+    sides: tuple[float, float] | None = None  # a thing's side as a share; None: SIDES
+    art: Path | None = None  # a folder of pictures named as Twemoji's, which it draws on else
+
+
+USUAL = Look()
+
+
 class Scene(NamedTuple):
     image: np.ndarray  # uint8 (SIZE, SIZE, 3)
     caption: str  # names every thing
@@ -108,25 +120,41 @@ def frames(of: str, all_frames: tuple[str, ...], *, held_out: bool) -> tuple[str
 
 
 def sample(
-    n: int, seed: int, *, count: int | None = None, people: bool = False, held_out: bool = False
+    n: int,
+    seed: int,
+    *,
+    count: int | None = None,
+    people: bool = False,
+    held_out: bool = False,
+    look: Look = USUAL,
 ) -> list[Scene]:
     """Draw n scenes, the same for the same seed.
 
     count: things a scene (1 to 4; None draws it). people: only people. held_out: with a pair of
-    concepts unseen in training; a scene of one is held out by its caption's wording.
+    concepts unseen in training; a scene of one is held out by its caption's wording. look: what
+    the things stand on, how large they are, and who drew them.
     """
     rng = random.Random(seed)
     counts = (count or rng.choice((1, 2, 3, 4)) for _ in range(n))  # drawn one by one, as they come
-    return [draw(rng, count, people=people, held_out=held_out) for count in counts]
+    how = {"people": people, "held_out": held_out, "look": look}
+    return [draw(rng, count, **how) for count in counts]
 
 
-def draw(rng, count: int, *, people=False, held_out=False, repeats: float = 0.0) -> Scene:
+def draw(
+    rng: random.Random,
+    count: int,
+    *,
+    people: bool = False,
+    held_out: bool = False,
+    repeats: float = 0.0,
+    look: Look = USUAL,
+) -> Scene:
     """One scene of `count` things; with chance `repeats` all are one concept ("two dogs")."""
     if rng.random() < repeats:
         chosen = [rng.choice(_pool(people))] * count
     else:
         chosen = _compose(rng, count, people, held_out)
-    image, things = _render(rng, chosen)
+    image, things = _render(rng, chosen, look)
     words = caption(rng, things, held_out=held_out and count == 1)
     return Scene(np.asarray(image), words, tuple(things))
 
@@ -168,22 +196,33 @@ def _compose(rng: random.Random, count: int, people: bool, held_out: bool) -> li
             return chosen
 
 
-def _render(rng: random.Random, chosen: list[int]) -> tuple[Image.Image, list[Thing]]:
-    image, things = _background(rng), []
-    for concept, (left, top, side) in zip(chosen, _places(rng, len(chosen)), strict=True):
-        picture, colour = rng.choice(concepts()[concept].pictures)
-        sprite, (x0, y0, x1, y1) = _sprite(picture, side, rng.random() < 0.5)
+def _render(rng: random.Random, chosen: list[int], look: Look) -> tuple[Image.Image, list[Thing]]:
+    image, things = (look.ground or _background)(rng), []
+    places = _places(rng, len(chosen), look.sides or SIDES[len(chosen)])
+    for concept, (left, top, side) in zip(chosen, places, strict=True):
+        art = look.art if look.art and drawn_by(look.art, concept) else _folder()
+        picture, colour = rng.choice(drawn_by(art, concept))
+        sprite, (x0, y0, x1, y1) = _sprite(art, picture, side, rng.random() < 0.5)
         image.paste(sprite, (left, top), sprite)
         things.append(Thing(concept, colour, (left + x0, top + y0, left + x1, top + y1)))
     return image, things
 
 
-def _places(rng: random.Random, count: int) -> list[tuple[int, int, int]]:
+@cache
+def drawn_by(art: Path, concept: int) -> tuple[tuple[str, str], ...]:
+    """The concept's pictures (code points, colour) that lie in the folder."""
+    pictures = concepts()[concept].pictures
+    return tuple(entry for entry in pictures if (art / f"{entry[0]}.png").exists())
+
+
+def _places(
+    rng: random.Random, count: int, sides: tuple[float, float]
+) -> list[tuple[int, int, int]]:
     """Squares (left, top, side) that overlap by at most an eighth of the smaller one's side."""
     while True:
         places = []
         for _ in range(40):
-            side = round(SIZE * rng.uniform(*SIDES[count]) / 2) * 2
+            side = round(SIZE * rng.uniform(*sides) / 2) * 2
             left, top = rng.randrange(SIZE - side + 1), rng.randrange(SIZE - side + 1)
             if all(_apart((left, top, side), place) for place in places):
                 places.append((left, top, side))
@@ -209,17 +248,19 @@ def _background(rng: random.Random) -> Image.Image:
 
 
 @lru_cache(maxsize=30_000)  # about 200 MB; resizing costs ten times as much as pasting
-def _sprite(picture: str, side: int, flip: bool) -> tuple[Image.Image, tuple[int, int, int, int]]:
+def _sprite(
+    art: Path, picture: str, side: int, flip: bool
+) -> tuple[Image.Image, tuple[int, int, int, int]]:
     """A picture (RGBA) at this size, and the box of its ink."""
     kind = Image.Resampling.LANCZOS if side < 72 else Image.Resampling.BICUBIC
-    sprite = _original(picture).resize((side, side), kind)
+    sprite = _original(art / f"{picture}.png").resize((side, side), kind)
     sprite = sprite.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else sprite
     return sprite, sprite.getchannel("A").point(lambda alpha: 255 if alpha > 40 else 0).getbbox()
 
 
 @cache
-def _original(picture: str) -> Image.Image:
-    return Image.open(_folder() / f"{picture}.png").convert("RGBA")
+def _original(file: Path) -> Image.Image:
+    return Image.open(file).convert("RGBA")
 
 
 @lru_cache

@@ -3,12 +3,12 @@
 Whatever is written is written whole: a run killed anywhere leaves the old file or the new one.
 """
 
-from __future__ import annotations
-
 import hashlib
+import importlib.util
 import io
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -23,36 +23,26 @@ SHARD_BYTES = 14 * 2**20 - 2**16  # no file in data/ is larger than 14 MiB, head
 
 
 def save_artifact(
-    where: str | Path,
-    tensors: dict[str, Tensor],
-    *,
-    version: int,
-    meta: dict,
-    root: Path | None = None,
+    where: str | Path, tensors: dict[str, Tensor], *, version: int, meta: dict, root=None
 ) -> Path:
     """Store tensors in data/NAME, or in a folder: safetensors shards and a manifest.
 
     A shard's file name holds its hash and the manifest is replaced last, so a run killed anywhere
-    leaves the old artifact or the new one, never a mixture. meta: anything JSON can hold. Returns
-    the folder.
+    leaves the old artifact or the new one. meta: anything JSON can hold. Returns the folder.
     """
     folder = (root or ROOT / "data") / where
     folder.mkdir(parents=True, exist_ok=True)
-    manifest = {"version": version, "meta": meta, "files": {}, "tensors": {}}
+    shapes = {key: {"shape": list(tensor.shape), "files": []} for key, tensor in tensors.items()}
+    manifest = {"version": version, "meta": meta, "files": {}, "tensors": shapes}
     for shard in _shards(tensors):
         content = save({f"{key}#{part}": rows.contiguous().cpu() for key, part, rows in shard})
         digest = hashlib.sha256(content).hexdigest()
         manifest["files"][file := f"tensors-{digest[:12]}.safetensors"] = digest
         write_atomically(folder / file, content)
         for key, _, _ in shard:
-            entry = manifest["tensors"].setdefault(
-                key, {"shape": list(tensors[key].shape), "files": []}
-            )
-            entry["files"].append(file)
-    write_atomically(
-        folder / "manifest.json",
-        (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode(),
-    )
+            shapes[key]["files"].append(file)
+    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+    write_atomically(folder / "manifest.json", text.encode())
     for old in folder.glob("tensors-*.safetensors"):
         if old.name not in manifest["files"]:
             old.unlink()
@@ -60,17 +50,12 @@ def save_artifact(
 
 
 def load_artifact(
-    where: str | Path,
-    *,
-    version: int | None = None,
-    root: Path | None = None,
-    device: torch.device | str = "cpu",
+    where: str | Path, *, version: int | None = None, root: Path | None = None, device="cpu"
 ) -> tuple[dict[str, Tensor], dict]:
     """The tensors, on `device`, and the meta that `save_artifact` stored, checked by SHA-256.
 
-    where: NAME for data/NAME, or a folder. At scale full, data/NAME-full is taken where `make`
-    has written one. A file that is missing, damaged or of another version raises a CourseError
-    that names the command which makes it.
+    where: NAME for data/NAME (at scale full data/NAME-full, where there is one), or a folder. What
+    is missing, damaged or of another version raises a CourseError that names the command for it.
     """
     folder = (root or ROOT / "data") / where
     full = ROOT / "data" / f"{where}-full"
@@ -81,26 +66,22 @@ def load_artifact(
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         files, wanted = manifest["files"], manifest["tensors"]
     except (OSError, ValueError, KeyError) as error:
-        raise _make_again(
-            folder, f"its manifest.json cannot be read ({type(error).__name__})"
-        ) from error
+        why = f"its manifest.json cannot be read ({type(error).__name__})"
+        raise make_again(folder, why) from error
     if version not in (None, manifest["version"]):
-        raise _make_again(
-            folder, f"it has version {manifest['version']}, but {version} is expected"
-        )
-    rows: dict[str, Tensor] = {}
-    for file, digest in files.items():
-        rows |= {
-            f"{file}/{key}": value
-            for key, value in load(verify_file(folder / file, digest).read_bytes()).items()
-        }
-    tensors = {
-        key: torch.cat([rows[f"{file}/{key}#{i}"] for i, file in enumerate(entry["files"])])
-        .reshape(entry["shape"])
-        .to(device)
-        for key, entry in wanted.items()
-    }
+        raise make_again(folder, f"it has version {manifest['version']}, but {version} is expected")
+    verified = (verify_file(folder / file, digest) for file, digest in files.items())
+    shards = {path.name: load(path.read_bytes()) for path in verified}
+    tensors = {}
+    for key, entry in wanted.items():
+        rows = [shards[file][f"{key}#{part}"] for part, file in enumerate(entry["files"])]
+        tensors[key] = torch.cat(rows).reshape(entry["shape"]).to(device)
     return tensors, manifest["meta"]
+
+
+def part_of(tensors: dict[str, Tensor], start: str) -> dict[str, Tensor]:
+    """Those whose names begin with `start`, by the rest of their names."""
+    return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
 
 
 def verify_file(path: Path, sha256: str) -> Path:
@@ -108,16 +89,14 @@ def verify_file(path: Path, sha256: str) -> Path:
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise _make_again(path.parent, f"{path.name} is missing or cannot be read") from error
+        raise make_again(path.parent, f"{path.name} is missing or cannot be read") from error
     if found != sha256:
-        raise _make_again(
-            path.parent,
-            f"{path.name} is damaged (its SHA-256 begins {found[:8]}, expected {sha256[:8]})",
-        )
+        sums = f"its SHA-256 begins {found[:8]}, expected {sha256[:8]}"
+        raise make_again(path.parent, f"{path.name} is damaged ({sums})")
     return path
 
 
-def _make_again(folder: Path, why: str) -> CourseError:
+def make_again(folder: Path, why: str) -> CourseError:
     command = f"python -m helpers make {folder.name.removesuffix('-full')}"
     return CourseError(
         f"data/{folder.name} cannot be used: {why}. Run `{command}`, or restore it with "
@@ -140,6 +119,14 @@ def _shards(tensors: dict[str, Tensor]) -> list[list[tuple[str, int, Tensor]]]:
     return shards
 
 
+def package_folder(package: str, remedy: str) -> Path:
+    """Where an installed package lies (it is not imported); CourseError with the remedy if not."""
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        raise CourseError(f"The package {package} is missing: {remedy}.")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write under another name, flush to the disk, then rename: no half file is ever at `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -154,11 +141,13 @@ def write_atomically(path: Path, content: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
-def write_card(where: str | Path, text: str, root: Path | None = None) -> Path:
-    """Write README.md in data/NAME, or in a folder: what it is, how made, licences, metrics."""
-    path = (root or ROOT / "data") / where / "README.md"
-    write_atomically(path, (text.strip() + "\n").encode())
-    return path
+def still_numbers(weights: Iterable[Tensor], when: str) -> None:
+    """CourseError where a training has broken down: some weight is nan or infinite."""
+    if not torch.stack([weight.isfinite().all() for weight in weights]).all():  # one wait
+        raise CourseError(
+            f"This training has broken down: after {when} some weights are not numbers. A "
+            "checkpoint, if it has one, is still good: begin again with a smaller learning rate."
+        )
 
 
 class Checkpoint:
@@ -174,9 +163,9 @@ class Checkpoint:
         try:
             return torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception as error:  # a cut-off zip, a foreign pickle: torch has many names for it
+            what = f"The checkpoint {self.path.name} cannot be read ({type(error).__name__})"
             raise CourseError(
-                f"The checkpoint {self.path.name} cannot be read ({type(error).__name__}). Delete "
-                f".checkpoints/{self.path.name} to begin this training again."
+                f"{what}. Delete .checkpoints/{self.path.name} to begin anew."
             ) from error
 
     def save(self, state: dict) -> None:

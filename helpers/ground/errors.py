@@ -3,3 +3,8 @@
 
 class CourseError(Exception):
     """Something the learner can put right: the message says what was given, expected, and to do."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says first."""
+    return (str(error).strip().splitlines() or ["no message"])[0][:100]

@@ -1,8 +1,5 @@
 """What a lesson stands on: scale, source and device, seeds and threads, free memory and chunks."""
 
-from __future__ import annotations
-
-import ctypes
 import functools
 import io
 import os
@@ -19,7 +16,7 @@ import torch
 from torch import Tensor
 
 from helpers.ground.colab import in_colab
-from helpers.ground.errors import CourseError
+from helpers.ground.errors import CourseError, first_line
 
 # ---------------------------------------------------------------- set-up
 
@@ -101,10 +98,7 @@ def seed_all(seed: int) -> None:
 
 
 def half_precision(device: torch.device | str) -> bool:
-    """Whether the device computes faster in bfloat16: a card or processor with instructions for it.
-
-    A T4 has none: torch then emulates it, slower than float32.
-    """
+    """Whether the device has instructions for bfloat16; a T4 has none, and emulates it slowly."""
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -113,24 +107,20 @@ def half_precision(device: torch.device | str) -> bool:
 
 
 def _device(hidden: bool) -> torch.device:
-    """The device that COURSE_DEVICE asks for, or a CUDA GPU that works, or the CPU.
-
-    hidden: a GPU is taken only where COURSE_DEVICE asks for it.
-    """
+    """COURSE_DEVICE's device, or, where not `hidden`, a CUDA GPU that works, or the CPU."""
     mps = torch.backends.mps.is_available()
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": mps}
     asked = _one_of("COURSE_DEVICE", "", tuple(there), internal=("",))
     if not there.get(asked, True):
         raise CourseError(
-            f"COURSE_DEVICE is {asked!r}, but PyTorch finds no such device here: unset it, or "
-            "choose a runtime that has one."
+            f"COURSE_DEVICE is {asked!r}, but PyTorch finds no such device here: unset it."
         )
     if asked or hidden or not there["cuda"]:
         return torch.device(asked or "cpu")
     try:
         _touch_gpu()
     except RuntimeError as error:  # lost, or full with another process's work
-        print(f"The GPU cannot be used ({_first_line(error)}): the CPU is used instead.")
+        print(f"The GPU cannot be used ({first_line(error)}): the CPU is used instead.")
         return torch.device("cpu")
     return torch.device("cuda")
 
@@ -159,9 +149,8 @@ def _no_progress_bars() -> None:
 def _one_of(variable: str, value: str, allowed: tuple, internal: tuple = ()) -> str:
     value = os.environ.get(variable) or value
     if value not in allowed + internal:
-        raise CourseError(
-            f"{variable} or its argument is {value!r}; choose {' or '.join(map(repr, allowed))}."
-        )
+        choice = " or ".join(map(repr, allowed))
+        raise CourseError(f"{variable} or its argument is {value!r}; choose {choice}.")
     return value
 
 
@@ -173,10 +162,8 @@ HUBS = ("huggingface_hub", "httpx", "httpcore", "requests", "urllib3", "torch.hu
 def hub_or_packaged(what: str, load_hub: Callable, load_packaged: Callable):
     """Load from the hub where the source says so; otherwise, or where that fails, what is here.
 
-    The stand-in is named in one printed line. what: the name a reader knows it by, such as "CLIP
-    ViT-B/32". Both loaders take no argument. Only what a hub can raise (no network, no space, a
-    file that moved, a package that is not installed) leads to the stand-in; a fault of the course's
-    own code is raised.
+    The stand-in is named in one printed line. what: such as "CLIP ViT-B/32". Only what a hub can
+    raise leads to the stand-in; a fault of the course's own code is raised.
     """
     if current().source != "hub":
         print(f"{what}: the packaged stand-in is used (source packaged)")
@@ -187,7 +174,7 @@ def hub_or_packaged(what: str, load_hub: Callable, load_packaged: Callable):
     except Exception as error:
         if not _hubs_fault(error):
             raise
-        reason = f"{type(error).__name__}: {_first_line(error)}"
+        reason = f"{type(error).__name__}: {first_line(error)}"
         print(f"{what}: could not be loaded from the hub ({reason}); the packaged stand-in is used")
         return load_packaged()
 
@@ -199,10 +186,6 @@ def _hubs_fault(error: Exception) -> bool:
     deepest = [*traceback.walk_tb(error.__traceback__)][-1][0]
     homes = [deepest.f_globals.get("__name__", ""), *(c.__module__ for c in type(error).__mro__)]
     return any(home == hub or home.startswith(f"{hub}.") for home in homes for hub in HUBS)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or ["no message"])[0][:100]
 
 
 # ---------------------------------------------------------------- memory
@@ -235,41 +218,19 @@ def _container_memory(groups: Path = Path("/sys/fs/cgroup")) -> float:
     return float("inf")
 
 
-def keep_freed_memory() -> None:
-    """Let Linux's C library keep the memory of arrays that are gone, for the next ones: for `make`.
-
-    By default it gives blocks of 32 MB and more back at once and has every new one faulted in page
-    by page: a step of training 16,384 features takes 420 ms instead of 280. In a lesson it saves
-    little and keeps the kernel's memory at its peak. Other systems have no such switch, or need
-    none.
-    """
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return
-    mallopt(-4, 0)  # M_MMAP_MAX: no block gets a mapping of its own
-    mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: what is free stays
-
-
 def chunk_for(bytes_per_item: int, device: torch.device | str, *, most: int = 4096) -> int:
-    """How many items to work on at once so that they fill at most half of the free memory: between
-    1 and `most`.
-    """
+    """How many items, 1 to `most`, to work on at once: they fill at most half the free memory."""
     return int(max(1, min(most, free_memory(device) // 2 // max(1, bytes_per_item))))
 
 
 def in_chunks(
-    function: Callable[..., Tensor],
-    *tensors: Tensor,
-    chunk: int | None = None,
-    bytes_per_item: int | None = None,
+    function: Callable[..., Tensor], *tensors: Tensor, chunk=None, bytes_per_item=None
 ) -> Tensor:
     """Run the function over slices of the first dimension and concatenate the results.
 
     Where memory runs out the slice is halved and the work goes on. tensors: each (N, ...). chunk:
     the first size to try; without it `bytes_per_item` decides, and without that all N. The function
-    must treat items independently and draw no random numbers: a slice may be run twice. Raises
-    CourseError where not even one item fits.
+    must treat items independently and draw no random numbers: a slice may be run twice.
     """
     n = len(tensors[0])
     if chunk is None:
@@ -285,9 +246,9 @@ def in_chunks(
             if not out_of_memory(error):
                 raise
             if chunk == 1:
+                cure = "close other notebooks or take a smaller input, then run this cell again"
                 raise CourseError(
-                    "Not even one item fits into the free memory. Close other notebooks (Kernel, "
-                    "Shut Down All) or take a smaller input, then run this cell again."
+                    f"Not even one item fits into the free memory: {cure}."
                 ) from error
         # outside `except`: there, the failed call's tensors are still held
         chunk = max(1, min(chunk, n - start) // 2)

@@ -1,7 +1,6 @@
 """A board: one question, the answers kept and shown together, exported as Markdown."""
 
-from __future__ import annotations
-
+import heapq
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from helpers.ground.errors import CourseError
 from helpers.lesson.answers import Record, Store
 
 ACTIVITY = "board"
+FEEDBACK = ("What I can do now", "What stayed unclear", "What I would change")
 # also where a backslash would not help
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"})
 
@@ -29,17 +29,10 @@ class Board:
     """A question to a class. Answers lie in the class folder, so they are still there tomorrow.
 
     key: names the board for good, such as "00.right-for-the-wrong-reason". question: Markdown.
-    seats: the groups or points of view that answer, such as ("the clinician", "the engineer"); none
-    by default. Files of other people put into the class folder are shown too.
+    seats: the groups or points of view that answer, such as ("the clinician", "the engineer").
     """
 
-    def __init__(
-        self,
-        key: str,
-        question: str,
-        seats: Sequence[str] | None = None,
-        folder: str | Path | None = None,
-    ):
+    def __init__(self, key: str, question: str, seats: Sequence[str] | None = None, folder=None):
         self.key, self.question, self.seats = key, question, tuple(seats or ())
         self.store = Store(ACTIVITY, folder)
 
@@ -50,29 +43,26 @@ class Board:
         if not text:
             raise CourseError("The answer is empty. Write a sentence and send it again.")
         if seat and seat not in self.seats:
-            seats = ", ".join(self.seats) or "none"
-            raise CourseError(f"There is no seat {seat!r} at this board; choose one of: {seats}.")
+            raise CourseError(f"There is no seat {seat!r} here, only {', '.join(self.seats)}.")
         self.store.add(self.key, seat, text)
 
     def take_back(self) -> None:
-        """Take your own last answer off the board; the record stays in the file.
-
-        Raises CourseError without one.
-        """
-        own = [answer for answer in self.answers() if answer.person == self.store.person]
+        """Take your own last answer off the board; the record stays in the file."""
+        mine = {record.id for record in self.store.records()}
+        own = [answer for answer in self.answers() if answer.id in mine]
         if not own:
             raise CourseError("There is no answer of yours to take back.")
         self.store.add(self.key, "", {"takes back": own[-1].id})
 
     def answers(self) -> list[Answer]:
-        """Everybody's answers, oldest first, without those taken back."""
+        """Everybody's answers, without those taken back, in the order of `on_the_board`."""
         everybody = self.store.everybody(_is_answer).records
         records = {record.id: record for record in [*everybody, *self.store.records()]}
         return on_the_board(records.values(), self.key)
 
     @property
     def left_out(self) -> str:
-        """What of the class folder could not be read, in a sentence; "" where all counts."""
+        """What of the class folder could not be read or is unsure; "" where all counts."""
         return self.store.everybody(_is_answer).left_out
 
     def export(self) -> str:
@@ -93,20 +83,29 @@ class Board:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(self.export(), encoding="utf-8", errors="replace")
         except OSError as error:
-            raise CourseError(
-                f"{path} cannot be written ({error.strerror or error}). The answers are kept; free "
-                "some space or make the folder writable, and save again."
-            ) from error
+            why = f"{path} cannot be written ({error.strerror or error})"
+            raise CourseError(f"{why}. The answers are kept: mend it and save again.") from error
         return path
 
 
+def feedback(lesson: str, folder=None) -> Board:
+    """The board each lesson ends with: three questions; lesson: its number, such as "07"."""
+    return Board(f"{lesson}.feedback", "Before you go: three questions", FEEDBACK, folder)
+
+
 def on_the_board(records: Iterable[Record], key: str) -> list[Answer]:
-    """The answers to one board among (pooled) records, oldest first."""
+    """The answers to one board among (pooled) records, without those taken back.
+
+    By the clock between people, by the place in the file for one person: clocks are set back.
+    """
     here = [record for record in records if record.item == key]
     gone = {record.answer.get("takes back") for record in here if isinstance(record.answer, dict)}
     kept = [record for record in here if isinstance(record.answer, str) and record.id not in gone]
-    kept.sort(key=lambda record: record.time)
-    return [Answer(r.answer, r.condition, r.time, r.person, r.id) for r in kept]
+    by_person: dict[str, list[Record]] = {}
+    for record in kept:
+        by_person.setdefault(record.person, []).append(record)
+    merged = heapq.merge(*by_person.values(), key=lambda record: record.time)
+    return [Answer(r.answer, r.condition, r.time, r.person, r.id) for r in merged]
 
 
 def _is_answer(record: Record) -> bool:

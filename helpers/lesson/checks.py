@@ -1,7 +1,5 @@
 """Exercise checks: one line, no stack trace, and "not answered yet" for an empty stub."""
 
-from __future__ import annotations
-
 import functools
 import linecache
 import textwrap
@@ -11,8 +9,12 @@ from collections.abc import Callable, Mapping
 
 import torch
 
+from helpers.ground.errors import first_line
+from helpers.lesson.answers import Store, class_dir
+
 UNANSWERED = "not answered yet"
 RIGHT = "✓"
+ACTIVITY, KEEP = "exercise", "keep-checks.txt"  # the file is there where somebody chose so
 
 
 class Unanswered(Exception):
@@ -26,10 +28,9 @@ class AnswerFailed(Exception):
 def exercise(check: Callable[..., str | None]) -> Callable[..., None]:
     """Turn `check(answer, ...) -> mistake or None` into what a learner calls: it prints one line.
 
-    The check may call the learner's functions as often as it likes: an empty stub ends it with "not
-    answered yet", an exception with its type and the line of the learner's code. It compares with a
-    value computed another way or by hand, never with the answer itself. `check.verdict(answer)`
-    returns the line instead of printing it, for tests.
+    The check may call the learner's functions: an empty stub ends it with "not answered yet", an
+    exception with its type and the line of the learner's code. It compares with a value computed
+    another way, never with the answer itself. `check.verdict(answer)` returns the line, for tests.
     """
 
     @functools.wraps(check)
@@ -44,15 +45,35 @@ def exercise(check: Callable[..., str | None]) -> Callable[..., None]:
         except AnswerFailed as failed:
             return str(failed)
         except Exception as error:  # the check could not use what came back
-            return f"this answer cannot be used: {type(error).__name__}: {_first_line(error)}"
+            return f"this answer cannot be used: {type(error).__name__}: {first_line(error)}"
         return RIGHT if mistake is None else mistake
 
     @functools.wraps(check)
     def ask(*answers) -> None:
-        print(textwrap.fill(verdict(*answers), 96))  # a notebook would break the line within a word
+        said = verdict(*answers)
+        print(textwrap.fill(said, 96))  # a notebook would break the line within a word
+        if said != UNANSWERED and (class_dir() / KEEP).exists():
+            lesson = check.__module__.split(".")[-2].removeprefix("lesson")
+            Store(ACTIVITY).add(f"{lesson}.{check.__name__}", "", said)
+            print("(kept for your class; `keep_checks(False)` ends that)")
 
     ask.verdict = verdict
     return ask
+
+
+def keep_checks(yes: bool = True) -> None:
+    """Keep from now on what checks say about your answers, for your class to see; False: no more.
+
+    Nobody's are kept unless they call this. They lie in the class folder under its random number.
+    """
+    path = class_dir() / KEEP
+    if yes:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("What checks say is kept, because keep_checks() was called.\n")
+        print(f"From now on, what checks say is kept in {path.parent}, under a random number.")
+    else:
+        path.unlink(missing_ok=True)
+        print("From now on, nothing that checks say is kept.")
 
 
 def is_empty(answer) -> bool:
@@ -115,19 +136,12 @@ def _guard(function: types.FunctionType) -> Callable:
 
 
 def _where(function: types.FunctionType, error: Exception) -> str:
-    """One line: what was raised, and at which line of the learner's own code.
-
-    That is the deepest frame in the same cell.
-    """
+    """One line: what was raised, and where: the deepest frame in the learner's own cell."""
     home = function.__code__.co_filename
     own = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == home]
-    what = f"{type(error).__name__}: {_first_line(error)}"
+    what = f"{type(error).__name__}: {first_line(error)}"
     if not own:  # it could not even be called: too many or too few arguments
         return f"your function cannot be called as the exercise says: {what}"
     code = linecache.getline(home, own[-1].lineno).strip()
     place = f"its line `{code}`" if code else f"line {own[-1].lineno}"
     return f"your code raises {what}, in {place}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["no message"])[0][:200]

@@ -1,7 +1,5 @@
 """`claim`: a sentence of the slides, what was measured here, and the bound that it keeps."""
 
-from __future__ import annotations
-
 import math
 import operator
 import re
@@ -69,40 +67,29 @@ def claim(
     reason = bound if judged else "not judged here"
     if paper is not None and not reason.startswith("paper"):
         reason += f"; paper {digits(paper)}"
-    record: Claim = {
-        "text": text,
-        "measured": digits(measured),
-        "bound": bound,
-        "mark": mark if judged else NOT_JUDGED,
-        "slide": slide,
-        "paper": None if paper is None else digits(paper),
-        "source": source,
-        "scale": course.scale,
-        "data": course.source,
-    }
+    record = Claim(
+        text=text,
+        measured=digits(measured),
+        bound=bound,
+        mark=mark if judged else NOT_JUDGED,
+        slide=slide,
+        paper=None if paper is None else digits(paper),
+        source=source,
+        scale=course.scale,
+        data=course.source,
+    )
     line = f"{record['mark']} {text}: {digits(measured)} ({reason}) · {slide}"
     _show(line, record)
     if judged and not kept and course.testing:
         raise AssertionError(f"this claim does not hold: {line}")
 
 
-def holds(
-    measured: float,
-    bound: str,
-    *,
-    paper: float | None = None,
-    band: tuple[float, float] | None = None,
-) -> bool:
-    """Whether a number lies within a bound as `claim` writes it; nan never does.
-
-    Raises CourseError for a bound of another kind.
-    """
+def holds(measured: float, bound: str, *, paper: float | None = None, band=None) -> bool:
+    """Whether a number lies within a bound as `claim` writes it; nan never does."""
     if bound == "differs":
         if paper is None or band is None or not band[0] <= paper <= band[1]:
-            raise CourseError(
-                '"differs" needs the paper\'s number and a band round it; '
-                f"got paper={paper}, band={band}."
-            )
+            given = f"got paper={paper}, band={band}"
+            raise CourseError(f'"differs" needs the paper\'s number and a band round it; {given}.')
         return math.isfinite(measured) and not band[0] <= measured <= band[1]
     if match := re.fullmatch(rf"({_NUMBER}) \.\. ({_NUMBER})", bound):
         return float(match[1]) <= measured <= float(match[2])

@@ -1,7 +1,5 @@
 """Blinded rating: items in random order, their condition hidden, a few questions each, by keys."""
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -42,19 +40,11 @@ class Rating:
     """Where a rater stands: the item, the question, the answers so far. `rating_view` shows it.
 
     The order is random and fixed for a class folder, so a rating broken off goes on at the first
-    item without an answer. limit: seconds meant for an item; later answers count, and their record
-    says how long they took.
+    item without an answer. limit: seconds meant for an item; later answers count too.
     """
 
     def __init__(
-        self,
-        activity: str,
-        items: Iterable[Item],
-        questions: Sequence[Question],
-        folder=None,
-        *,
-        limit: float | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        self, activity: str, items, questions, folder=None, *, limit=None, clock=time.monotonic
     ):
         self.store = Store(activity, folder)
         self.questions, self.limit, self._clock = tuple(questions), limit, clock
@@ -62,9 +52,7 @@ class Rating:
         if len({item.key for item in self.items}) < len(self.items):
             raise ValueError("two items have the same key; each needs its own")
         if not self.questions or any(q.first + len(q.choices) > 10 for q in self.questions):
-            raise ValueError(
-                "a rating needs a question, and the numbers of its choices have to be single digits"
-            )
+            raise ValueError("a rating needs questions whose choices are single digits")
         random.Random(f"{activity} {self.store.person}").shuffle(self.items)
         known = {item.key for item in self.items}
         self.given = {r.item: r.answer for r in self.store.records() if r.item in known}
@@ -100,10 +88,7 @@ class Rating:
         self._started = self._clock()
 
     def give(self, value: int | str) -> None:
-        """Answer the question; the last one stores the item and moves on.
-
-        Raises CourseError for what is no answer.
-        """
+        """Answer the question; the last one stores the item and moves on."""
         question = self._asked()
         value = int(value) if question.choices else str(value).strip()
         if not question.accepts(value):
@@ -124,10 +109,7 @@ class Rating:
         elif self._asked().choices and len(key) == 1 and key in "0123456789":
             self.give(int(key))
         else:
-            raise CourseError(
-                f"{key!r} means nothing here: press a digit, b to go back or s to pass this one "
-                "over."
-            )
+            raise CourseError(f"{key!r} means nothing here: press a digit, b (back) or s (skip).")
 
     def skip(self) -> None:
         """Pass the item over: it counts as seen and has no rating."""
@@ -187,12 +169,7 @@ def by_condition(records: Iterable[Record]) -> dict[str, list[Record]]:
     return dict(sorted(groups.items()))
 
 
-def counterbalanced(
-    keys: Sequence[str], conditions: Sequence[str], person: str
-) -> list[tuple[str, str]]:
-    """Give every item one condition: each comes equally often, and over people with every item.
-
-    person: a `Store.person`; it chooses a row of the Latin square. Returns (key, condition) pairs.
-    """
+def counterbalanced(keys: Sequence[str], conditions: Sequence[str], person: str) -> list[tuple]:
+    """(key, condition) pairs: `person` chooses a row of the Latin square, so all come as often."""
     row = int(person, 16) % len(conditions)
     return [(key, conditions[(place + row) % len(conditions)]) for place, key in enumerate(keys)]

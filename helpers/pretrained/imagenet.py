@@ -1,7 +1,5 @@
 """ImageNet networks: EfficientNet-Lite0 from its package, ResNet-50 from the hub; class names."""
 
-from __future__ import annotations
-
 import difflib
 from functools import cache
 
@@ -47,8 +45,7 @@ class FromCourseScale(nn.Module):
 def resnet50(pretrained: bool = True, *, device: torch.device | str = "cpu") -> nn.Module:
     """torchvision's ResNet-50 on the same scale, evaluation mode, frozen; last map `body.layer4`.
 
-    The weights (98 MB) come from the network; `pretrained=False` gives random ones, for tests.
-    Source: He et al. 2016.
+    pretrained=False: random weights, for tests. Source: He et al. 2016.
     """
     from torchvision.models import ResNet50_Weights
     from torchvision.models import resnet50 as build
@@ -59,10 +56,7 @@ def resnet50(pretrained: bool = True, *, device: torch.device | str = "cpu") -> 
 
 
 def network(*, device: torch.device | str = "cpu") -> tuple[nn.Module, str]:
-    """The network of the photograph lessons and the name of its last feature map.
-
-    ResNet-50 at source hub, where it can be had; otherwise EfficientNet-Lite0.
-    """
+    """The photograph lessons' network and its last map: at source hub ResNet-50, or Lite0."""
     return hub_or_packaged(
         "ResNet-50",
         lambda: (resnet50(device=device), "body.layer4"),
@@ -93,12 +87,12 @@ def class_index(name: str | int) -> int:
         for synonym in description.lower().split(", "):
             synonyms.setdefault(synonym, index)  # of two cranes, the bird
     wanted = name.strip().lower()
-    if wanted not in synonyms:
-        near = [s for s in synonyms if wanted in s.split()][:3]
-        near = near or difflib.get_close_matches(wanted, synonyms, n=3)
-        hint = f" (near it: {', '.join(near)})" if near else ""
-        raise CourseError(f"ImageNet has no class {name!r}{hint}. class_names() lists all 1,000.")
-    return synonyms[wanted]
+    if wanted in synonyms:
+        return synonyms[wanted]
+    near = [s for s in synonyms if wanted in s.split()][:3]
+    near = near or difflib.get_close_matches(wanted, synonyms, n=3)
+    hint = f" (near it: {', '.join(near)})" if near else ""
+    raise CourseError(f"ImageNet has no class {name!r}{hint}. class_names() lists all 1,000.")
 
 
 @torch.no_grad()

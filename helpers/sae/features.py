@@ -24,14 +24,14 @@ def sparse_activations(
     """Positive activations of units on rows of tokens (R, T), by column: (R · T, M) float32.
 
     `units` maps the neurons' activations (…, N) to (…, M), such as `dictionary.features`; None
-    means the neurons themselves. Only what fires leaves the model's device.
+    means the neurons themselves.
     """
     device = model.embed.weight.device
     parts = []
     for rows in contexts.split(rows_at_once(device)):
         acts = model.activations(rows.to(device)).flatten(0, 1)  # (rows · T, N)
         acts = acts if units is None else units(acts)  # (rows · T, M)
-        places = (acts > 0).nonzero(as_tuple=True)
+        places = (acts > 0).nonzero(as_tuple=True)  # only what fires leaves the device
         values = acts[places].float().cpu().numpy()
         where = tuple(place.cpu().numpy() for place in places)
         parts.append(coo_matrix((values, where), shape=tuple(acts.shape)))
@@ -39,10 +39,7 @@ def sparse_activations(
 
 
 class Examples(NamedTuple):
-    """Where M units fire, as places in `corpus.stream("heldout").tokens`; −1 means none.
-
-    P: the kinds of text in PROXIES.
-    """
+    """Where M units fire, as places in the held-out stream; −1: none. P: the kinds in PROXIES."""
 
     density: Tensor  # (M,) share of tokens on which the unit is positive
     maximum: Tensor  # (M,) largest activation seen
@@ -66,15 +63,9 @@ def examples(
     for unit in range(fired.shape[1]):
         span = slice(fired.indptr[unit], fired.indptr[unit + 1])
         at, values = fired.indices[span], fired.data[span]
-        units.append(
-            (
-                np.float32(len(at) / len(places)),
-                np.float32(values.max(initial=0.0)),
-                *_top(at, values, places.numpy()),
-                *_uniform(at, values, places.numpy(), rng),
-                *_kinds(at, values, proxies),
-            )
-        )
+        numbers = np.float32([len(at) / len(places), values.max(initial=0.0)])
+        where = *_top(at, values, places.numpy()), *_uniform(at, values, places.numpy(), rng)
+        units.append((*numbers, *where, *_kinds(at, values, proxies)))
     return Examples(*(torch.from_numpy(np.stack(field)) for field in zip(*units, strict=True)))
 
 
@@ -90,9 +81,7 @@ def _top(at: np.ndarray, values: np.ndarray, places: np.ndarray) -> tuple[np.nda
     return top, top_values
 
 
-def _uniform(
-    at: np.ndarray, values: np.ndarray, places: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def _uniform(at, values: np.ndarray, places, rng) -> tuple[np.ndarray, np.ndarray]:
     """Places and values (12, 3) of up to three firings in each interval of activation."""
     uniform = np.full((INTERVALS, 3), -1, np.int32)
     uniform_values = np.zeros((INTERVALS, 3), np.float32)
@@ -117,22 +106,15 @@ def _kinds(at: np.ndarray, values: np.ndarray, proxies: np.ndarray) -> list[np.n
     mean = values.sum() / total
     spread = np.sqrt(max((values**2).sum() / total - mean**2, 1e-12))
     covariance = (inside * values).sum(axis=1) / total - mean * share
-    return [
-        column.astype(np.float32)
-        for column in (
-            inside.sum(axis=1) / max(len(at), 1),
-            inside[:, strong].sum(axis=1) / max(strong.sum(), 1),
-            inside.sum(axis=1) / np.maximum(size, 1),
-            covariance / (spread * np.sqrt(np.maximum(share * (1 - share), 1e-12))),
-        )
-    ]
+    specific = inside.sum(axis=1) / max(len(at), 1)
+    specific_top = inside[:, strong].sum(axis=1) / max(strong.sum(), 1)
+    sensitive = inside.sum(axis=1) / np.maximum(size, 1)
+    correlation = covariance / (spread * np.sqrt(np.maximum(share * (1 - share), 1e-12)))
+    return [c.astype(np.float32) for c in (specific, specific_top, sensitive, correlation)]
 
 
 def proxy_masks(tokens: Tensor, domains: Tensor) -> np.ndarray:
-    r"""Which tokens belong to each of PROXIES, (P, T) bool.
-
-    "latex" is what stands between \( and \), \[ and \], $ and $ in mathematics.
-    """
+    r"""Which tokens belong to each of PROXIES, (P, T) bool; "latex": within \( \), \[ \], $ $."""
     tokens, domains = (values.flatten().cpu().numpy() for values in (tokens, domains))
     masks = {kind: domains == i for i, kind in enumerate(corpus.DOMAINS)}
     arabic = masks["arabic"] | masks["persian"]

@@ -90,7 +90,7 @@ class Dictionary(nn.Module):
     """A trained autoencoder with its scale, for activations as the transformer has them.
 
     Training rescales activations to mean norm √N; here the scale is applied before and taken back
-    after, so that `features` and `reconstruct` fit the model. Features keep the training's units.
+    after. Features keep the training's units.
     """
 
     def __init__(self, sae: SparseAutoencoder, scale: float):
@@ -116,10 +116,7 @@ class Dictionary(nn.Module):
         return model.logit_effects(self.directions)
 
     def with_feature(self, feature: int, value: float):
-        """An `edit` that sets one feature to `value` (0 ablates it): x + (value − f_i) d_i.
-
-        The dictionary's error stays in place.
-        """
+        """An `edit` that sets a feature to `value`: x + (value − f_i) d_i, all else in place."""
 
         def edit(acts: Tensor) -> Tensor:
             change = value - self.features(acts)[..., feature, None]
@@ -130,10 +127,7 @@ class Dictionary(nn.Module):
 
 @torch.no_grad()
 def geometric_median(x: Tensor, steps: int = 50) -> Tensor:
-    """The point with the smallest summed distance to the rows of x (B, N): where b_dec begins.
-
-    By Weiszfeld's iteration.
-    """
+    """The point of least summed distance to the rows of x (B, N), by Weiszfeld's iteration."""
     point = x.mean(dim=0)
     for _ in range(steps):
         weight = 1 / (x - point).norm(dim=-1, keepdim=True).clamp(min=1e-6)  # (B, 1)

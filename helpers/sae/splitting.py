@@ -77,17 +77,6 @@ def covered_by(parent: csc_matrix, children: csc_matrix) -> float:
     return float(strength[on].sum() / max(strength.sum(), 1e-9))
 
 
-def direction_map(directions: Tensor, *, seed: int = 0) -> Tensor:
-    """Unit directions (M, N) → a plane (M, 2) by t-SNE on cosine distances.
-
-    Neighbours stay neighbours; larger distances mean little.
-    """
-    from sklearn.manifold import TSNE
-
-    tsne = TSNE(metric="cosine", perplexity=15, init="random", random_state=seed)
-    return torch.from_numpy(tsne.fit_transform(directions.cpu().numpy()))
-
-
 def _on(x: csc_matrix) -> csc_matrix:
     """1 where a feature fires."""
     return (x > 0).astype(np.float64)

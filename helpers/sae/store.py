@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.ground import ROOT
-from helpers.ground.artifacts import load_artifact
+from helpers.ground.artifacts import load_artifact, part_of
 from helpers.ground.errors import CourseError
 from helpers.sae.features import Examples
 from helpers.sae.model import Dictionary, Settings, SparseAutoencoder
@@ -18,22 +18,17 @@ Device = torch.device | str
 
 
 def load(name: str = "a1", *, device: Device = "cpu") -> Dictionary:
-    """A stored dictionary on lm_relu: "a0" (512 features), "a1" and "a1_seed" (4,096), "a2"
-    (16,384).
-
-    "b1" (4,096) is on lm_relu_b. Raises CourseError where it is missing, damaged or of another
-    version.
-    """
+    """A stored dictionary: "a0" (512 features), "a1", "a1_seed" (4,096) or "a2" (16,384) on
+    lm_relu, or "b1" (4,096) on lm_relu_b."""
     return restore(*load_artifact(_folder(name), version=VERSION, device=device), name)
 
 
 def restore(tensors: dict[str, Tensor], meta: dict, name: str) -> Dictionary:
     """The dictionary NAME of a folder, on the tensors' device; features not stored are zeros.
 
-    The files hold a row for each stored feature: W_e and W_d in int8 with one float32 step a row,
-    b_e, and its number in `rows`; b_d is for all.
+    For each feature in `rows` W_e and W_d are stored in int8 with a float32 step a row, and b_e.
     """
-    stored = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
+    stored = part_of(tensors, f"{name}.")
     rows = stored["rows"].long()
     settings = Settings(**meta["dictionaries"][name]["settings"])
     sae = SparseAutoencoder(settings).to(rows.device).requires_grad_(False)
@@ -67,10 +62,7 @@ def load_examples(name: str) -> Examples:
 
 
 def load_tables() -> dict[str, Tensor]:
-    """Universality, the splitting graphs and the map of directions: see data/sae_tables/README.md.
-
-    Such as "a1~b1.correlation", "a1~b1.match", "a0>a1.parent", "map".
-    """
+    """Such as "a1~b1.correlation", "a0>a1.parent", "map": see data/sae_tables/README.md."""
     tensors, _ = load_artifact("sae_tables", version=VERSION)
     return {key: _wide(value) for key, value in tensors.items()}
 

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from helpers.ground.artifacts import Checkpoint
 from helpers.ground.errors import CourseError
 from helpers.sae.model import Loss, SparseAutoencoder, geometric_median
 from helpers.transformer.train import Saver
@@ -28,13 +27,7 @@ class Training:
     tokens: int = 4_000_000
     batch: int = 1024  # small, for the sake of more steps
     learning_rate: float = 1e-3  # constant, then down to 0 over the last fifth of the run
-    resample_at: tuple[float, ...] = (
-        0.1,
-        0.25,
-        0.4,
-        0.55,
-        0.7,
-    )  # of the run; the paper's are earlier
+    resample_at: tuple[float, ...] = (0.1, 0.25, 0.4, 0.55, 0.7)  # of the run; the paper: earlier
     silent_for: float = 0.05  # share of the run after which a feature counts as dead
     bfloat16: bool = False  # faster where the processor has it
 
@@ -62,18 +55,12 @@ class Trained(NamedTuple):
 
 
 def train(
-    saes: Sequence[SparseAutoencoder],
-    inputs: Inputs,
-    training: Training,
-    *,
-    checkpoint: Checkpoint | None = None,
-    save_every: float = 120.0,
+    saes, inputs: Inputs, training: Training, *, checkpoint=None, save_every=120.0
 ) -> Trained:
-    """Train dictionaries on the same activations in one pass.
+    """Train dictionaries on the same activations in one pass; each ends as if trained alone.
 
-    They share the batches, but neither weights nor gradients, so each ends as if it had been
-    trained alone. A killed run goes on from its last save and ends with the same bits.
-    save_every: seconds. Raises CourseError where inputs or weights are not numbers.
+    A killed run goes on from its last save and ends with the same bits. save_every: seconds.
+    Raises CourseError where inputs or weights are not numbers.
     """
     device = saes[0].W_enc.device
     parameters = [p for sae in saes for p in sae.parameters() if p.requires_grad]
@@ -87,17 +74,17 @@ def train(
         centre(saes, next(inputs.batches(training.batch)).to(device))
     steps = tqdm(range(start, training.steps), initial=start, total=training.steps, mininterval=10)
     for step, x in zip(steps, inputs.batches(training.batch, start=start), strict=False):
-        x = x.to(device)
+        x = x.to(device)  # (B, N)
         set_learning_rate(optimizer, step, training)
-        results = [backward(sae, x, training.bfloat16) for sae in saes]
+        results = [backward(sae, x, training.bfloat16) for sae in saes]  # loss, features (B, M)
         update(saes, optimizer)
         for log, (loss, f) in zip(logs, results, strict=True):
             log.note(step, loss, f)
         if step in training.resampling_steps():
-            x = inputs.sample(8192, seed=step).to(device)
+            x = inputs.sample(8192, seed=step).to(device)  # others than the ones just trained on
             for sae, log in zip(saes, logs, strict=True):
                 if sae.settings.resample:
-                    dead = log.n_since_fired > training.silent_for * training.steps
+                    dead = log.n_since_fired > training.silent_for * training.steps  # (M,)
                     resample(sae, optimizer, dead, x, seed=step)
         saver.after(step, lambda: state_of(saes, optimizer, logs))
     saver.check(training.steps)
@@ -127,9 +114,7 @@ class Log:
 def centre(saes: Sequence[SparseAutoencoder], x: Tensor) -> None:
     """Begin with b_dec in the middle of the data x (B, N), unless a dictionary has been trained."""
     if not x.isfinite().all():
-        raise CourseError(
-            "Some activations are not numbers (nan or inf): look at the model that they come from."
-        )
+        raise CourseError("Some activations are not numbers: look at the model they come from.")
     for sae in saes:
         if sae.settings.input_bias and not sae.b_dec.any():
             sae.b_dec.copy_(geometric_median(x))
@@ -166,10 +151,7 @@ def backward(sae: SparseAutoencoder, x: Tensor, bfloat16: bool) -> tuple[Loss, T
 
 
 def folded_encode(sae: SparseAutoencoder, x: Tensor) -> Tensor:
-    """`sae.encode(x)` as x W_enc + (b_enc − b_dec W_enc).
-
-    No gradient has to flow into x then: one large product of six less.
-    """
+    """`sae.encode(x)` as x W_enc + (b_enc − b_dec W_enc): one large product less, no ∂ into x."""
     return F.relu(F.linear(x, sae.W_enc.T, sae.b_enc - sae.b_dec @ sae.W_enc))
 
 
@@ -177,10 +159,8 @@ def folded_encode(sae: SparseAutoencoder, x: Tensor) -> Tensor:
 def sparse_gradients(sae: SparseAutoencoder, x: Tensor, f: Tensor) -> Loss:
     """The gradients of `sae.loss`, written out so that only features that fire cost anything.
 
-    x (B, N), f (B, M). Four of a step's five large products meet zeros in all but a few places of
-    f: 64 ms a step instead of 164 at L0 23 of 4,096, batches of 1,024, two cores, float32.
-    Note what is not here: a feature that does not fire gets no gradient at all. That is why dead
-    features stay dead.
+    x (B, N), f (B, M). 64 ms a step instead of 164 at L0 23 of 4,096, batches of 1,024, two cores.
+    A feature that does not fire gets no gradient at all: that is why dead features stay dead.
     """
     f = f.to(x.dtype).to_sparse_csr()
     error = f @ sae.W_dec + sae.b_dec - x  # (B, N): x̂ − x
@@ -207,7 +187,7 @@ def resample(
     1. An input is drawn with probability ∝ its squared loss.
     2. The feature's direction becomes the input's, its encoder the same at 0.2 of the living
        encoders' mean length, its bias 0.
-    3. Adam forgets these entries. Bricken et al. 2023.
+    3. Adam forgets these entries. Source: Bricken et al. 2023.
     """
     if not dead.any() or dead.all():
         return

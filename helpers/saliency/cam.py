@@ -1,9 +1,7 @@
 """Grad-CAM: which places of a layer speak for the class; and its product with Guided Backprop."""
 
-from __future__ import annotations
-
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch.nn.functional as F
@@ -12,7 +10,7 @@ from torch import Tensor, nn
 from helpers.ground.errors import CourseError
 from helpers.saliency import core
 from helpers.saliency.core import Target, check, frozen_eval, wide
-from helpers.saliency.guided import guided_backprop, is_scripted
+from helpers.saliency.guided import guided_backprop, refuse_scripted
 
 Layer = str | nn.Module
 Grid = tuple[int, int]  # rows and columns of a layer's places
@@ -22,21 +20,17 @@ MOST_PREFIX = 8  # a class token, a distillation token, registers
 def grad_cam(
     model: nn.Module, inputs: Tensor, target: Target, *, layer: Layer, grid: Grid | None = None
 ) -> Tensor:
-    """ReLU(Σ_k α_k A_k), α_k the mean of dS_c/dA_k over its places, enlarged to the picture.
+    """ReLU(Σ_k α_k A_k), α_k the mean of dS_c/dA_k over its places, enlarged to (B, 1, H, W).
 
     layer: a module or its name, with feature maps (B, K, h, w) or (B, h, w, K), or a transformer's
-    tokens (B, T, K), of which the last h·w are the patches. In a transformer take a layer before
-    the last attention: after it, the patches no longer reach the class token. grid: the layer's
-    (h, w), where it does not have the picture's proportions. Returns (B, 1, H, W).
-    Source: Selvaraju et al. 2017, eq. 1-2; slide D1-05.
+    tokens (B, T, K), the last h·w its patches; there, one before the last attention, after which
+    the patches no longer reach the class token. grid: the layer's (h, w), where its proportions are
+    not the picture's. Source: Selvaraju et al. 2017, eq. 1-2; slide D1-05.
     """
     x, target = check(model, inputs, target, images=True)
     module = find_layer(model, layer)
-    if is_scripted(module):
-        raise CourseError(
-            "This layer is scripted or traced: it cannot be looked into. Use the nn.Module that "
-            "the model was made from."
-        )
+    refuse_scripted(module)
+    sides = patch_sides(model)
 
     def one_batch(x, target):
         with output_of(module) as outputs:
@@ -44,27 +38,22 @@ def grad_cam(
         if not outputs:
             raise CourseError(f"The layer {layer!r} was not used for this score: choose another.")
         slope = core.derivative(score, at=outputs[-1])
-        A = as_maps(wide(outputs[-1]), x, grid)  # (B, K, h, w)
-        dA = as_maps(wide(slope), x, grid)  # (B, K, h, w)
+        A = as_maps(wide(outputs[-1]), x, grid, sides)  # (B, K, h, w)
+        dA = as_maps(wide(slope), x, grid, sides)  # (B, K, h, w)
         if slope.ndim == 3 and not dA.any():
-            raise CourseError(
-                "No gradient reaches this layer's patches: choose one before the last attention."
-            )
+            raise CourseError("No gradient reaches it: choose a layer before the last attention.")
         alpha = dA.mean(dim=(2, 3), keepdim=True)  # (B, K, 1, 1)
         cam = (alpha * A).sum(dim=1, keepdim=True).relu()  # (B, 1, h, w)
         return F.interpolate(cam, x.shape[2:], mode="bilinear", align_corners=False).detach()
 
     with frozen_eval(model):
-        return core.in_batches(one_batch, x, target)
+        return core.finite(core.in_batches(one_batch, x, target))
 
 
 def guided_grad_cam(
     model: nn.Module, inputs: Tensor, target: Target, *, layer: Layer, grid: Grid | None = None
 ) -> Tensor:
-    """Guided Backpropagation · Grad-CAM, pixel by pixel: (B, C, H, W).
-
-    Source: Selvaraju et al. 2017, section 3.2; slide D1-06.
-    """
+    """Guided Backprop · Grad-CAM, (B, C, H, W). Source: Selvaraju et al. 2017, sec. 3.2; D1-06."""
     cam = grad_cam(model, inputs, target, layer=layer, grid=grid)
     return guided_backprop(model, inputs, target) * cam
 
@@ -75,44 +64,36 @@ def find_layer(model: nn.Module, layer: Layer) -> nn.Module:
     if isinstance(layer, nn.Module):
         if layer in modules.values():
             return layer
-        raise CourseError(
-            f"This {type(layer).__name__} is no part of the model: take it from "
-            "model.named_modules()."
-        )
-    if layer in modules:
+        raise CourseError(f"This {type(layer).__name__} is no part of the model: give its name.")
+    if isinstance(layer, str) and layer in modules:
         return modules[layer]
     names = [name for name in modules if name]
     near = difflib.get_close_matches(str(layer), names, n=3, cutoff=0.4) or names[-3:]
-    raise CourseError(
-        f"The model has no layer {layer!r}; near it: {', '.join(near)}. model.named_modules() "
-        "lists all."
-    )
+    hint = f"near it: {', '.join(near)}. model.named_modules() lists all"
+    raise CourseError(f"The model has no layer {layer!r}; {hint}.")
 
 
 @contextmanager
 def output_of(module: nn.Module) -> Iterator[list[Tensor]]:
-    """Collects what the module puts out, while inside; gradients start there.
+    """Collects what the module puts out (of several outputs the first); gradients start there.
 
-    With several outputs it is the first, the hidden states. EfficientNet-Lite0 takes 49 ms so,
-    and 73 with gradients that go on to the pixels.
+    EfficientNet-Lite0 takes 49 ms so, and 73 with gradients that go on to the pixels.
     """
     outputs: list[Tensor] = []
 
     def keep(_module, _inputs, output):
-        items = dict(enumerate(output)) if isinstance(output, (tuple, list)) else output
-        items = {0: output} if isinstance(output, Tensor) else items
-        key = next(iter(items), None) if isinstance(items, Mapping) else None
-        if key is None or not isinstance(items[key], Tensor):
-            raise CourseError(
-                f"This layer gives a {type(output).__name__} that does not begin with a tensor: "
-                "choose a layer inside it."
-            )
-        outputs.append(items[key].detach().requires_grad_())
+        several = isinstance(output, (tuple, list, Mapping))
+        values = list(output.values() if isinstance(output, Mapping) else output) if several else []
+        first = values[0] if values else output
+        if not isinstance(first, Tensor):
+            kind = type(output).__name__
+            raise CourseError(f"This layer gives a {kind} without a tensor: choose one inside it.")
+        outputs.append(first.detach().requires_grad_())
         copy = outputs[-1].clone()  # an in-place ReLU next gets the copy
         if isinstance(output, Tensor):
             return copy
         if isinstance(output, Mapping):  # Hugging Face's ModelOutput is one
-            output[key] = copy
+            output[next(iter(output))] = copy
             return output
         if hasattr(output, "_replace"):  # a NamedTuple
             return output._replace(**{output._fields[0]: copy})
@@ -126,7 +107,7 @@ def output_of(module: nn.Module) -> Iterator[list[Tensor]]:
 
 
 # ---- where a layer's places lie ----
-def as_maps(features: Tensor, x: Tensor, grid: Grid | None) -> Tensor:
+def as_maps(features: Tensor, x: Tensor, grid: Grid | None, sides: Collection[int] = ()) -> Tensor:
     """Feature maps or tokens of pictures x (B, C, H, W) as maps (B, K, h, w).
 
     Channels first or last, and how many tokens stand before the patches, follow from the picture's
@@ -134,23 +115,21 @@ def as_maps(features: Tensor, x: Tensor, grid: Grid | None) -> Tensor:
     """
     shape = tuple(features.shape)
     if features.ndim not in (3, 4) or shape[0] != len(x):
-        raise CourseError(
-            "Grad-CAM needs a layer with places, (B, K, h, w), (B, h, w, K) or tokens (B, T, K); "
-            f"this one gives {shape} for {len(x)} pictures."
-        )
+        needs = "a layer with places, (B, K, h, w), (B, h, w, K) or tokens (B, T, K)"
+        raise CourseError(f"Grad-CAM needs {needs}; this one gives {shape} for {len(x)} pictures.")
     if features.ndim == 3:
-        h, w = grid or patch_grid(shape[1], *x.shape[2:])
-        if h * w > shape[1]:
+        h, w = grid or patch_grid(shape[1], *x.shape[2:], sides)
+        if not 0 < h * w <= shape[1]:
             raise CourseError(f"A grid {h} x {w} needs {h * w} tokens; this layer has {shape[1]}.")
         return features[:, -h * w :].transpose(1, 2).unflatten(2, (h, w))
-    first, last = (misfit(places, x, grid) for places in (shape[2:], shape[1:3]))
-    if min(first, last) > 1:
+    first, last = (misfit(places, x, grid) <= 1 for places in (shape[2:], shape[1:3]))
+    if first == last and not (first and (grid or len({*shape[1:]}) == 1)):  # a cube: torch's order
         wanted = f"the grid {grid}" if grid else "the proportions of the picture"
+        how = "both as (B, K, h, w) and" if first else "neither as (B, K, h, w) nor"
         raise CourseError(
-            f"A layer's maps {shape} have neither as (B, K, h, w) nor as (B, h, w, K) {wanted}: "
-            "give grid=(h, w)."
+            f"A layer's maps {shape} have {how} as (B, h, w, K) {wanted}: give grid=(h, w)."
         )
-    return features if first <= last else features.permute(0, 3, 1, 2)
+    return features if first else features.permute(0, 3, 1, 2)
 
 
 def misfit(places: Grid, x: Tensor, grid: Grid | None) -> float:
@@ -162,14 +141,30 @@ def misfit(places: Grid, x: Tensor, grid: Grid | None) -> float:
     return min(abs(h - H * w / W), abs(w - W * h / H))
 
 
-def patch_grid(tokens: int, H: int, W: int) -> Grid:
-    """The (h, w) into which square patches cut the picture, with fewest tokens left before them."""
-    cut = [(-(-H // p), -(-W // p)) for p in range(1, max(H, W) + 1)]  # padded to whole patches
-    cut += [(H // p, W // p) for p in range(1, min(H, W) + 1)]  # or the rest left out
-    fitting = [(h, w) for h, w in cut if tokens - MOST_PREFIX <= h * w <= tokens]
-    if not fitting:
-        raise CourseError(
-            f"{tokens} tokens are no grid of square patches of a picture {H} x {W} after at most "
-            f"{MOST_PREFIX} other tokens: give grid=(h, w)."
-        )
-    return max(fitting, key=lambda grid: grid[0] * grid[1])
+def patch_sides(model: nn.Module) -> set[int]:
+    """Pixels on a patch's side, as the model's convolutions cut them, and as merging doubles it."""
+    convs = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    cut = {m.stride[0] for m in convs if m.kernel_size == m.stride and m.stride[0] > 1}
+    return {side * 2**merged for side in cut for merged in range(6)}
+
+
+def patch_grid(tokens: int, H: int, W: int, sides: Collection[int] = ()) -> Grid:
+    """The (h, w) into which square patches cut the picture, of the smallest of the sides that fits.
+
+    Without sides of any side; CourseError unless one grid alone fits.
+    """
+    for some in (*([side] for side in sorted(sides)), range(1, max(H, W) + 1)):
+        cuts = {(-(-H // p), -(-W // p)) for p in some}  # padded to whole patches
+        cuts |= {(H // p, W // p) for p in some}  # or the rest left out
+        fewest = max(1, tokens - MOST_PREFIX)
+        fitting = sorted((h, w) for h, w in cuts if fewest <= h * w <= tokens)
+        if len(fitting) == 1:
+            return fitting[0]
+        if fitting:
+            break
+    which = "more than one grid" if fitting else "no grid"
+    such = f", such as {' or '.join(map(str, fitting))}" if fitting else ""
+    raise CourseError(
+        f"{tokens} tokens are {which} of square patches of a picture {H} x {W} after at most "
+        f"{MOST_PREFIX} other tokens: give grid=(h, w){such}."
+    )

@@ -1,9 +1,9 @@
 """Shared by all methods: freezing the model, checking inputs, the score of a class, batches."""
 
-from __future__ import annotations
-
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +24,7 @@ def frozen_eval(model: nn.Module) -> Iterator[None]:
     training = [module for module in model.modules() if module.training]
     trainable = [p for p in model.parameters() if p.requires_grad]
     try:
-        if training:  # the walk through a large model's parts costs as much as a few layers
-            model.eval()
+        model.eval()
         for p in trainable:  # nothing is kept for gradients that nobody asks for
             p.requires_grad_(False)
         with torch.inference_mode(False), torch.enable_grad():
@@ -46,48 +45,45 @@ def check(
     on the CPU, where looking at it waits for no device. CourseError for what cannot be explained.
     """
     if not isinstance(model, nn.Module):
-        raise CourseError(
-            f"model should be an nn.Module, not a {type(model).__name__}; a function becomes one "
-            "as the forward method of a class."
-        )
+        kind = type(model).__name__
+        raise CourseError(f"model should be an nn.Module, not a {kind}: wrap it in a class.")
+    refuse_lazy(model)
     if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
         given = getattr(inputs, "dtype", type(inputs).__name__)
-        raise CourseError(
-            f"inputs should be a float tensor (B, C, H, W), not {given}; photos.preprocess makes "
-            "one from a picture."
-        )
-    if inputs.ndim < 2 or (images and inputs.ndim != 4):
-        raise CourseError(
-            f"inputs should have the shape (B, C, H, W), not {tuple(inputs.shape)}; one picture "
-            "alone gets its first dimension by picture[None]."
-        )
-    if inputs.numel() == 0:
-        raise CourseError(
-            f"This batch is empty, its shape is {tuple(inputs.shape)}: give at least one picture."
-        )
-    x = inputs.detach()
+        raise CourseError(f"inputs should be a float tensor (see photos.preprocess), not {given}.")
+    if inputs.is_nested or inputs.is_meta:
+        raise CourseError("inputs should be one tensor with numbers, not a nested or a meta one.")
+    x, shape = inputs.detach().to_dense(), tuple(inputs.shape)
+    if len(shape) < 2 or (images and len(shape) != 4):
+        raise CourseError(f"inputs should be (B, C, H, W), not {shape}; picture[None] adds the B.")
+    if 0 in shape:
+        raise CourseError(f"This batch is empty, its shape is {shape}: give at least one picture.")
     if (weight := next(model.parameters(), None)) is not None and weight.is_floating_point():
         x = x.to(weight)
     if not x.sum().isfinite() and (bad := int((~x.isfinite()).sum())):  # the sum: twice as fast
-        raise CourseError(
-            f"{bad} of the inputs' {x.numel()} values are NaN or infinite in {x.dtype}: look at "
-            "how they were made."
-        )
-    classes = torch.as_tensor(target).cpu()
+        raise CourseError(f"{bad} of the inputs' {x.numel()} values are NaN or infinite.")
+    try:
+        classes = torch.as_tensor(target).cpu()
+    except (TypeError, ValueError, RuntimeError, OverflowError):  # a text, None, ragged lists
+        classes = torch.empty(0)
     if classes.is_floating_point() or classes.dtype == torch.bool:
-        raise CourseError(f"A target is the whole number of a class, not {target!r}.")
-    if classes.ndim > 1 or (classes.ndim == 1 and len(classes) not in (1, len(x))):
-        raise CourseError(
-            f"{len(x)} pictures need one target for all or one each; the targets given have the "
-            f"shape {tuple(classes.shape)}."
-        )
+        raise CourseError(f"A target is the whole number of a class, not {target!r:.80}.")
+    if tuple(classes.shape) not in ((), (1,), (len(x),)):
+        given = f"the targets given have the shape {tuple(classes.shape)}"
+        raise CourseError(f"{len(x)} pictures need one target for all or one each; {given}.")
     return x, classes.long().expand(len(x))
+
+
+def refuse_lazy(model: nn.Module) -> None:
+    """CourseError for modules such as nn.LazyLinear whose weights the first inputs will make."""
+    if any(map(nn.parameter.is_lazy, model.parameters())):
+        raise CourseError("This model's weights do not exist yet: run model(inputs) once before.")
 
 
 def at_least_one(**counts: int) -> None:
     """CourseError for a count, such as steps=0, that leaves nothing to take a mean of."""
     for name, count in counts.items():
-        if count < 1:
+        if not isinstance(count, Integral) or count < 1:
             raise CourseError(f"{name} should be a whole number of 1 or more, not {count}.")
 
 
@@ -98,16 +94,14 @@ def class_score(model: nn.Module, x: Tensor, target: Tensor, *, softmax: bool = 
         kind = type(out).__name__
         gave = f"the shape {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {kind}"
         raise CourseError(
-            f"The model should turn inputs {tuple(x.shape)} into scores (B, classes), but gave "
-            f"{gave}. Wrap it in an nn.Module whose forward returns the scores alone, such as "
-            "self.model(x).logits."
+            f"The model should give scores (B, classes), but gave {gave}. Wrap it in an nn.Module "
+            "whose forward returns the scores alone, such as self.model(x).logits."
         )
+    many = out.shape[1]
     for c in (int(target.min()), int(target.max())):
-        if not 0 <= c < out.shape[1]:
-            raise CourseError(
-                f"Class {c} does not exist: this model has {out.shape[1]} classes, 0 to "
-                f"{out.shape[1] - 1}."
-            )
+        if not 0 <= c < many:
+            classes = f"this model has {many} classes, 0 to {many - 1}"
+            raise CourseError(f"Class {c} does not exist: {classes}.")
     out = wide(out).softmax(dim=1) if softmax else wide(out)
     chosen = target[:, None].to(out.device, copy=True)  # a copy, for callers in inference mode
     return out.gather(1, chosen).squeeze(1)
@@ -115,22 +109,21 @@ def class_score(model: nn.Module, x: Tensor, target: Tensor, *, softmax: bool = 
 
 def derivative(score: Tensor, at: Tensor) -> Tensor:
     """d(sum of scores) / d(at), of the shape of `at`. Pictures do not mix: each gets its own."""
-    grad = None
     if score.requires_grad:
-        grad = torch.autograd.grad(score.sum(), at, allow_unused=True)[0]
-    if grad is None:
-        raise CourseError(
-            "The score has no gradient with respect to what is to be explained (an argmax, a "
-            "detach() or NumPy inside the model?). occlusion() and rise() need none."
-        )
-    return grad
+        (grad,) = torch.autograd.grad(score.sum(), at, allow_unused=True)
+        if grad is not None:
+            return grad + (0 * score.detach().sum()).to(grad)  # nan where a score is: see `finite`
+    raise CourseError(
+        "The score has no gradient with respect to what is to be explained (an argmax, a detach() "
+        "or NumPy inside the model?). occlusion() and rise() need none."
+    )
 
 
 def scores(model: nn.Module, inputs: Tensor, target: Target, *, softmax: bool = False) -> Tensor:
     """The target's logit (or probability) for each picture, (B,), without gradients."""
     x, target = check(model, inputs, target)
     with frozen_eval(model):
-        return forward_scores(model, x, target, softmax=softmax)
+        return finite(forward_scores(model, x, target, softmax=softmax))
 
 
 def forward_scores(model, x: Tensor, target: Tensor, *, softmax: bool = False) -> Tensor:
@@ -139,18 +132,47 @@ def forward_scores(model, x: Tensor, target: Tensor, *, softmax: bool = False) -
         return in_batches(lambda x, c: class_score(model, x, c, softmax=softmax), x, target)
 
 
+def finite(values: Tensor) -> Tensor:
+    """What was made of a model's output; CourseError where that held NaN or infinite numbers."""
+    if not values.sum().isfinite() and not values.isfinite().all():  # the sum: twice as fast
+        raise CourseError(
+            "The model's scores or gradients for these inputs are NaN or infinite: look at "
+            "model(inputs) and for NaN among its weights; of a half precision model try .float()."
+        )
+    return values
+
+
 def wide(values: Tensor) -> Tensor:
     """What sums are made in: float32 instead of half precision; float32 and float64 as they are."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
+def as_tensor(values, ndim: int) -> Tensor:
+    """Maps (B, C, H, W) or, with ndim 3, (B, H, W), as `wide` makes them, outside of any graph."""
+    try:
+        maps = wide(torch.as_tensor(values).detach().to_dense())
+    except (TypeError, ValueError, RuntimeError):  # no numbers, or rows of different lengths
+        maps = torch.empty(0)
+    if maps.ndim != ndim:
+        wanted = "(B, C, H, W)" if ndim == 4 else "(B, H, W)"
+        given = tuple(getattr(values, "shape", ())) or type(values).__name__
+        raise CourseError(f"Maps should be {wanted}, not {given}.")
+    return maps
+
+
+def each_ones(attribution: Tensor, scores: Tensor) -> Tensor:
+    """Each picture's map, outside of any graph, as exact as the scores (B,), where they are."""
+    if len(attribution) != len(scores):
+        raise CourseError(f"{len(scores)} pictures need a map each, not {len(attribution)} maps.")
+    return torch.as_tensor(attribution).detach().to(scores)
+
+
 # ---- batches ----
 def chunk_size(x: Tensor) -> int:
-    """How many pictures go through the network at once.
+    """How many pictures go through the network at once: what a GPU's memory holds.
 
-    A GPU takes what its memory holds. On a CPU small batches are faster: their activations stay in
-    the cache, and the memory of larger ones is handed back and faulted in anew. 3,200 gradients of
-    digits took .41 s in chunks of 128, .46 of 64, .48 of 256 (two cores).
+    On a CPU small batches are faster, because their activations stay in the cache: 3,200 gradients
+    of digits took .41 s in chunks of 128, .46 of 64, .48 of 256 (two cores).
     """
     picture = x[0].nbytes
     if x.device.type == "cpu":
@@ -185,12 +207,11 @@ def for_copies(function: Callable, model, copies: Tensor, target: Tensor, **opti
 def as_baseline(baseline: Baseline, x: Tensor) -> Tensor:
     """A number, or a tensor that broadcasts against the inputs, as a tensor of their shape."""
     try:
-        base = torch.as_tensor(baseline, dtype=x.dtype, device=x.device)
+        if isinstance(baseline, float) and not math.isfinite(baseline):
+            raise ValueError("nan or infinite")
+        given = torch.as_tensor(baseline, dtype=x.dtype, device=x.device)
+        return given.detach().to_dense().expand_as(x)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise CourseError(f"A baseline is a number or a tensor, not {baseline!r:.80}.") from error
-    try:
-        return base.detach().expand_as(x)
-    except RuntimeError as error:
-        raise CourseError(
-            f"The baseline's shape {tuple(base.shape)} does not fit the inputs' {tuple(x.shape)}."
-        ) from error
+        given = f"shape {tuple(baseline.shape)}" if isinstance(baseline, Tensor) else repr(baseline)
+        needs = f"a number or a tensor that fits the inputs' {tuple(x.shape)}"
+        raise CourseError(f"A baseline is {needs}, not {given:.80}.") from error

@@ -1,11 +1,9 @@
-"""Maps made of gradients: plain, times the input, smoothed, and integrated along a path.
+"""Maps (B, C, H, W) made of gradients: plain, times the input, smoothed, integrated along a path.
 
-S_c is the class's logit.
+S_c is the class's logit, x the pictures. `check` and `frozen_eval` keep the model as it was;
+`groups` and `for_copies` send as many versions of the pictures through it at once as there is room.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -16,13 +14,10 @@ from helpers.saliency.core import Baseline, Target, check, for_copies, frozen_ev
 
 
 def gradient(model: nn.Module, inputs: Tensor, target: Target) -> Tensor:
-    """dS_c/dx: how fast the score changes with each pixel. (B, C, H, W), logit per unit of input.
-
-    Source: Simonyan et al. 2014, section 3; slide D1-05.
-    """
+    """dS_c/dx, logits per unit of input. Source: Simonyan et al. 2014, section 3; slide D1-05."""
     x, target = check(model, inputs, target)
     with frozen_eval(model):
-        return input_gradient(model, x, target)
+        return core.finite(input_gradient(model, x, target))
 
 
 def input_gradient(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
@@ -36,7 +31,7 @@ def input_gradient(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
 
 
 def gradient_x_input(model: nn.Module, inputs: Tensor, target: Target) -> Tensor:
-    """x · dS_c/dx: each pixel's share of the score, were the network linear. (B, C, H, W), logits.
+    """x · dS_c/dx: each pixel's share of the score, in logits, were the network linear.
 
     For a ReLU network without biases the shares sum to S_c. Source: Shrikumar et al. 2017; D1-05.
     """
@@ -45,15 +40,7 @@ def gradient_x_input(model: nn.Module, inputs: Tensor, target: Target) -> Tensor
 
 
 def smoothgrad(
-    model: nn.Module,
-    inputs: Tensor,
-    target: Target,
-    *,
-    samples: int = 25,
-    noise: float = 0.15,
-    squared: bool = False,
-    of: Callable[..., Tensor] = gradient,
-    seed: int = 0,
+    model, inputs, target, *, samples=25, noise=0.15, squared=False, of=gradient, seed=0
 ) -> Tensor:
     """The mean map over noisy copies of the picture, mean of M(x + N(0, σ²)); squared: of M².
 
@@ -68,8 +55,8 @@ def smoothgrad(
     seeds = torch.randint(2**62, (samples,), generator=torch.Generator().manual_seed(seed)).tolist()
     total = 0.0
     for some in groups(seeds, x):
-        copies = torch.stack([x + sigma * normal_like(x, s) for s in some])  # (k, B, C, H, W)
-        maps = wide(for_copies(of, model, copies, target))  # (k, B, C, H, W)
+        noisy = torch.stack([x + sigma * normal_like(x, s) for s in some])  # (k, B, C, H, W)
+        maps = wide(for_copies(of, model, noisy, target))  # (k, B, C, H, W)
         total = total + (maps**2 if squared else maps).sum(dim=0)
     return total / samples
 
@@ -85,19 +72,18 @@ def integrated_gradients(
 ) -> Tensor:
     """(x - x') · ∫₀¹ dS_c/dx(x' + a (x - x')) da, the integral as a mean over midpoints.
 
-    baseline: x', a number or a tensor that broadcasts against the inputs. Returns (B, C, H, W),
-    logits; the map sums to S_c(x) - S_c(x'), up to `completeness_error`.
-    Source: Sundararajan et al. 2017, eq. 1; slide D1-05.
+    baseline: x', a number or a tensor that broadcasts. The map, in logits, sums to S_c(x) - S_c(x')
+    up to `completeness_error`. Source: Sundararajan et al. 2017, eq. 1; slide D1-05.
     """
     core.at_least_one(steps=steps)
     x, target = check(model, inputs, target)
     x0 = core.as_baseline(baseline, x)
     with frozen_eval(model):
         total = torch.zeros_like(wide(x))
-        for some in groups(range(steps), x):  # as many steps at once as there is room for
+        for some in groups(range(steps), x):
             points = torch.stack([x0 + (k + 0.5) / steps * (x - x0) for k in some])
             total += for_copies(input_gradient, model, points, target).sum(dim=0)
-    return (x - x0) * (total / steps)
+    return core.finite((x - x0) * (total / steps))
 
 
 def completeness_error(
@@ -105,30 +91,19 @@ def completeness_error(
 ) -> Tensor:
     """|sum of the map - (S(x) - S(x'))| / |S(x) - S(x')|, (B,): 0 where all is accounted for.
 
-    nan or inf where the scores of x and x' are equal: there is no difference to account for.
-    Source: Sundararajan et al. 2017, proposition 1.
+    nan or inf where both scores are equal. Source: Sundararajan et al. 2017, proposition 1.
     """
     x, target = check(model, inputs, target)
     with frozen_eval(model):
         before = core.forward_scores(model, core.as_baseline(baseline, x), target)
-        difference = core.forward_scores(model, x, target) - before  # (B,)
-    return (attribution.to(difference).flatten(1).sum(1) - difference).abs() / difference.abs()
+        difference = core.finite(core.forward_scores(model, x, target) - before)  # (B,)
+    accounted = core.each_ones(attribution, difference).flatten(1).sum(1)  # (B,)
+    return (accounted - difference).abs() / difference.abs()
 
 
 def ig_smoothgrad(
-    model: nn.Module,
-    inputs: Tensor,
-    target: Target,
-    *,
-    samples: int = 12,
-    steps: int = 16,
-    noise: float = 0.15,
-    baseline: Baseline = 0.0,
-    seed: int = 0,
+    model, inputs, target, *, samples=12, steps=16, noise=0.15, baseline: Baseline = 0.0, seed=0
 ) -> Tensor:
-    """SmoothGrad around Integrated Gradients: samples · steps gradients a picture. (B, C, H, W).
-
-    baseline: as above, the same for all pictures. Source: Adebayo et al. 2018; slide D1-06.
-    """
+    """SmoothGrad of Integrated Gradients, samples · steps gradients. Adebayo et al. 2018; D1-06."""
     integrated = partial(integrated_gradients, steps=steps, baseline=baseline)
     return smoothgrad(model, inputs, target, samples=samples, noise=noise, of=integrated, seed=seed)

@@ -1,7 +1,5 @@
 """Guided Backpropagation: the gradient, but each ReLU passes back only what is positive."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,8 +20,7 @@ CLIPS = {  # ReLUs where the lower bound is 0; nn.ReLU6 calls hardtanh(x, 0, 6)
 class GuidedReLU(TorchFunctionMode):
     """Inside this context every ReLU has the guided backward pass.
 
-    The function is caught rather than its module: modules may be shared, and many models call
-    F.relu or clamp(min=0) directly. A product such as x * (x > 0) is not recognised.
+    The function is caught rather than its module: many models call F.relu or clamp(min=0) directly.
     """
 
     def __init__(self):
@@ -48,29 +45,25 @@ def is_relu(function, args: tuple, kwargs: dict) -> bool:
     return isinstance(lowest, (int, float)) and lowest == 0
 
 
-def is_scripted(model: nn.Module) -> bool:
-    """Whether the model, or a part of it, runs as TorchScript, where nothing can be caught."""
-    return any(isinstance(part, torch.jit.ScriptModule) for part in model.modules())
+def refuse_scripted(model) -> None:
+    """CourseError where a part of the model runs as TorchScript: nothing can be caught in it."""
+    parts = model.modules() if isinstance(model, nn.Module) else ()
+    if any(isinstance(part, torch.jit.ScriptModule) for part in parts):
+        raise CourseError("This model is scripted or traced: use the nn.Module it was made from.")
 
 
 def guided_backprop(model: nn.Module, inputs: Tensor, target: Target) -> Tensor:
     """dS_c/dx with the backward pass of each ReLU replaced: g -> g · [x > 0] · [g > 0].
 
-    For nn.ReLU, nn.ReLU6, the functions behind them and clamp(min=0). Returns (B, C, H, W).
-    CourseError where the model has none of these: the map would be the plain gradient.
-    Source: Springenberg et al. 2015, section 3.4; slide D1-05.
+    For nn.ReLU, nn.ReLU6, the functions behind them and clamp(min=0); CourseError where there is
+    none. (B, C, H, W). Source: Springenberg et al. 2015, section 3.4; slide D1-05.
     """
+    refuse_scripted(model)
     with GuidedReLU() as relus:
         attribution = gradient(model, inputs, target)
-    if is_scripted(model):
-        raise CourseError(
-            "This model is scripted or traced: what its ReLUs do cannot be changed from outside. "
-            "Use the nn.Module that it was made from."
-        )
     if not relus.met:
         raise CourseError(
             "Guided Backpropagation changes what ReLUs do, and this model called none (GELU and "
-            "SiLU are not ReLUs): the map would be the plain gradient. Use gradient() or "
-            "smoothgrad()."
+            "SiLU are not ReLUs): the map would be the plain gradient. Use gradient()."
         )
     return attribution

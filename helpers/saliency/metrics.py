@@ -1,10 +1,8 @@
 """Measures of a map: of its texture, and of whether it finds what the score depends on.
 
 attribution: (B, C, H, W) with signs. heat: (B, H, W), more is more important, such as
-`magnitude(attribution)`. Any float type; sums are made in float32 at least.
+`magnitude(attribution)`. Sums are made in float32 at least.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 
@@ -19,14 +17,13 @@ from helpers.saliency.core import Baseline, Target, check, for_copies, forward_s
 
 def magnitude(attribution: Tensor) -> Tensor:
     """A map without signs, the channels summed: (B, C, H, W) -> (B, H, W)."""
-    return wide(attribution).abs().sum(dim=1)
+    return core.as_tensor(attribution, 4).abs().sum(dim=1)
 
 
 def total_variation(attribution: Tensor, *, block: int = 1) -> Tensor:
     """Mean step between neighbours of the magnitude, in units of its mean: (B, C, H, W) -> (B,).
 
-    A noisy map has a high one. block: pixels; neighbours are then block x block averages, which is
-    how a map looks from further away.
+    A noisy map has a high one. block: neighbours are averages of block x block pixels.
     """
     m = F.avg_pool2d(magnitude(attribution), block)
     steps = m.diff(dim=1).abs().mean(dim=(1, 2)) + m.diff(dim=2).abs().mean(dim=(1, 2))
@@ -34,10 +31,7 @@ def total_variation(attribution: Tensor, *, block: int = 1) -> Tensor:
 
 
 def concentration(attribution: Tensor) -> Tensor:
-    """Gini index of the magnitude, (B, C, H, W) -> (B,): 0 for equal pixels, near 1 for one alone.
-
-    Source: Hurley & Rickard 2009, table I.
-    """
+    """Gini index of the magnitude, (B,): 0 equal pixels, 1 one alone. Hurley & Rickard 2009."""
     m = magnitude(attribution).flatten(1).sort(dim=1).values  # (B, N), rising
     rank = torch.arange(1, m.shape[1] + 1, device=m.device)
     return ((2 * rank - m.shape[1] - 1) * m).sum(dim=1) / (m.shape[1] * m.sum(dim=1))
@@ -45,30 +39,22 @@ def concentration(attribution: Tensor) -> Tensor:
 
 # ---- hide the important pixels, or show them first ----
 def ranks(heat: Tensor) -> Tensor:
-    """The place of each pixel in the order of importance, 0 the most important: (B, H, W).
-
-    Ties: in reading order. CourseError for a heat map with nan, which has no order.
-    """
-    if heat.isnan().any():
-        raise CourseError(
-            f"{int(heat.isnan().sum())} of the heat map's {heat.numel()} values are NaN: they have "
-            "no place in an order. nan_to_num() makes them 0."
-        )
+    """Each pixel's place in the order of importance, 0 the most: (B, H, W); ties as one reads."""
+    heat = core.as_tensor(heat, 3)
+    if missing := int(heat.isnan().sum()):
+        n = heat.numel()
+        raise CourseError(f"{missing} of the heat map's {n} values are NaN: see nan_to_num().")
     return heat.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(dim=1).view_as(heat)
 
 
 def perturbation_curve(model, before, after, target, heat: Tensor, steps: int) -> Tensor:
-    """The class's probability while `before` turns into `after`, the most important pixels first.
-
-    Pictures (B, C, H, W), heat (B, H, W). Returns (B, steps + 1).
-    """
+    """The class's probability while pixels turn from `before` to `after`: (B, steps + 1)."""
     core.at_least_one(steps=steps)
     shape = (len(before), *before.shape[2:])
+    heat = core.as_tensor(heat, 3)
     if heat.shape != shape:
-        raise CourseError(
-            f"heat should have the shape {shape}, one value a pixel, not {tuple(heat.shape)}; "
-            "magnitude(attribution) makes it."
-        )
+        given = f"{tuple(heat.shape)}; magnitude(attribution) makes it"
+        raise CourseError(f"heat should be {shape}, one value a pixel, not {given}.")
     place = ranks(heat).to(before.device)[:, None]  # (B, 1, H, W)
     curve = []
     with core.frozen_eval(model):
@@ -76,7 +62,7 @@ def perturbation_curve(model, before, after, target, heat: Tensor, steps: int) -
             done = [k * heat[0].numel() / steps for k in some]  # pixels exchanged by step k
             copies = torch.stack([torch.where(place < n, after, before) for n in done])
             curve.append(for_copies(forward_scores, model, copies, target, softmax=True))  # (k, B)
-    return torch.cat(curve).T
+    return core.finite(torch.cat(curve)).T
 
 
 def deletion(
@@ -93,40 +79,29 @@ def deletion(
 def insertion(
     model: nn.Module, inputs: Tensor, target: Target, heat: Tensor, *, steps=28, start=0.0
 ) -> Tensor:
-    """The probability while pixels appear on `start`, in the paper a blurred picture.
-
-    Returns (B, steps + 1). A good map rises fast.
-    """
+    """The same while pixels appear on `start`, in the paper a blurred picture; good: rises fast."""
     x, target = check(model, inputs, target, images=True)
     return perturbation_curve(model, core.as_baseline(start, x), x, target, heat, steps)
 
 
 def area(curve: Tensor) -> Tensor:
     """The area under each curve, its width being 1, by trapezoids: (B, n) -> (B,)."""
-    return torch.trapezoid(curve, dim=1) / (curve.shape[1] - 1)
+    return torch.trapezoid(wide(curve.detach()), dim=1) / (curve.shape[1] - 1)
 
 
 def remove(images: Tensor, heat: Tensor, share: float, value: Baseline) -> Tensor:
-    """The pictures with their most important share of pixels replaced by a value.
-
-    Source: Hooker et al. 2019 (ROAR), section 3.
-    """
+    """The pictures, the most important share of pixels replaced. ROAR: Hooker et al. 2019, 3."""
     gone = ranks(heat)[:, None] < round(share * heat[0].numel())  # (B, 1, H, W)
     return torch.where(gone.to(images.device), core.as_baseline(value, images), images)
 
 
 # ---- does it lie where the thing is? ----
 def in_boxes(boxes: Tensor, heat: Tensor) -> Tensor:
-    """(B, 4) left, top, right, bottom in pixels, right and bottom exclusive -> True inside.
-
-    A single box (4,) is for all. Returns (B, H, W), on the heat maps' device.
-    """
+    """Boxes (B, 4) or (4,): left, top, right, bottom, exclusive -> True inside, (B, H, W)."""
     boxes = torch.as_tensor(boxes, device=heat.device)
     if boxes.shape not in ((4,), (1, 4), (len(heat), 4)):
-        raise CourseError(
-            f"{len(heat)} heat maps need boxes of the shape ({len(heat)}, 4), or one (4,) for all, "
-            f"not {tuple(boxes.shape)}."
-        )
+        needs = f"{len(heat)} heat maps need boxes ({len(heat)}, 4), or one (4,) for all"
+        raise CourseError(f"{needs}, not {tuple(boxes.shape)}.")
     boxes = boxes.expand(len(heat), 4)
     left, top, right, bottom = boxes[:, :, None].unbind(dim=1)  # (B, 1) each
     y, x = (torch.arange(side, device=heat.device) for side in heat.shape[1:])
@@ -136,26 +111,22 @@ def in_boxes(boxes: Tensor, heat: Tensor) -> Tensor:
 def pointing_game(heat: Tensor, boxes: Tensor, *, tolerance: int = 0) -> Tensor:
     """1 where the highest pixel lies in the box, or at most `tolerance` pixels beside it, else 0.
 
-    heat (B, H, W), boxes (B, 4). Returns (B,), nan for an empty map: one that is the same
-    everywhere, or holds nan, points nowhere. Source: Zhang et al. 2016, with a tolerance of 15
-    pixels on photographs.
+    (B,), nan for an empty map: one that is the same everywhere, or holds nan, points nowhere.
+    Source: Zhang et al. 2016, with a tolerance of 15 pixels on photographs.
     """
+    heat = core.as_tensor(heat, 3)
     boxes = torch.as_tensor(boxes, device=heat.device)
     wider = torch.cat((boxes[..., :2] - tolerance, boxes[..., 2:] + tolerance), dim=-1)
-    flat = wide(heat).flatten(1)
+    flat = heat.flatten(1)
     hit = in_boxes(wider, heat).flatten(1).gather(1, flat.argmax(dim=1, keepdim=True))[:, 0]
     points = flat.amax(dim=1) > flat.amin(dim=1)  # False with nan
     return torch.where(points, hit.to(flat), torch.nan)
 
 
 def energy_in_box(heat: Tensor, boxes: Tensor) -> Tensor:
-    """The share of the map's positive part that lies in the box: (B,).
-
-    nan for an empty map: one without a positive part, or with nan. Source: Wang et al. 2020
-    (Score-CAM).
-    """
-    positive = wide(heat).clamp(min=0)
-    return (positive * in_boxes(boxes, heat)).sum(dim=(1, 2)) / positive.sum(dim=(1, 2))
+    """The share of the map's positive part in the box, (B,); nan without one. Wang et al. 2020."""
+    positive = core.as_tensor(heat, 3).clamp(min=0)
+    return (positive * in_boxes(boxes, positive)).sum(dim=(1, 2)) / positive.sum(dim=(1, 2))
 
 
 # ---- does it predict what small changes do, and stay as it is under smaller ones? ----
@@ -168,15 +139,7 @@ def noises(x: Tensor, samples: int, seed: int, *, uniform: bool = False) -> Tens
 
 
 def infidelity(
-    model: nn.Module,
-    inputs: Tensor,
-    target: Target,
-    attribution: Tensor,
-    *,
-    noise: float = 0.2,
-    samples: int = 50,
-    normalise: bool = False,
-    seed: int = 0,
+    model, inputs, target, attribution: Tensor, *, noise=0.2, samples=50, normalise=False, seed=0
 ) -> Tensor:
     """mean over Gaussian changes I of (I·φ - (S(x) - S(x - I)))²: (B,). 0: each is predicted.
 
@@ -189,26 +152,21 @@ def infidelity(
     with core.frozen_eval(model):
         after = for_copies(forward_scores, model, x - change, target)  # (n, B)
         drop = forward_scores(model, x, target) - after  # (n, B)
-    predicted = (wide(change) * attribution.to(drop)).flatten(2).sum(dim=2)  # (n, B)
+    core.finite(drop)
+    predicted = (
+        (wide(change) * core.each_ones(attribution, drop[0])).flatten(2).sum(dim=2)
+    )  # (n, B)
     if normalise:
         predicted = predicted * (predicted * drop).mean(0) / (predicted**2).mean(0)
     return ((predicted - drop) ** 2).mean(dim=0)
 
 
 def sensitivity_max(
-    method: Callable[..., Tensor],
-    model: nn.Module,
-    inputs: Tensor,
-    target: Target,
-    *,
-    radius: float = 0.02,
-    samples: int = 10,
-    seed: int = 0,
+    method: Callable[..., Tensor], model, inputs, target, *, radius=0.02, samples=10, seed=0
 ) -> Tensor:
-    """max over r, |r| <= radius in each pixel, of |φ(x + r) - φ(x)| / |φ(x)|: (B,).
+    """max of |φ(x + r) - φ(x)| / |φ(x)| over uniform draws r, |r| <= radius in each pixel: (B,).
 
-    How far a map moves when the eye sees no change; the maximum is over `samples` uniform draws.
-    Source: Yeh et al. 2019, definition 3.1.
+    How far a map moves when the eye sees no change. Source: Yeh et al. 2019, definition 3.1.
     """
     core.at_least_one(samples=samples)
     x, target = check(model, inputs, target)

@@ -1,7 +1,5 @@
 """Maps made by hiding, without a gradient: occlusion one window after the other, RISE halves."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,18 +13,14 @@ from helpers.saliency.core import Target, check, for_copies, forward_scores, fro
 def occlusion(
     model: nn.Module, inputs: Tensor, target: Target, *, window=32, stride=16, baseline=0.0
 ) -> Tensor:
-    """How far the logit falls when a window is hidden: the mean over the windows on a pixel.
+    """How far the logit falls when a window is hidden, the mean over the windows on a pixel.
 
-    window, stride: pixels. baseline: what hides, a number or a tensor that broadcasts. Returns
-    (B, 1, H, W), logits. Source: Zeiler & Fergus 2014.
+    window, stride: pixels. baseline: what hides. (B, 1, H, W). Source: Zeiler & Fergus 2014.
     """
     x, target = check(model, inputs, target, images=True)
-    smaller = min(x.shape[2:])
-    if not 1 <= stride <= window <= smaller:
-        raise CourseError(
-            f"stride {stride} and window {window} should satisfy 1 <= stride <= window <= "
-            f"{smaller}, the picture's smaller side."
-        )
+    if not 1 <= stride <= window <= min(x.shape[2:]):
+        wanted = f"1 <= stride <= window <= {min(x.shape[2:])}, the picture's smaller side"
+        raise CourseError(f"stride {stride} and window {window} should satisfy {wanted}.")
     x0 = core.as_baseline(baseline, x)
     rows = windows(x.shape[2], window, stride).to(x.device)  # (R, H), True = hidden
     cols = windows(x.shape[3], window, stride).to(x.device)  # (Q, W)
@@ -41,7 +35,7 @@ def occlusion(
     drop = (before - torch.cat(after)).unflatten(0, (len(rows), len(cols)))  # (R, Q, B)
     rows, cols = rows.to(drop.dtype), cols.to(drop.dtype)
     total = torch.einsum("rqb,rh,qw->bhw", drop, rows, cols)
-    return (total / torch.outer(rows.sum(0), cols.sum(0))).unsqueeze(1)
+    return core.finite(total / torch.outer(rows.sum(0), cols.sum(0))).unsqueeze(1)
 
 
 def windows(side: int, window: int, stride: int) -> Tensor:
@@ -66,7 +60,7 @@ def rise(
 ) -> Tensor:
     """Σ p(x · M_i) M_i / (N · keep) over random soft masks M_i: the mean score of a seen pixel.
 
-    cells: the masks' coarse grid. keep: the share of cells that stay, above 0. softmax: explain the
+    cells: the masks' coarse grid. keep: the share of cells that stay. softmax: explain the
     probability, as the paper does, or the raw score. centred: take off the mean score first, which
     says nothing about places but adds the masks' noise to the map. until: stop early once the maps
     from the even and the odd masks correlate that well (after 64 masks at the earliest). Returns
@@ -99,14 +93,11 @@ def rise(
     maps = halves.sum(dim=0)  # (B, H, W)
     if centred:
         maps = maps - total[:, None, None] / done * cover
-    return maps.unsqueeze(1) / (done * keep)
+    return core.finite(maps.unsqueeze(1) / (done * keep))
 
 
 def soft_masks(grids: Tensor, shifts: Tensor, size: tuple[int, int]) -> Tensor:
-    """Coarse grids (k, 1, s, s), enlarged past the picture and cropped at shifts (k, 2) in [0, 1).
-
-    Returns (k, H, W).
-    """
+    """Coarse grids (k, 1, s, s), enlarged and cropped at shifts (k, 2) in [0, 1): (k, H, W)."""
     s = grids.shape[-1]
     cell = [-(-side // s) for side in size]  # pixels a cell, rounded up
     large = F.interpolate(grids, [(s + 1) * c for c in cell], mode="bilinear", align_corners=False)

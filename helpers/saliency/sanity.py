@@ -1,14 +1,13 @@
 """Sanity checks: does a map change when what the network has learned is destroyed?
 
-Layers are given random weights, one after the other from the output down (cascading) or one at a
-time (independent), and the maps before and after are compared. For random labels, train a network
-on them and compare its maps. Source: Adebayo et al. 2018, sections 3 and 4; slide D1-09.
+Layers get random weights, from the output down (cascading) or one at a time (independent), and the
+maps before and after are compared. Source: Adebayo et al. 2018, sections 3 and 4; slide D1-09.
 """
 
-from __future__ import annotations
-
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from helpers.ground.errors import CourseError
 from helpers.ground.stats import spearman
 from helpers.saliency.cam import find_layer
-from helpers.saliency.core import Target, wide
+from helpers.saliency.core import as_tensor, refuse_lazy
 from helpers.saliency.metrics import magnitude
 
 Layer = str | Sequence[str]  # a module's name, or the names of several that fall together
@@ -25,15 +24,10 @@ Layer = str | Sequence[str]  # a module's name, or the names of several that fal
 
 # ---- destroying what was learned ----
 def layers_of(model: nn.Module) -> list[str]:
-    """The names of all layers with weights of their own, in the order in which they stand.
-
-    Weights that belong to the model itself, such as a class token, have their own names.
-    """
+    """All layers with weights of their own, as they stand; first the model's own (class tokens)."""
     top = [name for name, _ in model.named_parameters(recurse=False)]
     parts = list(model.named_modules())[1:]
-    return top + [
-        name for name, part in parts if next(part.parameters(recurse=False), None) is not None
-    ]
+    return top + [name for name, part in parts if list(part.parameters(recurse=False))]
 
 
 def reset(module: nn.Module) -> None:
@@ -42,49 +36,66 @@ def reset(module: nn.Module) -> None:
     1. Each part's own initialiser draws (`reset_parameters`); a norm without one forgets its
        running statistics.
     2. What no initialiser has reached (class tokens, positions, LayerScale, parametrised weights)
-       is drawn by `redraw`. Buffers that hold no statistics, such as masks, stay.
+       is drawn by `redraw`; a spectral norm's vectors follow. Other buffers, such as tables and
+       masks, stay; where one could have been learned, a warning names it.
     """
     trained = {name: p.detach().clone() for name, p in module.named_parameters()}
     if not trained and not hasattr(module, "running_var"):
-        raise CourseError(
-            f"{type(module).__name__} has no weights to randomise; layers_of(model) lists the "
-            "layers that do."
-        )
+        what = f"{type(module).__name__} has no weights to randomise"
+        raise CourseError(f"{what}; layers_of(model) lists the layers that do.")
+    buffers = {name: b.clone() for name, b in module.named_buffers() if b.is_floating_point()}
+    modes = {part: part.training for part in module.modules()}
+    module.eval()  # an initialiser that looks at a spectral norm's weight does not move its vectors
     for p in module.parameters():
         p.fill_(torch.nan)  # whatever is still nan below has not been drawn
     for part in module.modules():
         own = getattr(part, "reset_parameters", getattr(part, "_reset_parameters", None))
         if own is not None:
-            own()
+            with suppress(TypeError):  # one that wants arguments: `redraw` draws
+                own()
         elif getattr(part, "running_var", None) is not None:
             part.running_mean.zero_()
             part.running_var.fill_(1)
     for name, p in module.named_parameters():
         if p.isnan().any():
             redraw(p, trained[name])
+    for part in module.modules():
+        settle(part)
+    for part, mode in modes.items():
+        part.training = mode
+    now = dict(module.named_buffers())
+    if kept := [
+        name for name, b in buffers.items() if b.unique().numel() > 2 and b.equal(now[name])
+    ]:
+        warnings.warn(f"Kept, as buffers are no weights: {', '.join(kept)}.", stacklevel=3)
+
+
+def settle(part: nn.Module, steps: int = 30) -> None:
+    """Power iterations, as training makes them: a spectral norm's vectors follow new weights."""
+    parametrised = getattr(part, "parametrizations", nn.ModuleDict()).train()
+    hooks = [h for h in part._forward_pre_hooks.values() if hasattr(h, "n_power_iterations")]
+    for _ in range(steps if parametrised or hooks else 0):
+        for name in parametrised:
+            getattr(part, name)
+        for hook in hooks:  # torch's older spectral_norm
+            hook.compute_weight(part, do_power_iteration=True)
 
 
 def redraw(p: Tensor, trained: Tensor) -> None:
     """Gaussian numbers as large as the trained ones (their root mean square; 0.02 if all are 0)."""
-    size = float(trained.double().square().mean().sqrt())
-    p.normal_(0, size or 0.02)
+    p.normal_(0, float(trained.double().square().mean().sqrt()) or 0.02)
 
 
 def shuffle(module: nn.Module) -> None:
-    """Its own weights in random order: a deep network's signal neither dies nor explodes.
-
-    Buffers, such as a norm's running statistics, stay. CourseError where the order changes nothing.
-    """
+    """Its own weights in random order: a deep network's signal neither dies nor explodes."""
     same = True
     for p in module.parameters():
         mixed = p.flatten()[torch.randperm(p.numel())].view_as(p)
         same = same and torch.equal(p, mixed)
         p.copy_(mixed)
     if same:
-        raise CourseError(
-            f"{type(module).__name__} has no weights to shuffle: all that it has are equal. Use "
-            "initialise=reset."
-        )
+        what = f"{type(module).__name__} has no weights to shuffle"
+        raise CourseError(f"{what}: all that it has are equal. Use initialise=reset.")
 
 
 @contextmanager
@@ -94,8 +105,9 @@ def randomised(
     """Inside, these layers are random; afterwards, also after an error, all weights are back.
 
     A layer's random weights follow from the seed and its name: they are the same for every method,
-    alone or in a cascade, on every device. initialise: `reset` or `shuffle`; called on the CPU.
+    alone or in a cascade, on every device. initialise: `reset` or `shuffle`.
     """
+    refuse_lazy(model)
     saved = {name: value.detach().clone() for name, value in model.state_dict().items()}
     names = [name for layer in layers for name in ([layer] if isinstance(layer, str) else layer)]
     try:
@@ -123,21 +135,12 @@ def randomise(model: nn.Module, name: str, initialise: Callable) -> None:
 
 
 def cascade(
-    model: nn.Module,
-    layers: Sequence[Layer],
-    method: Callable[..., Tensor],
-    inputs: Tensor,
-    target: Target,
-    *,
-    independent: bool = False,
-    seed: int = 0,
-    initialise: Callable = reset,
+    model, layers, method, inputs, target, *, independent=False, seed=0, initialise=reset
 ) -> Tensor:
-    """Maps of the trained model, then as its layers fall, from method(model, inputs, target).
+    """Maps by method(model, inputs, target), trained and as its layers fall: (1 + L, B, ...).
 
     layers: in the order in which they fall, usually from the output down. independent: only the
-    l-th layer is random, and all others are as trained. Returns (1 + L, B, ...); the model is given
-    back as it was.
+    l-th layer is random, and all others are as trained.
     """
     maps = [method(model, inputs, target)]
     for depth in range(len(layers)):
@@ -149,39 +152,31 @@ def cascade(
 
 # ---- are two maps alike? (B, C, H, W), (B, C, H, W) -> (B,), on the maps' device ----
 def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Spearman's ρ of the magnitudes, channels summed: signs do not count.
-
-    nan where a map is constant or holds nan.
-    """
-    return spearman(magnitude(a), magnitude(b))
+    """Spearman's ρ of the magnitudes: signs do not count. nan where a map is constant."""
+    return spearman(*two(a, b, magnitude))
 
 
 def signed_correlation(a: Tensor, b: Tensor) -> Tensor:
     """Spearman's ρ of the maps with their signs, channels summed."""
-    return spearman(wide(a).sum(dim=1), wide(b).sum(dim=1))
+    return spearman(*two(a, b, lambda m: as_tensor(m, 4).sum(dim=1)))
 
 
 def structural(a: Tensor, b: Tensor) -> Tensor:
-    """SSIM of the magnitudes, each stretched to 0 … 1: local patterns count, one by one.
-
-    Gaussian weights. Source: Wang et al. 2004.
-    """
+    """SSIM of the magnitudes, each stretched to 0 … 1: local patterns count. Wang et al. 2004."""
     from skimage.metrics import structural_similarity
 
-    def ssim(p, q):
-        return structural_similarity(p, q, gaussian_weights=True, data_range=1.0)
-
-    return each(ssim, a, b)
+    a, b = two(a, b, magnitude)
+    if min(a.shape[1:]) < 11:
+        raise CourseError(f"SSIM compares windows of 11 x 11 pixels; these maps: {tuple(a.shape)}.")
+    return each(partial(structural_similarity, gaussian_weights=True, data_range=1.0), a, b)
 
 
 def edges(a: Tensor, b: Tensor, *, cell: int | None = None) -> Tensor:
-    """Spearman's ρ of the maps' histograms of oriented gradients.
-
-    cell: pixels; by default the paper's 16, or a quarter of small maps.
-    """
+    """Spearman's ρ of the maps' histograms of oriented gradients; cell: 16 pixels, or a quarter."""
     from skimage.feature import hog
 
-    cell = cell or min(16, a.shape[-1] // 4)
+    a, b = two(a, b, magnitude)
+    cell = cell or max(1, min(16, a.shape[-1] // 4))
     features = [each(lambda p: hog(p, pixels_per_cell=(cell, cell)), m) for m in (a, b)]
     return spearman(*features)  # of (B, F) each
 
@@ -194,9 +189,17 @@ SIMILARITIES = {
 }
 
 
+def two(a, b, reduce: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Both stacks of maps as (B, H, W); CourseError where their pictures differ in size."""
+    a, b = reduce(a), reduce(b)
+    if a.shape[1:] != b.shape[1:]:
+        raise CourseError(f"Maps {tuple(a.shape)} and {tuple(b.shape)} are not of one size.")
+    return a, b
+
+
 def each(compare: Callable, *maps: Tensor) -> Tensor:
-    """compare(p, …) of each picture's maps, as magnitudes (H, W) stretched to 0 … 1, by NumPy."""
-    pictures = [stretched(magnitude(m)).detach().cpu().numpy() for m in maps]
+    """compare(p, …) of each picture's maps (H, W), stretched to 0 … 1, by NumPy."""
+    pictures = [stretched(m).numpy() for m in maps]
     values = np.array([compare(*row) for row in zip(*pictures, strict=True)])
     exact = torch.float32 if maps[0].device.type == "mps" else torch.float64
     return torch.from_numpy(values).to(exact).to(maps[0].device)

@@ -33,10 +33,7 @@ def shapley(f, x: Tensor, baseline: Tensor) -> Tensor:
     """
     d = x.shape[-1]
     if d > MOST:
-        raise ValueError(
-            f"exact Shapley values need 2^d evaluations: {d} features are too many, {MOST} is the "
-            "limit"
-        )
+        raise ValueError(f"exact Shapley values: {d} features are too many, {MOST} is the limit")
     inside, weights = shapley_weights(d)
     ones = [1] * (max(x.dim(), baseline.dim()) - 1)
     coalitions = inside.to(x.device).reshape(2**d, *ones, d)

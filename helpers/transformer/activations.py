@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from helpers.ground.runtime import in_chunks
 from helpers.transformer.model import OneLayerTransformer
 
 CHUNK = 1024  # contexts shuffled at once: 131,072 activations of 512 neurons, 134 MB in float16
@@ -14,13 +15,10 @@ class ActivationBuffer:
     """Shuffled batches of a model's activations on rows of tokens (R, T), at mean norm √N.
 
     The rows come in a random order, CHUNK of them at a time; inside a chunk all positions are
-    shuffled. Every batch follows from the seed and its number alone, so that a killed training
-    can go on in the middle. Batches are where the model is.
+    shuffled. A batch follows from the seed and its number alone, so a killed training can go on.
     """
 
-    def __init__(
-        self, model: OneLayerTransformer, contexts: Tensor, *, seed: int = 0, bfloat16: bool = False
-    ):
+    def __init__(self, model: OneLayerTransformer, contexts: Tensor, *, seed=0, bfloat16=False):
         self.model = model
         self.device = model.embed.weight.device
         self.contexts = contexts.to(self.device)  # 10 M tokens: 80 MB as int64, 20 MB as int16
@@ -37,10 +35,7 @@ class ActivationBuffer:
         positions = rows * self.contexts.shape[1]
         per_chunk = positions // size
         if per_chunk == 0:
-            raise ValueError(
-                f"A batch of {size} is larger than the {positions} activations at hand: "
-                "give more text or a smaller batch."
-            )
+            raise ValueError(f"A batch of {size} is larger than the {positions} activations here.")
         chunk, first = divmod(start, per_chunk)
         while True:
             places = torch.arange(chunk * rows, (chunk + 1) * rows) % len(self.order)
@@ -65,8 +60,6 @@ class ActivationBuffer:
     @torch.no_grad()
     def _of(self, rows: Tensor) -> Tensor:
         """Rescaled activations of some rows, (rows · T, N)."""
-        parts = []
+        of = lambda part: self.model.activations(part).flatten(0, 1).float()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            for part in self.contexts[rows].long().split(64):
-                parts.append(self.model.activations(part).flatten(0, 1).float())
-        return torch.cat(parts) * self.scale
+            return in_chunks(of, self.contexts[rows].long(), chunk=64) * self.scale

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.datasets import corpus
 from helpers.ground.runtime import in_chunks
 from helpers.transformer.model import OneLayerTransformer
 
@@ -37,19 +36,6 @@ def token_losses(model: OneLayerTransformer, contexts: Tensor, edit: Edit | None
 def rows_at_once(device: torch.device) -> int:
     """Rows of text a pass: 16 fit a processor's cache; 64 rows of 16,384 features are 0.5 GB."""
     return 16 if device.type == "cpu" else 64
-
-
-def by_domain(losses: Tensor, domains: Tensor) -> dict[str, float]:
-    """Mean of per-token values (R, T − 1) over all tokens, and over each kind of text.
-
-    domains: those of the predicted tokens, (R, T − 1).
-    """
-    domains = domains.to(losses.device)
-    means = {"all": losses.mean().item()}
-    for i, name in enumerate(corpus.DOMAINS):
-        if (domains == i).any():
-            means[name] = losses[domains == i].mean().item()
-    return means
 
 
 def loss_recovered(model: OneLayerTransformer, contexts: Tensor, edit: Edit) -> float:

@@ -13,7 +13,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.ground.artifacts import load_artifact
+from helpers.ground.artifacts import load_artifact, part_of
 from helpers.ground.errors import CourseError
 
 VERSION = 1  # of the stored weights
@@ -59,9 +59,7 @@ class OneLayerTransformer(nn.Module):
     def __init__(self, settings: Settings = Settings()):
         super().__init__()
         if settings.activation not in ACTIVATIONS:
-            raise ValueError(
-                f"No activation {settings.activation!r}: choose from {', '.join(ACTIVATIONS)}."
-            )
+            raise ValueError(f"No activation {settings.activation!r}: {', '.join(ACTIVATIONS)}.")
         d, f = settings.d_model, settings.d_mlp
         self.settings = settings
         self.embed = nn.Embedding(settings.vocabulary, d)
@@ -86,10 +84,8 @@ class OneLayerTransformer(nn.Module):
     def residual(self, tokens: Tensor) -> Tensor:
         """The residual stream that the MLP reads, (B, T, D)."""
         if tokens.shape[-1] > self.settings.context:
-            raise ValueError(
-                f"{tokens.shape[-1]} tokens given, but the model has "
-                f"{self.settings.context} positions: cut the text."
-            )
+            T, most = tokens.shape[-1], self.settings.context
+            raise ValueError(f"{T} tokens given, but the model has {most} positions.")
         x = self.embed(tokens) + self.positions[: tokens.shape[-1]]
         return x + self.attend(self.norm_1(x))
 
@@ -111,10 +107,9 @@ class OneLayerTransformer(nn.Module):
         return self.neurons(self.residual(tokens)).post
 
     def logit_effects(self, directions: Tensor) -> Tensor:
-        """What directions in neuron space (N, F) do to the logits, (N, V), each row's median 0.
+        """What directions (N, F) do to the logits, d · W_out · γ · W_unembed (N, V), median 0.
 
-        d · W_out · γ · W_unembed. The final LayerNorm's division, which depends on the token, is
-        left out (Bricken et al. 2023).
+        The final LayerNorm's division depends on the token and is left out (Bricken et al. 2023).
         """
         written = directions @ self.W_out.weight.T * self.norm_final.weight  # (N, D)
         effects = written @ self.unembed.weight.T
@@ -123,10 +118,7 @@ class OneLayerTransformer(nn.Module):
 
 @torch.no_grad()
 def initialise(model: OneLayerTransformer, seed: int) -> None:
-    """Normal weights of width 0.02 (1/√fan_in for the MLP and attention) and zero biases.
-
-    Drawn on the CPU and copied, so that every device begins with the same numbers.
-    """
+    """Normal weights of width 0.02 (1/√fan_in for MLP and attention), zero biases; by the CPU."""
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
         if parameter.ndim == 2:
@@ -137,26 +129,14 @@ def initialise(model: OneLayerTransformer, seed: int) -> None:
 
 
 def load(where: str | Path, *, device: torch.device | str = "cpu") -> OneLayerTransformer:
-    """A stored transformer, ready to use: "lm_relu", "lm_relu_b", "lm_gelu", "lm_solu_ln", …
-
-    A small one is "lm_sizes/gelu-32". where: its name in data/, or a folder. Raises CourseError
-    where it is missing, damaged or of another version.
-    """
+    """A stored transformer by its name in data/ ("lm_relu", "lm_sizes/gelu-32") or its folder."""
     folder, part = (where, "") if isinstance(where, Path) else where.partition("/")[::2]
     tensors, meta = load_artifact(folder, version=VERSION, device=device)
     if part:
         if part not in meta["models"]:
-            raise CourseError(
-                f"No model {part!r} in {folder}: choose one of {', '.join(meta['models'])}."
-            )
-        tensors, meta = part_of(tensors, part), meta["models"][part]
+            raise CourseError(f"No model {part!r} in {folder}, only {', '.join(meta['models'])}.")
+        tensors, meta = part_of(tensors, f"{part}."), meta["models"][part]
     return restore(meta["settings"], tensors)
-
-
-def part_of(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Those stored as NAME.KEY, by KEY."""
-    start = f"{name}."
-    return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
 
 
 def restore(settings: dict, tensors: dict[str, Tensor]) -> OneLayerTransformer:

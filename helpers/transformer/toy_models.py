@@ -66,18 +66,12 @@ def train_toys(
 
     sparsity: (I,), 0 (always present) to below 1; importance: (n,) or (I, n). Small m gets stuck
     in poor minima: take several tries, as the authors did. Runs on the device of `sparsity`.
-    Raises ValueError for shapes that do not fit.
     """
-    if importance.shape[-1] != settings.features:
-        raise ValueError(
-            f"importance has {importance.shape[-1]} entries for {settings.features} features; "
-            "give one each."
-        )
+    if importance.shape[-1] != (n := settings.features):
+        raise ValueError(f"importance has {importance.shape[-1]} entries for {n} features.")
     if ((sparsity < 0) | (sparsity >= 1)).any():
-        raise ValueError(
-            "a sparsity is a probability of being absent, from 0 to below 1; "
-            f"got {sparsity.min():.3g} to {sparsity.max():.3g}."
-        )
+        given = f"{sparsity.min():.3g} to {sparsity.max():.3g}"
+        raise ValueError(f"a sparsity is a probability, from 0 to below 1; got {given}.")
     device = sparsity.device
     generator = torch.Generator(device).manual_seed(seed)
     each = sparsity.repeat_interleave(tries)  # (I * tries,)

@@ -13,9 +13,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from helpers.datasets import corpus
-from helpers.ground.artifacts import Checkpoint
-from helpers.ground.errors import CourseError
-from helpers.transformer.model import OneLayerTransformer, Settings, initialise
+from helpers.ground.artifacts import Checkpoint, still_numbers
+from helpers.transformer.model import OneLayerTransformer, initialise
 
 
 @dataclass(frozen=True)
@@ -44,19 +43,13 @@ class Trained(NamedTuple):
 
 
 def train(
-    settings: Settings,
-    training: Training,
-    stream: Tensor,
-    *,
-    device: torch.device | str = "cpu",
-    checkpoint: Checkpoint | None = None,
-    save_every: float = 120.0,
+    settings, training, stream: Tensor, *, device="cpu", checkpoint=None, save_every=120.0
 ) -> Trained:
     """A model trained on a stream of tokens (N,).
 
-    Resumable: everything random follows from the seed and the step, so a run killed between two
-    saves repeats the steps since the last one and ends with the same bits. save_every: seconds.
-    Raises CourseError where the weights stop being numbers; the last good checkpoint stays.
+    Everything random follows from the seed and the step, so a run that was killed repeats the steps
+    since its last save and ends with the same bits. save_every: seconds. Raises CourseError where
+    the weights stop being numbers; the last good checkpoint stays.
     """
     with torch.random.fork_rng(devices=[]):
         model = OneLayerTransformer(settings)
@@ -68,10 +61,12 @@ def train(
     )
     saver = Saver(checkpoint, model.parameters(), save_every)
     start, losses = 0, []
-    if checkpoint and (state := checkpoint.load()):
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        start, losses = state["step"], list(state["losses"])
+    parts = {"model": model, "optimizer": optimizer}
+    if checkpoint and (saved := checkpoint.load()):
+        for name, part in parts.items():
+            part.load_state_dict(saved[name])
+        start, losses = saved["step"], list(saved["losses"])
+    state = lambda: {name: part.state_dict() for name, part in parts.items()} | {"losses": losses}
     steps = range(start, training.steps)
     for step in tqdm(steps, initial=start, total=training.steps, mininterval=10):
         for group in optimizer.param_groups:
@@ -81,14 +76,7 @@ def train(
         optimizer.zero_grad()
         if step % 50 == 0:
             losses.append(loss)  # a tensor: its number would have to be waited for
-        saver.after(
-            step,
-            lambda: {
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "losses": losses,
-            },
-        )
+        saver.after(step, state)
     saver.check(training.steps)
     return Trained(model.eval(), [round(float(loss), 4) for loss in losses])
 
@@ -132,10 +120,7 @@ def _order(rows: int, seed: int, turn: int, device: torch.device) -> Tensor:
 
 
 class Saver:
-    """Saves a training every so many seconds, and never one with a weight that is no number.
-
-    By time rather than by steps: whatever a step costs, a kill loses two minutes at most.
-    """
+    """Saves a training every so many seconds, and never one with a weight that is no number."""
 
     def __init__(self, checkpoint: Checkpoint | None, weights: Iterable[Tensor], seconds: float):
         self.checkpoint = checkpoint
@@ -152,8 +137,4 @@ class Saver:
 
     def check(self, steps: int) -> None:
         """CourseError where a weight is not finite."""
-        if not all(weight.isfinite().all() for weight in self.weights):
-            raise CourseError(
-                f"This training has broken down: after {steps} steps some weights are not numbers. "
-                "Its last good checkpoint is kept. Take a smaller learning rate and begin again."
-            )
+        still_numbers(self.weights, f"{steps} steps")

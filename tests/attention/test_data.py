@@ -1,12 +1,9 @@
 """Texts as the models read them, typed or stored, and what is shipped."""
 
 import json
-import string
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from helpers.attention import data, tables
 from helpers.attention import model as M
@@ -41,28 +38,6 @@ def test_words_are_lower_case_without_punctuation():
 )
 def test_typed_words_keep_what_people_type(text, words):
     assert data.typed_words(text) == words
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.text(alphabet=st.characters(codec=None, exclude_categories=())))
-def test_any_typed_text_is_read_or_refused_in_a_sentence(text):
-    plain = reviews.plain_text(text)
-    assert reviews.plain_text(plain) == plain
-    plain.encode()  # no half emoji
-    assert not set("‘’ʼ′`´\ufeff\u200b") & set(plain)
-    words = data.typed_words(text)
-    assert all(word.strip() == word != "" for word in words)
-    vocabulary = M.Vocabulary([["good", "film"]])
-    assert len(vocabulary.encode([*words, "good"])) == len(words) + 3
-    if not set(words) & {"good", "film"}:
-        with pytest.raises(CourseError, match="knows none" if words else "empty"):
-            vocabulary.encode(words)
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.text(alphabet=string.ascii_letters + string.digits + "'.,-_!? \n"))
-def test_typed_english_is_read_like_the_training_texts(text):
-    assert data.typed_words(text) == data.words(text)
 
 
 def test_long_texts_are_left_out_and_rare_words_unknown(few_reviews):  # noqa: F811
@@ -173,9 +148,9 @@ def test_the_stored_tables():
             assert len(p) == len(table.label)
             assert ((p >= 0) & (p <= 1)).all()
         for tau in table.tau.values():
-            assert tau.shape == (3, 40)
+            assert tau.shape == (3, 40 if name == "imdb" else 200)
             assert tau.nan_to_num().abs().max() <= 1
-        assert (table.each["tvd"] <= 0.05 + 1e-5).all()
+        assert (table.tvd["each"] <= 0.05 + 1e-5).all()
     assert set(tables.load("imdb").tau) >= {"base", *tables.load("imdb").seeds()}
     with pytest.raises(ValueError, match="findings"):
         tables.load("sst")

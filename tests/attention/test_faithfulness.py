@@ -134,9 +134,12 @@ def test_the_adversary_keeps_the_output_and_moves_the_weights():
 
 
 def sharp(seed=0):
-    """A model whose output hangs on the weights: its decoder is 30 times as steep."""
+    """A model whose output hangs on the weights: its decoder is 100 times as steep, about .5."""
     model = build(seed)
-    model.out.weight.data *= 30
+    with torch.no_grad():
+        common = model(M.collate(texts()))[0].mean()
+        model.out.bias.copy_(100 * (model.out.bias - common))
+        model.out.weight.mul_(100)
     return model
 
 
@@ -148,6 +151,14 @@ def test_a_change_of_the_output_costs_from_the_margin_on():
     assert (result.jsd > 0).float().mean() > 0.9
     loose = adversary(model, batch, steps=300, margin=0.04)
     assert loose.tvd.mean() > result.tvd.mean() + 0.01
+
+
+def test_where_no_restart_keeps_the_output_the_own_weights_stay():
+    model, batch = sharp(), M.collate(texts())
+    result = adversary(model, batch, epsilon=1e-9, steps=1, restarts=1)
+    torch.testing.assert_close(result.alpha, model(batch)[1].detach())
+    assert not result.jsd.any()
+    assert not result.tvd.any()
 
 
 def test_restarts_push_one_another_apart(monkeypatch):

@@ -23,6 +23,14 @@ def test_weights_are_a_distribution_over_words_alone(settings, asked):
     assert logits.shape == (len(alpha), 6 if asked else 1)
 
 
+def test_content_is_every_word_known_or_not_and_nothing_else():
+    long, short = torch.tensor([M.START, 7, M.UNKNOWN, 9, M.END]), torch.tensor([M.START, 8, M.END])
+    batch = M.collate([(long, 1), (short, 0)])
+    assert batch.content.long().tolist() == [[0, 1, 1, 1, 0], [0, 1, 0, 0, 0]]
+    assert batch.words[1].tolist() == [M.START, 8, M.END, M.PAD, M.PAD]
+    torch.testing.assert_close(M.uniform(batch.content)[0], torch.tensor([0, 1, 1, 1, 0]) / 3)
+
+
 @pytest.mark.parametrize("encoder", ["lstm", "average"])
 def test_padding_changes_nothing(encoder):
     data, model = texts(), build(encoder=encoder)
@@ -63,11 +71,11 @@ def test_dot_scores_are_divided_by_the_root_of_the_width(asked):
 
 
 def test_the_word_vectors_begin_as_wide_as_asked():
-    usual, short = build().embedding.weight, build(embedding_std=0.1).embedding.weight
-    torch.testing.assert_close(short, 0.1 * usual)
-    assert 0.9 < usual[1:].std() < 1.1
+    short, long = build().embedding.weight, build(embedding_std=1.0).embedding.weight
+    torch.testing.assert_close(long, 10 * short)
+    assert 0.09 < short[1:].std() < 0.11
     assert (short[M.PAD] == 0).all()
-    assert build(embedding_std=0.1).settings["embedding_std"] == 0.1
+    assert build().settings["embedding_std"] == 0.1
 
 
 def test_a_new_model_follows_from_its_seed_and_leaves_the_global_stream_alone():

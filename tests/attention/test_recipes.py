@@ -60,10 +60,10 @@ def test_a_killed_run_goes_on_with_the_model_it_was_at(few_reviews, tmp_path, mo
 @pytest.fixture
 def small(monkeypatch):
     """Fewer experiments of each kind."""
-    monkeypatch.setattr(attention_tables, "SEEDS", (50,))
-    monkeypatch.setattr(attention_tables, "LAMBDAS", (1e-3,))
+    monkeypatch.setattr(attention_tables, "FIVE", (10, 50))
+    monkeypatch.setattr(attention_tables, "ALL", ((50,), (1e-3,), (10, 50), (10, 50)))
     monkeypatch.setattr(attention_tables, "FEWER", {})
-    monkeypatch.setattr(attention_tables, "ASKED", 3)
+    monkeypatch.setattr(attention_tables, "ASKED", {"imdb": 3, "findings": 3})
     monkeypatch.setattr(attention_tables, "EACH", 5)
     monkeypatch.setattr(attention_tables, "VARIANTS", {"no history, talk": {}})
     monkeypatch.setattr(data, "TEXTS", 12)
@@ -74,7 +74,7 @@ def test_killed_experiments_go_on_where_they_were(small, tmp_path, monkeypatch):
     asked, run = [], Run(tmp_path / "attention_tables", smoke=True)
 
     def dies(*args, **kwargs):
-        asked.append(kwargs.get("seed"))
+        asked.append(kwargs["seed"])
         if asked == [10, 50]:
             raise KeyboardInterrupt
         return train_one(*args, **kwargs)
@@ -84,15 +84,23 @@ def test_killed_experiments_go_on_where_they_were(small, tmp_path, monkeypatch):
         attention_tables.make(run)
     assert not run.out.exists()
     attention_tables.make(run)
-    assert asked == [10, 50, 50, None]  # the base model once; None: uniform weights
+    assert asked[:4] == [10, 50, 50, 10]  # the base model once; then uniform weights
     table = tables.load("findings", where=run.out)
     assert len(table.label) == 12
-    assert {"base", "seed 50", "uniform", "adversary 0.001", "MLP own"} <= set(table.p)
-    assert {"base", "seed 50", "adversary 0.001"} == set(table.alpha) == set(table.tau)
+    assert set(table.alpha) == {"base", "seed 50", "adversary 0.001"}
+    for what in ("uniform", "dot", "average", "long", "adversary 0.001", "MLP own"):
+        assert table.starts(what) == [what, f"{what}, seed 50"]
+        assert set(table.starts(what)) <= set(table.p)
+    assert table.starts() == ["base", "seed 50"]
+    assert table.starts("each") == ["each", "each, seed 50"]
+    assert set(table.starts("dot") + table.starts("long")) < set(table.tau)
     assert all(tau.shape == (3, 3) for tau in table.tau.values())
     torch.testing.assert_close(table.alpha["base"].sum(-1), torch.ones(12))
-    assert len(table.each["jsd"]) == 5
-    assert table.each["jsd"].max() <= math.log(2) + 1e-3
+    assert len(table.jsd["each"]) == len(table.jsd["long each, seed 50"]) == 5
+    assert max(jsd.max() for jsd in table.jsd.values()) <= math.log(2) + 1e-3
+    beside = table.jsd["adversary 0.001"], table.alpha["base"], table.alpha["adversary 0.001"]
+    torch.testing.assert_close(beside[0], faithfulness.jsd(*beside[1:]), atol=1e-3, rtol=0.01)
+    assert not torch.equal(table.jsd["adversary 0.001"], table.jsd["adversary 0.001, seed 50"])
     (variant,) = tables.load_variants(where=run.out).values()
     assert variant["own"].shape == (2, 12)
     next(run.out.glob("*.safetensors")).write_bytes(b"cut off")
@@ -106,7 +114,7 @@ def test_the_imdb_tables_in_a_smoke_run(small, few_reviews, tmp_path):  # noqa: 
     table = tables.load("imdb", where=run.out)
     assert table.seeds() == ["seed 50"]
     assert table.lams() == [0.001]
-    assert set(attention_tables.measure(run)) == {"IMDb, F1"}
+    assert set(attention_tables.measure(run)) == {"IMDb", "IMDb, a reader without context"}
 
 
 def test_the_taus_are_those_of_a_loop_over_texts():

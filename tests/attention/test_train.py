@@ -78,6 +78,18 @@ def test_training_learns_which_word_decides_and_keeps_the_best_epoch():
     assert max(history) > 0.95
 
 
+def test_steps_are_cut_to_length_5_and_start_from_no_gradient(steps):
+    """Each step's gradient is that of its own batch: of one text, repeated, it cannot add up."""
+    model, data = build(2), telling(8)
+    loss = lambda model, batch, alpha: 1e4 * model(batch, alpha)[0].mean()
+    train.fit(model, data, data, train.Settings(epochs=3, batch=8), loss=loss)
+    assert [norm for _, norm in steps] == pytest.approx([5.0] * 3, rel=1e-4)
+    steps.clear()
+    loss = lambda model, batch, alpha: model.out.bias.sum()
+    train.fit(model, data, data, train.Settings(epochs=3, batch=8, rate=0.01), loss=loss)
+    assert steps == [(0.01, 1.0)] * 3
+
+
 def test_a_frozen_attention_learns_nothing():
     data = telling(60)
     model = build(1)

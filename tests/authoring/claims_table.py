@@ -5,15 +5,14 @@ Every claim of the course, the paper's number beside ours, written from the reco
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 from helpers.ground.artifacts import ROOT, write_atomically
 
 NOTEBOOKS = ROOT / "notebooks"
-FULL = (
-    "claims_full.json"  # measured at scale full: {notebook: {sentence: {"measured": …, "mark": …}}}
-)
+FULL = "claims_full.json"  # what `store_full` keeps, by lesson
 HEAD = """\
 # What the slides say, and what was measured
 
@@ -54,28 +53,36 @@ def claims(notebook: dict) -> list[dict]:
     ]
 
 
-def store_full(lesson: str, notebook: dict, folder: Path = NOTEBOOKS) -> None:
-    """Keep the numbers of one notebook that was run at scale full.
-
-    Those of the other lessons stay.
-    """
+def store_full(path: Path, notebook: dict, *, device: str, minutes: float) -> None:
+    """Keep the claims of one notebook that was run at scale full; other lessons' stay."""
     numbers = {
         claim["text"]: {"measured": claim["measured"], "mark": claim["mark"]}
         for claim in claims(notebook)
         if claim["scale"] == "full"
     }
-    everything = _full(folder) | {lesson: numbers}
-    write_atomically(
-        folder / FULL,
-        (json.dumps(everything, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode(),
-    )
+    entry = {"claims": numbers, "code": _code(path), "device": device, "minutes": minutes}
+    everything = _full(path.parent) | {path.stem: entry}
+    text = json.dumps(everything, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    write_atomically(path.parent / FULL, text.encode())
+
+
+def is_stored(path: Path) -> bool:
+    """Whether this lesson was measured at scale full with the code cells that it has now."""
+    return _full(path.parent).get(path.stem, {}).get("code") == _code(path)
+
+
+def _code(path: Path) -> str:
+    """A number for the lesson's code cells."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    code = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
+    return hashlib.sha256("\n".join(code[1:]).encode()).hexdigest()[:16]  # set-up left out
 
 
 def _cells(claim: dict, full: dict) -> list[str]:
     paper = claim["paper"] if claim["paper"] is not None else "–"
     if claim["source"]:
         paper += f" ({claim['source']})"
-    there = full.get(claim["text"])
+    there = full.get("claims", {}).get(claim["text"])
     return [
         claim["slide"],
         claim["text"],

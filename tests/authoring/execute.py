@@ -26,7 +26,9 @@ from PIL import Image
 
 from helpers.ground.artifacts import ROOT, write_atomically
 from helpers.ground.errors import CourseError
+from helpers.ground.runtime import current
 from tests.authoring import claims_table
+from tests.authoring.site import frames
 from tests.authoring.stamp import FOLDED, stamp, write_readme
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -53,10 +55,7 @@ METADATA = {
 
 
 def main(args: list[str]) -> int:
-    """The command `record`.
-
-    Numbers of lessons (all without any); `--full` measures claims on a GPU and stores only those.
-    """
+    """Run lessons and store their outputs; with --full measure their claims on a GPU instead."""
     parser = argparse.ArgumentParser(prog="python -m helpers record", description=main.__doc__)
     parser.add_argument(
         "lessons", nargs="*", metavar="NN", help="such as 00 03; all when none is given"
@@ -64,7 +63,12 @@ def main(args: list[str]) -> int:
     parser.add_argument(
         "--full",
         action="store_true",
-        help="run at scale full; keep the claims' numbers, not the outputs",
+        help="at scale full: keep the claims' numbers only; called again, it goes on",
+    )
+    parser.add_argument(
+        "--frames",
+        action="store_true",
+        help="keep the frames of tools with few states only: `site` shows them",
     )
     options = parser.parse_args(args)
     paths = [
@@ -76,26 +80,69 @@ def main(args: list[str]) -> int:
     if not paths:
         print("No such lesson in notebooks/: " + " ".join(options.lessons))
         return 1
+    one = filmed if options.frames else full if options.full else recorded
+    failed = [path.stem for path in paths if not one(path)]
+    if one is not filmed:
+        claims_table.write()
+    if one is recorded:
+        write_readme()  # a lesson that is recorded is linked there
+    if failed:
+        print(f"Not recorded: {', '.join(failed)}. Call the same command again to try them again.")
+    return int(bool(failed))
+
+
+def recorded(path: Path) -> bool:
+    """Record one lesson and say how long it took, or what failed."""
+    start = time.perf_counter()
     try:
-        for path in paths:
-            start = time.perf_counter()
-            if options.full:
-                claims_table.store_full(
-                    path.stem, run(path, {"COURSE_SCALE": "full", "COURSE_TEST": "0"})
-                )
-            else:
-                record(path)
-            print(
-                f"{path.name}: {time.perf_counter() - start:.0f} s, "
-                f"{path.stat().st_size / 1000:.0f} kB",
-                flush=True,
-            )
+        record(path)
     except CourseError as error:
         print(error)
-        return 1
-    claims_table.write()
-    write_readme()  # a lesson that is recorded is linked there
-    return 0
+        return False
+    seconds, size = time.perf_counter() - start, path.stat().st_size / 1000
+    print(f"{path.name}: {seconds:.0f} s, {size:.0f} kB", flush=True)
+    return True
+
+
+def filmed(path: Path) -> bool:
+    """Run one lesson for the frames of its tools; the notebook stays as it is."""
+    try:
+        run(path, {}, lambda notebook: frames.ask_for(notebook, path.name[:2]))
+    except CourseError as error:
+        print(error)
+        return False
+    return True
+
+
+def full(path: Path) -> bool:
+    """Measure one lesson's claims at scale full, unless these cells have been measured already.
+
+    They are stored at once: a machine that is withdrawn loses the lesson that it was in.
+    COURSE_DEVICE and COURSE_SOURCE hold; without a GPU, COURSE_DEVICE has to say where.
+    """
+    setup = current()
+    if setup.device.type == "cpu" and not os.environ.get("COURSE_DEVICE"):
+        raise CourseError(
+            "`record --full` wants a GPU, and there is none here: README says how Colab lends one "
+            "(COURSE_DEVICE=cpu would take hours)."
+        )
+    if claims_table.is_stored(path):
+        print(f"{path.stem}: measured already", flush=True)
+        return True
+    source = os.environ.get("COURSE_SOURCE", "packaged")
+    settings = {"COURSE_SCALE": "full", "COURSE_TEST": "0", "COURSE_DEVICE": setup.device.type}
+    settings |= {"COURSE_SOURCE": source, "HF_HUB_OFFLINE": str(int(source == "packaged"))}
+    start = time.perf_counter()
+    try:
+        notebook = run(path, settings)
+    except CourseError as error:
+        print(error, flush=True)
+        return False
+    minutes = round((time.perf_counter() - start) / 60, 1)
+    claims_table.store_full(path, notebook, device=str(setup).split(" · ")[2], minutes=minutes)
+    claims_table.write(path.parent)
+    print(f"{path.stem}: {minutes} minutes", flush=True)
+    return True
 
 
 def record(path: Path) -> None:
@@ -107,12 +154,12 @@ def record(path: Path) -> None:
     write_atomically(path, (nbformat.writes(tidy(notebook)).rstrip("\n") + "\n").encode())
 
 
-def run(path: Path, settings: dict[str, str]) -> nbformat.NotebookNode:
-    """The stamped notebook with fresh outputs, run by this Python in its own folder.
+def run(path: Path, settings: dict[str, str], change=lambda notebook: notebook):
+    """The stamped (and changed) notebook with fresh outputs, run by this Python in its own folder.
 
     CourseError names the cell that failed.
     """
-    notebook = stamp(nbformat.read(path, as_version=4), path.stem)
+    notebook = change(stamp(nbformat.read(path, as_version=4), path.stem))
     with (
         tempfile.TemporaryDirectory() as profile
     ):  # a user's start-up files would change what is recorded

@@ -25,6 +25,7 @@ COLAB_MARK = (
 # round what `stamp_all` writes into the README
 README_MARKS = "<!-- {0}: written by `python -m helpers home` -->\n", "<!-- /{0} -->"
 COLAB = "https://colab.research.google.com/github/{0}/blob/main/notebooks/{1}.ipynb"
+SITE = "https://{}.github.io/{}/"  # where GitHub puts what `python -m helpers site` makes
 
 SETUP_CELL = """\
 # @title Set-up: run this cell first { display-mode: "form" }
@@ -61,15 +62,24 @@ def home() -> str:
     return HOME_FILE.read_text(encoding="utf-8").strip() if HOME_FILE.exists() else ""
 
 
+def site() -> str:
+    """The address of the lessons as web pages, or an empty string."""
+    return SITE.format(*home().split("/")) if home() else ""
+
+
 def setup_cell() -> str:
     """The text of the first code cell of every lesson."""
     return SETUP_CELL.replace("{home}", f"https://github.com/{home()}" if home() else "")
 
 
 def colab_line(name: str) -> str:
-    """The line under a lesson's title that opens it in Colab; name: the file's, without .ipynb."""
+    """The line under a lesson's title that opens it in Colab, or as a page; name: the file's stem.
+
+    Words, not pictures of buttons: these would come from another host.
+    """
     if home():
-        return f"[Open in Colab]({COLAB.format(home(), name)}) {COLAB_MARK}"
+        page = f"[read it as a page]({site()}{name}.html)"
+        return f"[Open in Colab]({COLAB.format(home(), name)}) · {page} {COLAB_MARK}"
     command = "`python -m helpers home OWNER/REPO` writes it"
     return f"*Colab: this copy has no public address yet ({command}).* {COLAB_MARK}"
 
@@ -184,34 +194,17 @@ def write_notebook(path: Path, notebook: dict) -> None:
 
 
 def write_readme(root: Path = ROOT) -> None:
-    """Bring the README's generated parts up to date, and the links in lesson 00's slide map."""
-    readme, start = root / "README.md", root / "notebooks" / LESSONS[0].path.name
+    """Bring the generated parts of the README and of TEACHING.md up to date."""
+    readme = root / "README.md"
     write(readme, stamped_readme(readme.read_text(encoding="utf-8")))
-    if start.exists():
-        notebook = json.loads(start.read_text(encoding="utf-8"))
-        for cell in notebook["cells"]:
-            if cell["cell_type"] == "markdown":
-                set_text(cell, absolute(link_lessons(relative(text_of(cell)))))
-        write_notebook(start, notebook)
     teaching_tables.write_teaching(root / "notebooks")
 
 
-def link_lessons(text: str) -> str:
-    """A table of slides whose last column names lessons: those that exist become links."""
-
-    def linked(row: re.Match) -> str:
-        numbers = re.findall(r"\b\d\d\b(?=\]|,|$)", row[2])  # not the ones in a file's name
-        there = {lesson.number: lesson for lesson in LESSONS if lesson.path.exists()}
-        shown = [f"[{n}]({there[n].name}.ipynb)" if n in there else n for n in numbers]
-        return f"{row[1]}{', '.join(shown)} |"
-
-    last_column = r"((?:\[?\d\d(?:\]\(\w+\.ipynb\))?(?:, )?)+) \|$"
-    return re.sub(rf"^(\| D\d-\d\d.*\| ){last_column}", linked, text, flags=re.M)
-
-
 def stamped_readme(text: str) -> str:
-    """The README with its two generated parts, the Colab links and the lessons, as of now."""
-    for name, part in (("colab", colab_paragraph()), ("lessons", lesson_table())):
+    """The README with its generated parts, the addresses and the lessons, as of now."""
+    pages = f"They are at {site()}" if home() else "This copy has no public address yet."
+    parts = {"colab": colab_paragraph(), "site": pages, "lessons": lesson_table()}
+    for name, part in parts.items():
         begin, end = (mark.format(name) for mark in README_MARKS)
         before, _, rest = text.partition(begin)
         text = f"{before}{begin}{part}\n{end}{rest.partition(end)[2]}"

@@ -60,22 +60,22 @@ def headings(text: str) -> list[str]:
     ]
 
 
-def titles() -> dict[str, tuple[str, list[str]]]:
-    """{slide: (what it says, its lessons' numbers)}, in the decks' order, from lesson 00's map."""
-    found = {}
-    rows = [
-        row
-        for _, text in prose(LESSONS[0])
-        for row in re.findall(
-            r"^\| (D\d-\d\d(?:, D\d-\d\d)*) \| (.*) \| (.*) \|$", text, flags=re.M
-        )
-    ]
-    for slides, says, lessons in rows:
-        found |= dict.fromkeys(
-            SLIDE.findall(slides),
-            (says, re.findall(r"\b(\d\d)\b(?!_)", re.sub(r"\([^)]*\)", "", lessons))),
-        )
+def slides_of(lesson: Lesson) -> set[str]:
+    """The slides that lessons.json gives to a lesson: "D1-04 to D1-06, D2-01" spelt out."""
+    found = set()
+    for part in lesson.slides.split(", "):
+        first, last = SLIDE.findall(part)[0], SLIDE.findall(part)[-1]
+        found |= {f"{first[:3]}{n:02}" for n in range(int(first[3:]), int(last[3:]) + 1)}
     return found
+
+
+def titles() -> dict[str, tuple[str, list[str]]]:
+    """{slide: (what it says, its lessons' numbers)}, in the decks' order, from slides.json."""
+    says = json.loads((NOTEBOOKS / "slides.json").read_text(encoding="utf-8"))
+    return {
+        slide: (text, [lesson.number for lesson in LESSONS if slide in slides_of(lesson)])
+        for slide, text in says.items()
+    }
 
 
 class Section(NamedTuple):

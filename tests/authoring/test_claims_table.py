@@ -60,17 +60,21 @@ def test_a_row_a_claim(tmp_path):
 
 
 def test_numbers_at_full_scale_are_kept_a_lesson_and_only_when_measured_there(tmp_path):
-    (tmp_path / "01_maps.ipynb").write_text(json.dumps(notebook(CLAIM, PLAIN)), encoding="utf-8")
+    path, other = tmp_path / "01_maps.ipynb", tmp_path / "07_other.ipynb"
+    path.write_text(json.dumps(notebook(CLAIM, PLAIN)), encoding="utf-8")
+    other.write_text(json.dumps(notebook(PLAIN)), encoding="utf-8")
     full = CLAIM | {"measured": "0.9", "scale": "full"}
-    claims_table.store_full("01_maps", notebook(full, PLAIN), tmp_path)
-    claims_table.store_full("07_other", notebook(full), tmp_path)
+    claims_table.store_full(path, notebook(full, PLAIN), device="a card", minutes=1)
+    claims_table.store_full(other, notebook(full), device="a card", minutes=2)
     text = claims_table.text(tmp_path)
     assert "| ✓ 0.825 | ✓ 0.9 | > 0.65 |" in text
     assert "| ≠ 0.825 | not measured |" in text
-    assert set(json.loads((tmp_path / claims_table.FULL).read_text(encoding="utf-8"))) == {
-        "01_maps",
-        "07_other",
-    }
+    assert claims_table.is_stored(path)
+    changed = notebook(CLAIM)
+    changed["cells"][2]["source"] = ["x = 1"]
+    path.write_text(json.dumps(changed), encoding="utf-8")
+    assert not claims_table.is_stored(path)
+    assert claims_table.is_stored(other)
 
 
 @pytest.mark.skipif(

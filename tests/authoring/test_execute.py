@@ -5,9 +5,11 @@ The same bytes twice, nothing readers do not need, and nbval accepts and refuses
 
 import base64
 import io
+import json
 import os
 import subprocess
 import sys
+import time
 from xml.etree import ElementTree
 
 import nbformat
@@ -201,3 +203,94 @@ def test_nbval_accepts_it_and_refuses_a_broken_claim_and_another_text(recorded, 
 def test_an_unknown_lesson_is_said(capsys):
     assert execute.main(["99"]) == 1
     assert "No such lesson" in capsys.readouterr().out
+
+
+FULL_RUN = """
+import sys, pathlib
+from tests.authoring import execute
+execute.NOTEBOOKS = execute.claims_table.NOTEBOOKS = pathlib.Path(sys.argv[1])
+execute.stamp = lambda notebook, name: notebook
+execute.claims_table.write.__defaults__ = (execute.NOTEBOOKS,)
+sys.exit(execute.main(["--full"]))
+"""
+
+
+def lesson(folder, name, code):
+    cells = {"setup": CELLS["setup"], "turn": f"open('{name}.ran', 'a').write('x')"}
+    claim = 'claim(f"at {course.scale}", 0.5, "> 0.4", slide="D1-02")'
+    cells |= {"code": code, "claim": claim}
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(f"# {name}")])
+    notebook.cells += [nbformat.v4.new_code_cell(text) for text in cells.values()]
+    nbformat.write(notebook, folder / f"{name}.ipynb")
+
+
+def test_a_full_run_that_is_killed_goes_on(tmp_path):
+    lesson(tmp_path, "01_one", "pass")
+    lesson(tmp_path, "02_long", "import time; time.sleep(600)")
+    lesson(tmp_path, "03_bad", "1 / 0")
+    lesson(tmp_path, "04_last", "pass")
+    env = os.environ | {"COURSE_DEVICE": "cpu", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", FULL_RUN, str(tmp_path)]
+    begun = subprocess.Popen(command, cwd=ROOT, env=env)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "02_long.ran").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    begun.kill()
+    begun.wait()
+    before = (tmp_path / "01_one.ipynb").read_bytes()
+    lesson(tmp_path, "02_long", "pass")
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "03_bad.ipynb was not stored" in done.stdout
+    assert "01_one: measured already" in done.stdout
+    assert (tmp_path / "01_one.ran").read_text() == "x"  # run once
+    assert (tmp_path / "01_one.ipynb").read_bytes() == before
+    stored = json.loads((tmp_path / "claims_full.json").read_text(encoding="utf-8"))
+    assert set(stored) == {"01_one", "02_long", "04_last"}
+    assert stored["04_last"]["claims"] == {"at full": {"mark": "–", "measured": "0.5"}}
+    assert stored["04_last"]["device"].startswith("CPU")
+
+
+def test_a_full_run_wants_a_gpu(monkeypatch):
+    monkeypatch.delenv("COURSE_DEVICE", raising=False)
+    with pytest.raises(CourseError, match="wants a GPU"):
+        execute.main(["--full", "00"])
+
+
+COLAB = """#!/bin/sh
+echo "$1" >> "$CALLS"
+case "$1" in
+  exec) grep -q "record --full --here 01" && exit 1 ;;
+  download) echo '{}' > "$5" ;;
+esac
+exit 0
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Google's program runs on Linux and macOS")
+def test_the_script_for_colab_brings_each_lessons_numbers_back(tmp_path):
+    home, bin = tmp_path / "course", tmp_path / "bin"
+    (home / "tests/authoring").mkdir(parents=True)
+    (home / "notebooks").mkdir()
+    script = home / "tests/authoring/colab_full.sh"
+    script.write_bytes((ROOT / "tests/authoring/colab_full.sh").read_bytes())
+    for name in ("00_a", "01_b", "02_c"):
+        (home / f"notebooks/{name}.ipynb").touch()
+    bin.mkdir()
+    (bin / "colab").write_text(COLAB)
+    (bin / "colab").chmod(0o755)
+    calls = tmp_path / "calls"
+    env = {"PATH": f"{bin}:{os.environ['PATH']}", "CALLS": str(calls), "PYTHON": "true"}
+    run = lambda: subprocess.run(["bash", script], env=env, capture_output=True, text=True)
+    (home / "tests/authoring/home.txt").write_text("")
+    assert "python -m helpers home" in run().stdout
+    (home / "tests/authoring/home.txt").write_text("ada/course\n")
+    for again in (False, True):
+        calls.write_text("")
+        done = run()
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == "lesson 01 was not measured\n"
+        lessons = ["exec", "download"] * 3
+        begin = ["new", "exec", "exec"] + ["upload"] * again  # what is measured already goes along
+        assert calls.read_text().split() == [*begin, *lessons, "stop"]

@@ -20,11 +20,9 @@ import re
 import statistics
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
-import venv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import date
 from itertools import accumulate
@@ -36,6 +34,7 @@ from torch.utils.benchmark import Timer
 
 from helpers.ground.artifacts import ROOT
 from helpers.ground.errors import CourseError
+from tests.benchmarks import peers
 
 FOLDER = ROOT / "tests" / "benchmarks"
 
@@ -95,66 +94,47 @@ def race(contest: Contest, *, seconds: float = 5.0, least: int = 5) -> Result:
         turns.reverse()
     ratios = [p / o for p, o in zip(times[peer], times[ours], strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4)
-    return Result(
-        name=contest.name,
-        peer=contest.peer_name,
-        ours_ms=1e3 * statistics.median(times[ours]),
-        peer_ms=1e3 * statistics.median(times[peer]),
-        ratio=middle,
-        ratio_low=low,
-        ratio_high=high,
-        ours_per_second=contest.items / statistics.median(times[ours]),
-        unit=contest.unit,
-        ours_mb=peak_mb(contest.ours),
-        peer_mb=peak_mb(contest.peer),
-        difference=difference,
-        tolerance=contest.tolerance,
-        apart=contest.apart,
-        rounds=len(ratios),
-    )
+    ours_s, peer_s = statistics.median(times[ours]), statistics.median(times[peer])
+    speed = (1e3 * ours_s, 1e3 * peer_s, middle, low, high, contest.items / ours_s, contest.unit)
+    memory = peak_mb(contest.ours), peak_mb(contest.peer)
+    outputs = difference, contest.tolerance, contest.apart
+    return Result(contest.name, contest.peer_name, *speed, *memory, *outputs, len(ratios))
 
 
 def peak_mb(function: Callable) -> float:
     """Megabytes that the tensors of one call take at its fullest moment, beside those held before.
 
-    On a CPU torch's profiler notes each tensor that is made or freed: what the allocator keeps
-    for later, and what others do in the process, cannot disturb it.
+    Torch's profiler notes each tensor that is made or freed on the CPU: what the allocator keeps
+    for later, and what others do in the process, cannot disturb it. Where there is a GPU, its peak
+    is measured too, and the larger counts: a model may be on either.
     """
+    before, held = 0, lambda: 0
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        function()
-        return (torch.cuda.max_memory_allocated() - before) / 1e6
+        before, held = torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as seen:
         function()
     events = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]
     events.sort(key=lambda event: event.start_ns())
-    return max(accumulate((event.nbytes() for event in events), initial=0)) / 1e6
+    on_cpu = max(accumulate((event.nbytes() for event in events), initial=0))
+    return max(on_cpu, held() - before) / 1e6
 
 
 def compare(contest: Contest) -> float:
-    """The largest difference of the two results as a share of the peer's largest value.
-
-    Also the first warm-up.
-    """
-    if math.isinf(contest.tolerance) and not contest.apart:
-        raise CourseError(
-            f"{contest.name}: give a tolerance, or say in `apart` why the results may differ."
-        )
+    """The largest difference of the results, as a share of the peer's largest value; a warm-up."""
+    name, library, allowed = contest.name, contest.peer_name, contest.tolerance
+    if math.isinf(allowed) and not contest.apart:
+        raise CourseError(f"{name}: give a tolerance, or say in `apart` why results may differ.")
     ours, peer = flat(contest.ours()), flat(contest.peer())
-    if math.isinf(contest.tolerance):
+    if math.isinf(allowed):
         return math.nan
     if ours.shape != peer.shape:
-        raise CourseError(
-            f"{contest.name}: ours has {ours.numel()} numbers, "
-            f"{contest.peer_name}'s has {peer.numel()}."
-        )
+        counts = f"ours has {ours.numel()} numbers, {library}'s has {peer.numel()}"
+        raise CourseError(f"{name}: {counts}.")
     difference = float((ours - peer).abs().max() / peer.abs().max().clamp(min=1e-30))
-    if not difference <= contest.tolerance:  # also when it is nan
-        raise CourseError(
-            f"{contest.name}: ours and {contest.peer_name} differ by {difference:.2g} of the "
-            f"largest value, and {contest.tolerance:.2g} is allowed."
-        )
+    if not difference <= allowed:  # also when it is nan
+        beyond = f"{difference:.2g} of the largest value, and {allowed:.2g} is allowed"
+        raise CourseError(f"{name}: ours and {library} differ by {beyond}.")
     return difference
 
 
@@ -198,28 +178,22 @@ def options() -> argparse.ArgumentParser:
 
 
 def run(contests: Callable[[], Iterable[Contest]], argv: list[str]) -> int:
-    """What a benchmark file does when it is run by itself.
+    """What a benchmark file does when it is run by itself, `python bench_NAME.py --json FILE`.
 
-    `python tests/benchmarks/bench_NAME.py --json FILE`.
+    One contest after the other; the JSON is stored after each, so that a failure costs one.
     """
     choice, path = options().parse_args(argv), Path(sys.argv[0])
-    if (peers := getattr(sys.modules["__main__"], "PEERS", ())) and not in_own_environment(path):
+    if (needs := getattr(sys.modules["__main__"], "PEERS", ())) and not peers.in_own_environment(
+        path
+    ):
         try:
-            return subprocess.run([own_environment(path, peers), path, *argv]).returncode
+            return subprocess.run([peers.own_environment(path, needs), path, *argv]).returncode
         except CourseError as error:
             print(error, file=sys.stderr)
             return 1
     torch.set_num_threads(2)
-    return carry_out(contests(), choice)
-
-
-def carry_out(contests: Iterable[Contest], choice: argparse.Namespace) -> int:
-    """Runs contests one after the other and prints the table.
-
-    The JSON is stored after each, so that a failure costs one.
-    """
     results, failed = [], False
-    for contest in contests:
+    for contest in contests():
         print(f"{contest.name} beside {contest.peer_name} ...", file=sys.stderr, flush=True)
         try:
             results.append(race(contest, seconds=choice.seconds))
@@ -232,50 +206,10 @@ def carry_out(contests: Iterable[Contest], choice: argparse.Namespace) -> int:
     return int(failed)
 
 
-# ---- peers with packages that conflict with the course's ----
-def in_own_environment(path: Path) -> bool:
-    """Whether this Python is the one that `own_environment` made for a benchmark file."""
-    return Path(sys.prefix).resolve() == (ROOT / ".cache" / path.stem).resolve()
-
-
-def own_environment(path: Path, peers: Sequence[str]) -> Path:
-    """The Python of .cache/NAME, which is made at the first run.
-
-    It sees the course's packages too, so that both use the same torch.
-    """
-    home = ROOT / ".cache" / path.stem
-    python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if (home / "ready").exists():
-        return python
-    print(f"Installing {', '.join(peers)}, once; this needs a network ...", file=sys.stderr)
-    venv.create(home, with_pip=True, clear=True)
-    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    packages = Path(subprocess.check_output([python, "-c", where], text=True).strip())
-    ours = sysconfig.get_path("purelib") + "\n"
-    (packages / "course.pth").write_text(ours, encoding="utf-8")
-    if subprocess.run([python, "-m", "pip", "install", "--quiet", *peers]).returncode:
-        raise CourseError(
-            f"{', '.join(peers)} could not be installed, so that {path.name} has nothing to run "
-            "beside. Is there a network?"
-        )
-    (home / "ready").touch()
-    return python
-
-
 # ---- storing, and the command ----
 def store(numbers: dict, file: Path) -> None:
-    """Numbers and what they were measured on, as JSON.
-
-    A number that does not exist (nan, inf) is null.
-    """
-
-    def plain(value):
-        if isinstance(value, dict):
-            return {key: plain(part) for key, part in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [plain(part) for part in value]
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
+    """Numbers and what they were measured on, as JSON; nan and inf are null."""
+    numbers = json.loads(json.dumps(numbers), parse_constant=lambda _: None)
     machine = {
         "date": f"{date.today()}",
         "processor": platform.machine(),
@@ -286,7 +220,7 @@ def store(numbers: dict, file: Path) -> None:
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
-    write_json({"machine": machine} | plain(numbers), file)
+    write_json({"machine": machine} | numbers, file)
 
 
 def write_json(numbers: dict, file: Path) -> None:
@@ -300,11 +234,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument("name", nargs="*", help="such as saliency for bench_saliency.py")
     choice = parser.parse_args(argv)
     there = {path.stem.removeprefix("bench_"): path for path in sorted(FOLDER.glob("bench_*.py"))}
-    for name in choice.name:
-        if name not in there:
-            near = difflib.get_close_matches(name, there, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(there)}."
-            raise CourseError(f"There is no benchmark {name!r}: {hint}")
+    for name in set(choice.name) - set(there):
+        near = difflib.get_close_matches(name, there, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(there)}."
+        raise CourseError(f"There is no benchmark {name!r}: {hint}")
     numbers, failed = {}, False
     for name in choice.name or there:
         table_text, numbers_here = run_file(there[name], choice.seconds)

@@ -15,6 +15,7 @@ import torch
 from helpers.ground.errors import CourseError
 from tests.benchmarks import bench
 from tests.benchmarks.bench import Contest, race
+from tests.pretend_gpu import T4, pretend_gpu
 
 
 def burn(seconds):
@@ -28,12 +29,12 @@ def contest(ours=lambda: torch.ones(3), peer=lambda: torch.ones(3), tolerance=1e
 
 
 def test_the_ratio_tells_the_slower_one():
-    slow = race(contest(lambda: burn(0.008) or 1.0, lambda: burn(0.002) or 1.0), seconds=0.1)
+    slow = race(contest(lambda: burn(0.04) or 1.0, lambda: burn(0.002) or 1.0), seconds=0.1)
     assert slow.ratio < 0.7
-    assert slow.ours_ms >= 8
+    assert slow.ours_ms >= 40
     assert slow.rounds >= 5
     assert (
-        race(contest(lambda: burn(0.002) or 1.0, lambda: burn(0.008) or 1.0), seconds=0.1).ratio
+        race(contest(lambda: burn(0.002) or 1.0, lambda: burn(0.04) or 1.0), seconds=0.1).ratio
         > 1.5
     )
 
@@ -139,6 +140,13 @@ def test_memory_is_what_one_call_takes():
     assert bench.peak_mb(lambda: 1.0) == 0
 
 
+def test_memory_on_the_cpu_is_seen_where_there_is_a_gpu():
+    with pretend_gpu(T4):
+        assert bench.peak_mb(lambda: torch.ones(10**6)) == pytest.approx(4, rel=0.01)
+        on_gpu = lambda: torch.ones(10**6, device="cuda")
+        assert bench.peak_mb(on_gpu) == pytest.approx(4, rel=0.01)
+
+
 def test_a_file_with_peers_of_its_own_runs_in_their_environment(tmp_path, monkeypatch, capfd):
     """Without a network it says so; where the environment is there, the file runs in it."""
     (tmp_path / "bench_apart.py").write_text(
@@ -152,7 +160,7 @@ def test_a_file_with_peers_of_its_own_runs_in_their_environment(tmp_path, monkey
     (tmp_path / "bench_apart.py").write_text(
         FILE.replace(
             "def contests",
-            "PEERS = ['peer']\nbench.in_own_environment = lambda path: True\ndef contests",
+            "PEERS = ['peer']\nbench.peers.in_own_environment = lambda path: True\ndef contests",
         )
     )
     assert bench.main(["apart", "--seconds", "0"]) == 0

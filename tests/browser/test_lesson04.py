@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "04_attention_is_not_explanation.ipynb"
-GAME, OWN, EXERCISE = "weigh_view(", "playground(both_ways", "check.jensen_shannon("
+GAME, REVIEW, EXERCISE = "weigh_view(", "REVIEW = ", "check.additive_attention("
 
 
 @pytest.mark.skipif(not LESSON.exists(), reason="lesson 04 is not written yet")
@@ -15,11 +15,10 @@ def test_a_class_in_lesson_04(open_notebook, lab):
     book = open_notebook(LESSON)
     book.run(
         "from helpers.attention import",
-        "class Task",
-        "imdb_model, imdb_words",
-        "def open_review",
+        'models["IMDb"], words',
+        REVIEW,
+        "elsewhere = adversarial_attention",
         GAME,
-        OWN,
         EXERCISE,
         seconds=600,
     )
@@ -51,31 +50,26 @@ def move_the_weights(book):
 
 
 def type_a_review(book):
-    first = book.picture(OWN)
-    line = book.cell(OWN).locator("input[type=text]")
-    for text, said in (
-        ("", "The text is empty"),
-        ("qwzx qwzx", "knows none of these 2 words"),
-        ("good " * 2500, "2,500 words"),
-    ):
-        line.fill(text)
-        line.press("Enter")
-        book.wait_for(OWN, said)
-    line.fill("a wonderful film with a boring start and a brilliant end")
-    line.press("Enter")
-    book.wait_new_picture(OWN, first, seconds=120)
-    book.wait_gone(OWN, "2,500 words")
-    book.shot("lesson04-own", OWN)
+    """The learner's own text in the place of the slide's, and the game on it."""
+    source = "".join(book.model()[book.find(REVIEW)]["source"])
+    end = source.index('anymore"""') + len('anymore"""')
+    for text, said in (("", "The text is empty"), ("qwzx qwzx", "knows none of these 2 words")):
+        book.rewrite(REVIEW, f'REVIEW = "{text}"{source[end:]}')
+        assert said in str(book.errors_of(book.find(REVIEW)))
+    mine = "a wonderful film with a boring start and a brilliant end"
+    assert "P(positive)" in book.rewrite(REVIEW, f'REVIEW = "{mine}"{source[end:]}')
+    book.run(GAME, seconds=120)
+    book.button(GAME, "brilliant").click()
+    book.wait_for(GAME, "brilliant · ")
+    book.shot("lesson04-own", REVIEW)
 
 
 def answer_an_exercise(book):
     assert "not answered yet" in book.output(EXERCISE)
     stub = (
-        "def divergence(p, q):\n    m = (p + q) / 2\n    return "
-        "{}\n\ncheck.jensen_shannon(divergence)"
+        "def attend(h, W1, v, content):\n    scores = torch.tanh(h @ W1.T) @ v\n    return {}\n\n"
+        "check.additive_attention(attend)"
     )
-    kl = "({0} * ({0}.clamp_min(1e-12).log() - m.clamp_min(1e-12).log())).sum()"
-    assert "forget to halve" in book.rewrite(
-        EXERCISE, stub.format(kl.format("p") + " + " + kl.format("q"))
-    )
-    assert "✓" in book.rewrite(EXERCISE, stub.format(f"({kl.format('p')} + {kl.format('q')}) / 2"))
+    assert "special tokens" in book.rewrite(EXERCISE, stub.format("scores.softmax(0)"))
+    right = "scores.masked_fill(~content, -torch.inf).softmax(0)"
+    assert "✓" in book.rewrite(EXERCISE, stub.format(right))

@@ -1,5 +1,4 @@
-"""Lesson 05 as a class uses it: the adversary's λ and the note as sliders, an exercise, and the
-board."""
+"""Lesson 05 as a class uses it: another model and another note, an exercise, and the board."""
 
 from pathlib import Path
 
@@ -26,24 +25,16 @@ def test_a_class_in_lesson_05(open_notebook, lab):
         )
         book.wait_for("check.uniform_weights(", said)
 
-    book.run(
-        'size = sizes["findings"]',
-        "base, _ = train_one(",
-        "note = next(",
-        "adversaries = {",
-        "q = {lam",
-        "playground(look",
-        seconds=600,
-    )
+    book.run('size = sizes["findings"]', "playground(look", seconds=600)
     first = book.picture("playground(look")
     book.shot("lesson05-adversary", "playground(look")
-    book.press_slider("playground(look", times=1)  # the next λ
+    book.cell("playground(look").locator("select").select_option("seed 50")
     second = book.wait_new_picture("playground(look", first)
-    book.press_slider("playground(look", times=3, which=1)  # another note
+    book.press_slider("playground(look", times=3)  # another note
     book.wait_new_picture("playground(look", second)
     book.shot("lesson05-another-note", "playground(look")
 
-    book.run('choice_view("05.uniform"', 'choice_view("05.adversary"', "05.may-explain")
+    book.run('choice_view("05.finding"', 'choice_view("05.adversary"', "05.may-explain")
     assert book.check_widgets() >= 2
     board = book.cell("05.may-explain")
     board.locator("textarea").first.fill("The second reader is the faithful one")

@@ -13,17 +13,31 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 ROOMS = {
     "04": (
         "from helpers.attention import",
-        {"04.sandra": "You chose (a); it is (c).", "04.tau": "You chose (a); it is (c)."},
+        {
+            "04.sandra": "You chose (a), and so it is.",
+            "04.johns-place": "You chose (a); it is (c).",
+            "04.tau": "You chose (a); it is (b).",
+            "04.long": "You chose (a); it is (b).",
+        },
         {"04.game": ["04.game", "04.importance", "04.adversary"]},
     ),
     "05": (
         "import ipywidgets as widgets",
-        {"05.uniform": "You chose (a); it is (c).", "05.adversary": "You chose (a); it is (c)."},
+        {
+            "05.finding": "You chose (a); it is (b).",
+            "05.uniform": "You chose (a), and so it is.",
+            "05.adversary": "You chose (a); it is (c).",
+        },
         {"05.may-explain": ["05.may-explain", "05.what-would", "05.one-of-many"]},
     ),
     "06": (
         "import CASES",
-        {"06.tent": "You chose (a); it is (c)."},
+        {
+            "06.tent": "You chose (a); it is (b).",
+            "06.twins": "You chose (a), and so it is.",
+            "06.rough": "You chose (a); it is (c).",
+            "06.real": "You chose (a); it is (b).",
+        },
         {"06.looking-for": ["06.looking-for", "06.requirements", "06.directions"]},
     ),
     "07": ("from helpers.transformer.toy_models import", {}, {"07.toy": ["07.toy"]}),
@@ -104,7 +118,6 @@ def test_a_sentence_of_ones_own_in_lesson_06(open_notebook):
     book.run(
         "import CASES",
         "from helpers.datasets import reviews",
-        "class Reader(nn.Module)",
         cell,
         seconds=600,
     )

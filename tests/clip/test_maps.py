@@ -1,5 +1,7 @@
 """Maps of cos(text, picture): against loops, Pillow, torch's attention; open_clip's models."""
 
+from functools import partial
+
 import numpy as np
 import open_clip
 import pytest
@@ -269,14 +271,6 @@ def test_bad_queries_end_in_a_sentence(tokenizer, queries, said):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("query", ["a dog", "dog ", "dog\u200b", "naïve 東京", "\ud83d", "d"])
-def test_a_query_is_no_longer_than_its_tokens(tokenizer, query):
-    """Also where the tokenizer drops its last sign; and one text alone is one query."""
-    alone = maps.encode_queries(Encoder(), tokenizer, query)
-    assert len(alone) == 1
-    assert torch.equal(maps.encode_queries(Encoder(), tokenizer, [query]), alone)
-
-
 def test_a_query_may_fill_the_model_to_its_last_token(tokenizer):
     length = tokenizer(["a"]).shape[1]
     maps.encode_queries(Encoder(), tokenizer, "a " * (length - 2))
@@ -311,6 +305,16 @@ def test_what_cannot_be_mapped_ends_in_a_sentence(tiny):
         score.methods(tiny)["RISE"](tiny, picture(), texts(), masks=0)
 
 
+def test_towers_that_a_map_would_misread_are_refused(tiny, monkeypatch):
+    """CoCa pools all tokens by attention; a view that is not square has other patches."""
+    monkeypatch.setattr(tiny.visual, "attn_pool", torch.nn.Identity())
+    with pytest.raises(CourseError, match="take a ViT, or grad_cam"):
+        relevance(tiny, picture(), texts())
+    monkeypatch.setattr(tiny.visual, "image_size", (64, 96))
+    with pytest.raises(CourseError, match="reads 96 x 64 pixels"):
+        maps.grad_cam(tiny, picture(), texts())
+
+
 # ---- scores
 def test_scores_of_three_boxes_by_hand():
     """The gap is to the next best box, not the worst; an empty map has neither hit nor energy."""
@@ -324,6 +328,32 @@ def test_scores_of_three_boxes_by_hand():
     right_way_round = score.per_scene(table[:1])
     torch.testing.assert_close(right_way_round, torch.tensor([[1 / 3, 1 / 3, 0]]))
     assert score.per_scene(table[:1, :1])[0, 2] == 1
+
+
+CLIP_MAPS = {
+    "crop_map": partial(maps.crop_map, crops=6, smallest=20),
+    "crop_map_until": partial(maps.crop_map_until, step=6, most=6, smallest=20),
+    "grad_cam": maps.grad_cam,
+    "relevance": relevance,
+    "occlusion": partial(maps.explain, saliency.occlusion, window=32, stride=32),
+    "rise": partial(maps.explain, saliency.rise, masks=6),
+}
+
+
+@pytest.mark.parametrize("name", CLIP_MAPS)
+@pytest.mark.parametrize("part", ["visual.conv1.weight", "visual.proj"])
+def test_a_model_that_gives_no_numbers_is_named(name, part):
+    broken = build(SMALL, 300).eval()
+    broken.get_parameter(part).data[0] = float("nan")
+    with pytest.raises(CourseError, match="NaN or infinite"):
+        CLIP_MAPS[name](broken, picture(), texts(2))
+
+
+def test_a_text_tower_that_gives_no_numbers_is_named():
+    broken, _, tokenizer = clip.load()
+    broken.text_projection.data.fill_(float("nan"))
+    with pytest.raises(CourseError, match="NaN or infinite"):
+        maps.encode_queries(broken, tokenizer, "a dog")
 
 
 def test_every_cure_is_scored_for_every_query(tiny):

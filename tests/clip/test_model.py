@@ -16,6 +16,7 @@ from data.recipes import clip_emoji as make
 from data.recipes.base import Run
 from helpers.clip import maps
 from helpers.clip import model as clip
+from helpers.datasets import scenes
 from helpers.ground import ROOT
 from helpers.ground.artifacts import Checkpoint
 from helpers.ground.errors import CourseError
@@ -113,6 +114,7 @@ from open_clip.tokenizer import HFTokenizer
 from torch.utils.data import DataLoader
 from data.recipes.clip_emoji import Batches, build
 from helpers.clip import model as clip
+from helpers.datasets import scenes
 from helpers.ground.artifacts import Checkpoint
 torch.set_num_threads(1)
 folder, die_at = Path(sys.argv[1]), int(sys.argv[2])
@@ -140,6 +142,30 @@ def run_training(folder: Path, tokenizer: Path, die_at: int) -> int:
     ).returncode
 
 
+def test_one_step_by_hand(steps, monkeypatch):
+    """The loss at the model's own temperature, the step's rate, a gradient of length 1 at most."""
+    settings = clip.Settings(steps=10, batch=4, width=32, layers=(1, 1), dropped=(0.0, 0.0))
+    monkeypatch.setattr(clip, "half_precision", lambda device: False)
+    model = make.build(settings, 50)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(4, 3, 64, 64, generator=generator)
+    tokens = torch.randint(1, 50, (4, settings.context), generator=generator)
+    same = torch.eye(4, dtype=torch.bool)
+    with torch.no_grad():
+        model.logit_scale.fill_(4.65)  # e^4.65 is a little more than 100
+        one, other = model.encode_image(images), model.encode_text(tokens)
+        both = (F.normalize(features, dim=-1) for features in (one, other))
+        wanted = clip.contrastive_loss(*both, torch.tensor(4.65).exp(), same)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1.0)
+    losses = [
+        clip.train_step(model, optimizer, step, settings, (images, tokens, same)) for step in (3, 3)
+    ]
+    assert float(losses[0]) == pytest.approx(float(wanted), rel=1e-3)
+    assert model.logit_scale <= log(100) + 1e-6
+    assert [rate for rate, _ in steps] == [clip.rate(3, settings)] * 2
+    assert all(norm <= 1 + 1e-4 for _, norm in steps)
+
+
 def test_a_killed_run_resumes_with_the_same_bits(tmp_path):
     make.train_tokenizer(tmp_path / "tokenizer", 20)
     assert run_training(tmp_path / "straight", tmp_path / "tokenizer", -1) == 0
@@ -158,7 +184,10 @@ def test_a_killed_run_resumes_with_the_same_bits(tmp_path):
 
 def test_smoke_run_writes_a_folder_that_loads_and_clears_its_checkpoint(tmp_path):
     make.make(Run(tmp_path / "clip_emoji", smoke=True))
-    assert sorted(path.name for path in (tmp_path / "clip_emoji").iterdir()) == FILES
+    assert sorted(path.name for path in (tmp_path / "clip_emoji").iterdir()) == [
+        "README.md",
+        *FILES,
+    ]
     model, preprocess, tokenizer = clip.load(tmp_path / "clip_emoji")
     assert tokenizer(["Who puts out fires?"]).shape == (1, 20)
     assert not list((tmp_path / ".checkpoints").iterdir())
@@ -222,7 +251,7 @@ def test_the_manifest_lists_every_file():
 def test_it_knows_what_it_should():
     """A small repetition of `python -m helpers measure clip_emoji`, with room for chance."""
     model, preprocess, tokenizer = clip.load()
-    assert make.singles(model, preprocess, tokenizer, 150).mean() > 0.85
+    assert make.singles(model, preprocess, tokenizer, 150, scenes.Look()).mean() > 0.85
     assert min(both.mean() for both in make.retrieval(model, preprocess, tokenizer, 1)) > 0.75
     assert make.boxes_found(model, tokenizer, 6, 2).mean() > 0.7
 

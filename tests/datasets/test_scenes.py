@@ -1,14 +1,16 @@
 """Scenes: the boxes are where the things are, and what is held out was never in training."""
 
 import random
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from data.recipes import scenes as recipe
 from data.recipes.clip_emoji import draw_pairs
-from helpers.datasets import scenes
+from helpers.datasets import grounds, scenes
 
 
 def test_a_seed_fixes_everything_and_another_seed_changes_it():
@@ -23,8 +25,6 @@ def test_a_seed_fixes_everything_and_another_seed_changes_it():
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_boxes_hold_the_ink_and_nothing_is_painted_outside(count, monkeypatch):
     """On a background that no picture contains, ink and boxes agree to a pixel of soft edge."""
-    from PIL import Image
-
     key = (255, 0, 254)
     monkeypatch.setattr(
         scenes, "_background", lambda rng: Image.new("RGB", (scenes.SIZE, scenes.SIZE), key)
@@ -142,3 +142,84 @@ def test_visible_counts_the_share_inside_the_window():
     assert recipe.visible([thing], (0, 0, 96, 96)) == [thing]
     assert recipe.visible([thing], (15, 0, 96, 96)) == [thing]
     assert recipe.visible([thing], (16, 0, 96, 96)) == []
+
+
+# ---- other grounds, sizes and artists
+@pytest.mark.parametrize(
+    "ground",
+    [
+        grounds.noise,
+        grounds.pattern,
+        partial(grounds.pattern, kinds=("rings",)),
+        grounds.photograph,
+        partial(grounds.photograph, names=("brick", "coins")),
+    ],
+)
+def test_a_ground_follows_from_its_stream_and_lies_under_the_things(ground):
+    one, two, other = (np.asarray(ground(random.Random(seed))) for seed in (1, 1, 2))
+    assert one.shape == (scenes.SIZE, scenes.SIZE, 3)
+    assert (one == two).all()
+    assert (one != other).mean() > 0.5
+    look = scenes.Look(lambda rng: Image.fromarray(one), sides=(0.3, 0.4))
+    for scene in scenes.sample(12, 8, count=1, look=look):
+        x0, y0, x1, y1 = scene.boxes[0]
+        changed = (scene.image != one).any(-1)
+        assert changed[y0:y1, x0:x1].mean() > 0.2
+        changed[max(0, y0 - 1) : y1 + 1, max(0, x0 - 1) : x1 + 1] = False
+        assert changed.mean() < 0.01
+
+
+def test_white_noise_and_clouds_differ_in_how_alike_neighbours_are():
+    alike = []
+    for seed in range(40):
+        ground = np.asarray(grounds.noise(random.Random(seed)), dtype=float)[..., 0]
+        alike.append(np.corrcoef(ground[:, 1:].ravel(), ground[:, :-1].ravel())[0, 1])
+    assert min(alike) < 0.1
+    assert max(alike) > 0.8
+
+
+def test_small_things_are_small():
+    drawn = scenes.sample(12, 8, count=1, look=scenes.Look(sides=(0.15, 0.3)))
+    sides = [np.ptp(scene.boxes[0][::2]) for scene in drawn]
+    assert max(sides) <= 0.3 * scenes.SIZE + 1
+
+
+def test_another_artists_folder_is_used_where_it_draws_the_concept(tmp_path):
+    """A folder with one blue picture of each food: foods turn blue, all others stay Twemoji's."""
+    foods = [i for i, concept in enumerate(scenes.concepts()) if concept.kind == "food"]
+    blue = Image.new("RGBA", (72, 72), (0, 0, 255, 255))
+    for food in foods:
+        blue.save(tmp_path / f"{scenes.concepts()[food].pictures[0][0]}.png")
+    assert len(scenes.drawn_by(tmp_path, foods[0])) == 1
+    assert scenes.drawn_by(tmp_path, 0) == ()
+    seen = set()
+    for scene in scenes.sample(100, 9, count=1, look=scenes.Look(art=tmp_path)):
+        x0, y0, x1, y1 = scene.boxes[0]
+        middle = scene.image[(y0 + y1) // 2, (x0 + x1) // 2]
+        seen.add(is_food := scene.things[0].concept in foods)
+        assert (middle == (0, 0, 255)).all() == is_food
+    assert seen == {True, False}
+
+
+def test_arts_find_a_picture_by_any_name_that_a_package_gives_it(monkeypatch):
+    """Codes with and without "emoji style" marks, names, aliases: one package knows the codes."""
+    from data.recipes import arts
+
+    (code, _), *_ = scenes.concepts()[-1].pictures
+    packs = {
+        ("noto", "chars.json"): {f"{code}-fe0f": "thing"},
+        ("noto", "icons.json"): {"icons": {"thing": {"body": "<n/>"}}, "height": 32, "width": 32},
+        ("new", "icons.json"): {
+            "icons": {"other": {"body": "<o/>", "width": 20}},
+            "aliases": {"thing": {"parent": "other"}},
+        },
+    }
+    monkeypatch.setattr(arts, "SPELT", ("noto",))
+    monkeypatch.setattr(arts, "read", lambda name, file: packs[name, file])
+    arts.names.cache_clear()
+    try:
+        assert 'viewBox="0 0 32 32"><n/>' in arts.pictures("noto")[code]
+        assert 'viewBox="0 0 20 16"><o/>' in arts.pictures("new")[code]
+        assert len(arts.pictures("new")) == 1
+    finally:
+        arts.names.cache_clear()

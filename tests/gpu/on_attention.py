@@ -161,6 +161,7 @@ LEFT_OUT = {
         model.AttentionModel.device,
         tables.Table.lams,
         tables.Table.seeds,
+        tables.Table.starts,
     ],
     "made on the CPU; the caller moves it": [model.Vocabulary.encode, model.new_model],
 }

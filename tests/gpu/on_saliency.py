@@ -86,12 +86,14 @@ def frozen(device):
 # Waits: `check` and `ranks` look whether all is finite; similarities are computed by SciPy.
 CALLS = {
     cam.as_maps: Call(lambda d: cam.as_maps(draw(d, 2, 10, 4), x(d), (3, 3))),
-    cam.grad_cam: Call(lambda d: cam.grad_cam(network(d), x(d), 1, layer="1"), waits=1),
+    cam.grad_cam: Call(lambda d: cam.grad_cam(network(d), x(d), 1, layer="1"), waits=2),
     cam.guided_grad_cam: Call(
-        lambda d: cam.guided_grad_cam(network(d), x(d), 1, layer="1"), waits=2
+        lambda d: cam.guided_grad_cam(network(d), x(d), 1, layer="1"), waits=4
     ),
     cam.output_of: Call(collected),
     core.as_baseline: Call(lambda d: core.as_baseline(0.5, x(d))),
+    core.as_tensor: Call(lambda d: core.as_tensor(x(d).half(), 4)),
+    core.each_ones: Call(lambda d: core.each_ones(maps(d), x(d)[:, 0, 0, 0])),
     core.check: Call(
         lambda d: core.check(network(d), x(d), torch.tensor([1, 2], device=d))[0], waits=2
     ),
@@ -99,6 +101,7 @@ CALLS = {
     core.derivative: Call(
         lambda d: core.derivative((at := x(d).requires_grad_()).square().sum((1, 2, 3)), at)
     ),
+    core.finite: Call(lambda d: core.finite(x(d)), waits=1),
     core.for_copies: Call(
         lambda d, steps: core.for_copies(
             core.forward_scores, network(d), x(d).expand(steps, 2, 1, 12, 12), torch.tensor([1, 2])
@@ -111,43 +114,43 @@ CALLS = {
     core.in_batches: Call(
         lambda d: core.in_batches(lambda x, c: x.sum((1, 2, 3)), x(d), torch.tensor([1, 2]))
     ),
-    core.scores: Call(lambda d: core.scores(network(d), x(d), 1, softmax=True), waits=1),
+    core.scores: Call(lambda d: core.scores(network(d), x(d), 1, softmax=True), waits=2),
     core.wide: Call(lambda d: core.wide(x(d).half())),
     gradients.completeness_error: Call(
-        lambda d: gradients.completeness_error(network(d), x(d), 1, maps(d)), waits=1
+        lambda d: gradients.completeness_error(network(d), x(d), 1, maps(d)), waits=2
     ),
-    gradients.gradient: Call(lambda d: gradients.gradient(network(d), x(d), [1, 2]), waits=1),
+    gradients.gradient: Call(lambda d: gradients.gradient(network(d), x(d), [1, 2]), waits=2),
     gradients.gradient_x_input: Call(
-        lambda d: gradients.gradient_x_input(network(d), x(d), 1), waits=2
+        lambda d: gradients.gradient_x_input(network(d), x(d), 1), waits=3
     ),
     gradients.ig_smoothgrad: Call(
         lambda d, steps: gradients.ig_smoothgrad(network(d), x(d), 1, samples=2, steps=steps),
-        waits=2,
+        waits=3,
     ),
     gradients.input_gradient: Call(
         lambda d: gradients.input_gradient(network(d), x(d), torch.tensor([1, 2]))
     ),
     gradients.integrated_gradients: Call(
-        lambda d, steps: gradients.integrated_gradients(network(d), x(d), 1, steps=steps), waits=1
+        lambda d, steps: gradients.integrated_gradients(network(d), x(d), 1, steps=steps), waits=2
     ),
     gradients.normal_like: Call(lambda d: gradients.normal_like(x(d), 3)),
     gradients.smoothgrad: Call(
-        lambda d, steps: gradients.smoothgrad(network(d), x(d), 1, samples=steps), waits=2
+        lambda d, steps: gradients.smoothgrad(network(d), x(d), 1, samples=steps), waits=3
     ),
     guided.GuidedReLU: Call(guided_gradient, waits=1),
-    guided.guided_backprop: Call(lambda d: guided.guided_backprop(network(d), x(d), 1), waits=1),
+    guided.guided_backprop: Call(lambda d: guided.guided_backprop(network(d), x(d), 1), waits=2),
     metrics.area: Call(lambda d: metrics.area(draw(d, 2, 5))),
     metrics.concentration: Call(lambda d: metrics.concentration(maps(d))),
     metrics.deletion: Call(
-        lambda d, steps: metrics.deletion(network(d), x(d), 1, heat(d), steps=steps), waits=2
+        lambda d, steps: metrics.deletion(network(d), x(d), 1, heat(d), steps=steps), waits=3
     ),
     metrics.energy_in_box: Call(lambda d: metrics.energy_in_box(heat(d), boxes("cpu"))),
     metrics.in_boxes: Call(lambda d: metrics.in_boxes(boxes("cpu"), heat(d))),
     metrics.infidelity: Call(
-        lambda d, steps: metrics.infidelity(network(d), x(d), 1, maps(d), samples=steps), waits=1
+        lambda d, steps: metrics.infidelity(network(d), x(d), 1, maps(d), samples=steps), waits=2
     ),
     metrics.insertion: Call(
-        lambda d, steps: metrics.insertion(network(d), x(d), 1, heat(d), steps=steps), waits=2
+        lambda d, steps: metrics.insertion(network(d), x(d), 1, heat(d), steps=steps), waits=3
     ),
     metrics.magnitude: Call(lambda d: metrics.magnitude(maps(d))),
     metrics.noises: Call(lambda d, steps: metrics.noises(x(d), steps, 0, uniform=True)),
@@ -155,27 +158,27 @@ CALLS = {
         lambda d, steps: metrics.perturbation_curve(
             network(d), x(d), maps(d), torch.tensor([1, 2]), heat(d), steps=steps
         ),
-        waits=1,
+        waits=2,
     ),
     metrics.pointing_game: Call(lambda d: metrics.pointing_game(heat(d), boxes("cpu"))),
     metrics.ranks: Call(lambda d: metrics.ranks(heat(d)), waits=1),
     metrics.remove: Call(lambda d: metrics.remove(x(d), heat(d), 0.2, 0.0), waits=1),
     metrics.sensitivity_max: Call(
         lambda d: metrics.sensitivity_max(gradients.gradient, network(d), x(d), 1, samples=3),
-        waits=5,
+        waits=9,
     ),
     metrics.total_variation: Call(lambda d: metrics.total_variation(maps(d), block=2)),
     perturbation.occlusion: Call(
-        lambda d: perturbation.occlusion(network(d), x(d), 1, window=4, stride=4), waits=1
+        lambda d: perturbation.occlusion(network(d), x(d), 1, window=4, stride=4), waits=2
     ),
     perturbation.rise: Call(
-        lambda d, steps: perturbation.rise(network(d), x(d), 1, masks=8 * steps, cells=3), waits=1
+        lambda d, steps: perturbation.rise(network(d), x(d), 1, masks=8 * steps, cells=3), waits=2
     ),
     perturbation.soft_masks: Call(
         lambda d: perturbation.soft_masks(draw(d, 4, 1, 3, 3), draw(d, 4, 2).sigmoid(), (12, 12))
     ),
     sanity.cascade: Call(
-        lambda d: sanity.cascade(network(d), ["3", "0"], gradients.gradient, x(d), 1), waits=9
+        lambda d: sanity.cascade(network(d), ["3", "0"], gradients.gradient, x(d), 1), waits=12
     ),
     sanity.each: Call(lambda d: sanity.each(lambda p: p.mean(), maps(d)), waits=1),
     sanity.edges: Call(lambda d: sanity.edges(x(d), maps(d)), waits=2),
@@ -185,6 +188,7 @@ CALLS = {
     sanity.signed_correlation: Call(lambda d: sanity.signed_correlation(x(d), maps(d))),
     sanity.stretched: Call(lambda d: sanity.stretched(heat(d)), waits=1, on_cpu="it serves NumPy"),
     sanity.structural: Call(lambda d: sanity.structural(x(d), maps(d)), waits=2),
+    sanity.two: Call(lambda d: sanity.two(x(d), maps(d), metrics.magnitude)),
     shapley.shapley: Call(
         lambda d: shapley.shapley(polynomial, points(d), torch.zeros_like(points(d)))
     ),
@@ -194,14 +198,21 @@ LEFT_OUT = {
         cam.find_layer,
         cam.misfit,
         cam.patch_grid,
+        cam.patch_sides,
         core.at_least_one,
         core.chunk_size,
         core.copies_at_once,
         core.groups,
+        core.refuse_lazy,
         guided.is_relu,
-        guided.is_scripted,
+        guided.refuse_scripted,
         sanity.layers_of,
     ],
     "made on the CPU; the caller moves it": [perturbation.windows, shapley.shapley_weights],
-    "called on the CPU by randomise": [sanity.redraw, sanity.reset, sanity.shuffle],
+    "called on the CPU by randomise": [
+        sanity.redraw,
+        sanity.reset,
+        sanity.settle,
+        sanity.shuffle,
+    ],
 }

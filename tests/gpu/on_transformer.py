@@ -137,9 +137,6 @@ TRANSFORMER = {
     activations.ActivationBuffer.batches: Call(first_batches, waits=1, close=2e-3),
     activations.ActivationBuffer.sample: Call(lambda d: buffer(d).sample(64, seed=0), waits=1),
     measure.ablate: Call(lambda d: measure.ablate(draw(d, 3, 4))),
-    measure.by_domain: Call(
-        lambda d: measure.by_domain(draw(d, 2, 5), torch.zeros(2, 5, device=d)), waits=15
-    ),
     measure.loss_recovered: Call(
         lambda d: measure.loss_recovered(lm(d), rows(), lambda acts: acts * 0.5), waits=1
     ),
@@ -189,9 +186,6 @@ SAE = {
     sae_model.geometric_median: Call(
         lambda d, steps: sae_model.geometric_median(draw(d, 9, 4), steps=steps)
     ),
-    splitting.direction_map: Call(
-        lambda d: splitting.direction_map(draw(d, 40, 16)).shape[0], waits=1
-    ),
     store.load: Call(lambda d: store.load("a1", device=d).sae.b_dec),
     sae_train.Log.note: Call(sae_step, waits=16),
     sae_train.backward: Call(sae_step, waits=16),
@@ -231,5 +225,5 @@ LEFT_OUT = {
         store.load_examples,
         store.load_tables,
     ],
-    "what is read from a file; load moves it": [model.part_of, model.restore, store.restore],
+    "what is read from a file; load moves it": [model.restore, store.restore],
 }

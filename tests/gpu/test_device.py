@@ -1,14 +1,15 @@
 """The pretend GPU keeps a GPU's rules."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from helpers.ground.runtime import chunk_for, free_memory, half_precision, in_chunks
-from tests.pretend_gpu import A100, GIB, SMALL, T4, Card, available, pretend_gpu
-
-pytestmark = pytest.mark.skipif(bool(available()), reason=available())
+from tests.gpu import lessons
+from tests.pretend_gpu import A100, GIB, SMALL, T4, Card, pretend_gpu
 
 
 @pytest.fixture
@@ -149,3 +150,85 @@ def test_afterwards_there_is_no_card():
     assert torch.Generator().device.type == "cpu"
     assert torch.autocast("cpu").device == "cpu"
     assert torch.cuda.mem_get_info.__module__ == "torch.cuda.memory"
+
+
+def operations(run) -> tuple[float, float]:
+    with pretend_gpu(T4) as gpu:
+        x = ones(4, 4)
+        before = gpu.launches
+        run(x)
+        return gpu.launches - before, gpu.operations
+
+
+PRODUCT = 2 * 4**3  # additions and multiplications
+
+
+@pytest.mark.parametrize(
+    ("run", "counted"),
+    [
+        (lambda x: x @ x, (1, PRODUCT)),
+        (lambda x: x.t()[:2].reshape(8), (1, 0)),  # the reshape copies, the rest are views
+        (lambda x: x + x, (1, 0)),
+        (lambda x: nn.functional.conv2d(x[None, None], x[None, None]), (1, 2 * 16)),
+    ],
+)
+def test_kernels_and_operations(run, counted):
+    assert operations(run) == counted
+
+
+def test_a_recurrent_layers_operations():
+    net = nn.LSTM(3, 4, batch_first=True, bidirectional=True)
+
+    def run(x):
+        net.to("cuda")(ones(2, 5, 3))
+
+    # 2 texts of 5 words, 2 directions, 4 gates of 4: from 3 numbers a word and 4 a hidden state
+    assert operations(run)[1] == 2 * (2 * 5) * 2 * (4 * 4) * (3 + 4)
+
+
+def repeated(x, steps=30):
+    for _ in range(steps):
+        x @ x
+
+
+@dataclass
+class Plan:
+    steps: int = 30
+
+
+def planned(x, settings):
+    repeated(x, settings.steps)
+
+
+CELL = "for _ in range(30):\n    x @ x\nfor step, y in zip(range(1, 31), [x] * 40):\n    y @ y"
+
+
+def cell(x):
+    exec(compile(lessons.shortened_source(CELL, "cell"), "cell", "exec"), {"x": x} | lessons.NAMES)
+
+
+@pytest.mark.parametrize(
+    ("run", "times"),
+    [
+        (lessons.capped(repeated), 30),
+        (lambda x: lessons.capped(repeated)(x, 60), 60),
+        (lambda x: lessons.capped(planned)(x, Plan()), 30),
+        (cell, 60),
+    ],
+)
+def test_what_is_left_out_counts(run, times):
+    assert operations(run) == pytest.approx((times, times * PRODUCT))
+
+
+def test_large_products_are_counted_and_made_up():
+    net = nn.LSTM(8, 4, batch_first=True)
+    with pretend_gpu(T4, large=lambda name, operations: operations > 100) as gpu:
+        x = ones(4, 8)
+        small, large = x[:2] @ x.t()[:, :2], x @ x.t()
+        assert small.unique().tolist() == [8]
+        assert large.shape == (4, 4)
+        assert large.unique().numel() == 16
+        assert gpu.operations == 2 * 8 * (2 * 2 + 4 * 4)
+        words = ones(3, 5, 8).requires_grad_()
+        hidden = net.to("cuda")(words)[0]
+        assert torch.autograd.grad(hidden.sum(), words)[0].shape == (3, 5, 8)

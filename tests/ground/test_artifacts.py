@@ -16,7 +16,6 @@ from helpers.ground.artifacts import (
     save_artifact,
     verify_file,
     write_atomically,
-    write_card,
 )
 from helpers.ground.errors import CourseError
 
@@ -65,7 +64,7 @@ def test_saving_again_gives_the_same_bytes_and_leaves_nothing_behind(tmp_path):
     first = content()
     save_artifact("thing", TENSORS, version=1, meta={}, root=tmp_path)
     assert content() == first
-    write_card("thing", "# Thing", root=tmp_path)
+    write_atomically(tmp_path / "thing" / "README.md", b"# Thing")
     save_artifact("thing", {"other": torch.ones(3)}, version=2, meta={}, root=tmp_path)
     assert len(list((tmp_path / "thing").iterdir())) == 3  # one shard, the manifest, the card
 

@@ -1,5 +1,6 @@
 """Set-up, seeds, what a hub may fail with, free memory, and going on when memory runs out."""
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -346,7 +347,7 @@ def test_in_chunks_survives_a_memory_that_is_really_full():
 def test_kept_memory_is_not_faulted_in_again():
     faults = run("""
         import resource, torch
-        from helpers.ground.runtime import keep_freed_memory
+        from data.recipes.make import keep_freed_memory
         keep_freed_memory()
         faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         for _ in range(8):
@@ -356,3 +357,15 @@ def test_kept_memory_is_not_faulted_in_again():
         print(faults() - before)
         """)
     assert int(faults) < 1000, "10,240 pages of 4 kB are the whole array"
+
+
+def test_only_the_setup_seeds_the_global_streams():
+    """torch.manual_seed seeds a GPU's stream too, and `fork_rng(devices=[])` leaves it so."""
+    folders = ("helpers", "notebooks/support", "data/recipes")
+    files = [file for folder in folders for file in (ROOT / folder).rglob("*.py")]
+    seeding = [
+        file.name
+        for file in files
+        if re.search(r"(torch|np\.random)\.(manual_)?seed\(", file.read_text(encoding="utf-8"))
+    ]
+    assert seeding == ["runtime.py"]

@@ -69,7 +69,9 @@ def test_correlations_are_scipys_one_for_each_pair_of_a_stack(ours, scipys):
 
 
 def test_equal_values_share_their_mean_rank():
-    assert mean_ranks(torch.tensor([[3.0, 1.0, 3.0, 2.0]])).tolist() == [[3.5, 1, 3.5, 2]]
+    ranks = mean_ranks(torch.tensor([[3.0, 1.0, 3.0, 2.0]]))
+    assert ranks.tolist() == [[3.5, 1, 3.5, 2]]
+    assert ranks.dtype == torch.float64  # of many pixels float32 could not tell one rank apart
 
 
 @pytest.mark.parametrize("correlation", [pearson, spearman])

@@ -4,9 +4,11 @@ import errno
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ import pytest
 from helpers.ground import ROOT
 from helpers.ground.errors import CourseError
 from helpers.lesson import answers
-from helpers.lesson.answers import Record, Store, class_dir, pool
+from helpers.lesson.answers import Record, Store, class_dir, pack_answers, pool
 
 
 def python(code: str, **options):
@@ -247,7 +249,7 @@ def collected(tmp_path):
 def test_a_class_counts_nobody_twice_and_names_what_it_could_not_read(collected):
     folder, files = collected
     whole = pool(folder, "game")
-    assert (len(whole.records), *whole[1:]) == (150, 30, [], 0)
+    assert (len(whole.records), *whole[1:]) == (150, 30, [], 0, ())
     files[0].with_name("game (1).jsonl").write_bytes(files[0].read_bytes())  # sent twice
     windows = files[1].read_bytes().replace(b"\n", b"\r\n")
     (folder / "renamed.jsonl").write_bytes(windows)
@@ -326,3 +328,21 @@ def test_the_class_folder(monkeypatch, tmp_path):
     assert class_dir() == tmp_path / "class"
     monkeypatch.setattr(answers, "DRIVE", tmp_path / "not mounted")
     assert class_dir() == ROOT / "class"
+
+
+def test_answers_in_one_file(tmp_path):
+    with pytest.raises(CourseError, match="no answer of yours yet"):
+        pack_answers(tmp_path)
+    for activity in ("game", "other"):
+        Store(activity, tmp_path).add("a", "", 1)
+    (tmp_path / "game-0000beef.jsonl").write_text("somebody else's")
+    for _ in range(2):  # the second replaces the first
+        kept = pack_answers(tmp_path)
+    assert list(tmp_path.glob("my-answers*")) == [kept]
+    person = Store("game", tmp_path).person
+    assert re.fullmatch(rf"my-answers-{person}-[0-9a-f]{{8}}\.zip", kept.name)
+    with zipfile.ZipFile(kept) as packed:
+        assert packed.namelist() == [f"game-{person}.jsonl", f"other-{person}.jsonl"]
+        packed.extractall(tmp_path / "elsewhere")
+    assert items(tmp_path / "elsewhere") == ["a"]
+    assert not [s for s in pool(tmp_path, "game").skipped if "my-answers" in s]

@@ -28,7 +28,7 @@ RATINGS = {
     neuron_rating.ACTIVITY: [neuron_rating.QUESTION],
     feature_rating.ACTIVITY: list(feature_rating.QUESTIONS),
 }
-# checked here; the user study is in tests/support/test_user_study.py
+# checked here; the user study is in tests/support/test_user_study.py, exercises in test_report.py
 CHECKED = {"board", "prediction", "rules", *RATINGS}
 
 
@@ -231,7 +231,7 @@ def test_every_activity_of_the_course_is_checked_here():
     code = "\n".join(path.read_text(encoding="utf-8") for path in files)
     stored = re.findall(r"\bStore\(\"([a-z-]+)\"", code)
     stored += re.findall(r"(?m)^ACTIVITY(?:, \w+)? = \(?\s*\"([a-z-]+)\"", code)
-    assert set(stored) == CHECKED | {"with-and-without"}
+    assert set(stored) == CHECKED | {"with-and-without", "exercise"}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -251,6 +251,23 @@ def test_a_board_is_written_on(tmp_path, text):
     assert (tmp_path / "board-k.md").exists()
 
 
+def test_answers_are_kept_in_one_file_and_leave_colab(tmp_path, text, monkeypatch):
+    view = board_view(Board("k", "Which query?", folder=tmp_path))
+    view.keep.click()
+    assert "no answer of yours yet" in view.sentence
+    view.text.value = "no cat"
+    view.put.click()
+    view.keep.click()
+    assert view.kept.exists()
+    assert str(view.kept) in view.sentence
+    left = []
+    files = SimpleNamespace(download=left.append)
+    monkeypatch.setitem(sys.modules, "google.colab.files", files)
+    monkeypatch.setattr("helpers.lesson.widgets.class_widgets.in_colab", lambda: True)
+    view.keep.click()
+    assert left == [str(view.kept)]
+
+
 def test_a_seat_at_the_board(tmp_path, shown):
     view = board_view(Board("k", "Why?", seats=("for", "against"), folder=tmp_path))
     view.text.value, view.seat.value = "no", "against"
@@ -290,7 +307,11 @@ def test_a_prediction_is_stored_once_and_then_told(tmp_path, text):
     assert "You chose (a); it is (b). Dinosaurs." in text()
     assert [(r.item, r.answer) for r in Store("prediction", tmp_path).records()] == [("k", 0)]
     assert all(button.disabled for button in view.choices)
-    choice_view("k", **EGGS, folder=tmp_path).choices[1].click()
+    again = choice_view("k", **EGGS, folder=tmp_path)  # the cell was run again: it is told already
+    again.choices[1].click()
+    assert "You chose (a); it is (b). Dinosaurs." in text()
+    assert len(Store("prediction", tmp_path).records()) == 1
+    choice_view("l", **EGGS, folder=tmp_path).choices[1].click()
     assert "You chose (b), and so it is. Dinosaurs." in text()
 
 

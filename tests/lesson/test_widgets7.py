@@ -132,7 +132,7 @@ def test_every_view_under_ipywidgets_7(page):
     assert versions == ["7.7.1", "7.34.0"]
     assert not page.ask("[m for m in ('torch', 'skimage') if importlib.util.find_spec(m)]")
     explore = (a_playground, a_picture, a_text_to_weigh, a_feature_explorer)
-    for part in (*explore, a_board, a_prediction, a_rating, a_rule, a_round):
+    for part in (*explore, a_board, a_prediction, a_rating, a_rule):
         part(page)
 
 
@@ -318,34 +318,3 @@ def a_rule(page):
         assert said in board
     page.click("view.score_it")
     assert page.ask("len(view.value)") == 2 or page.ask("view.sentence")
-
-
-def a_round(page):
-    page.run(NO_TORCH)
-    messages = page.run("""
-        from notebooks.support.lesson06 import user_study as experiment
-        network = lambda n: experiment.Item(
-            f"network-{n:02}", (0.5, 1.0, 0.2), 1.0, (0.3, -0.1, 0.2), n % 2 == 0, lambda x: x)
-        some = tuple(map(network, range(12)))
-        experiment.items = lambda: some            # the real ones are random networks
-        view = experiment.round_view(experiment.Round())
-        view""")
-    assert len(shown(messages, WIDGET)) == 1
-    assert "three ways to look at them" in shown(messages, "text/markdown")[0]
-    started = page.click("view.begin")
-    assert shown(started, "image/png"), page.ask("view.sentence")
-    seen = set()
-    for _ in range(15):
-        item, condition = page.ask("view.round.step")
-        seen.add(condition)
-        if item == "helpful":
-            page.click("view.ratings[3]")
-            continue
-        if condition == "queries":
-            page.change("view.size", value=0.25)
-            assert shown(page.click("view.try_it"), "image/png")
-            assert page.ask("view.round.tried") == [[0.25, 0.25]]
-        page.click("view.up")
-    assert seen == {"prediction", "attribution", "queries"}
-    done = page.ask("[view.value, view.round.step, view.answers.layout.display]")
-    assert done == [15, None, "none"]

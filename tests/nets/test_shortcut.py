@@ -1,4 +1,4 @@
-"""The two digit readers: equally good on their own scans, and only one of them reads digits."""
+"""The two digit readers: equally good on their own scans; one adds the smudge to what it reads."""
 
 import pytest
 import torch
@@ -61,6 +61,9 @@ def test_the_gradient_map_gives_it_away(readers):
 
 
 def test_an_unknown_part_or_smudge_is_a_sentence():
-    for wrong in ({"part": "dev"}, {"office": "everywhere"}):
-        with pytest.raises(CourseError, match='"train" and "test"'):
+    for wrong, there in (
+        ({"part": "dev"}, '"train" and "test"'),
+        ({"office": "everywhere"}, "north, south, clean, swapped"),
+    ):
+        with pytest.raises(CourseError, match=there):
             shortcut.scans(**wrong)

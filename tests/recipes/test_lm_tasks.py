@@ -30,3 +30,11 @@ def test_accuracy_counts_right_answers():
     candidates = [(best + 1) % 10, best]
     questions = [Question(prompt, candidates, right) for right in (1, 0)]
     assert accuracy(model, Task("t", 0.5, questions)) == 0.5
+
+
+def test_of_a_long_prompt_the_model_reads_the_end():
+    seen = []
+    model = OneLayerTransformer(Settings(d_model=8, d_mlp=8, heads=2, vocabulary=10, context=4))
+    model.register_forward_pre_hook(lambda _, args: seen.append(args[0].tolist()))
+    accuracy(model.eval(), Task("t", 0.5, [Question(torch.arange(7), [1, 2], 0)]))
+    assert seen == [[[3, 4, 5, 6]]]

@@ -12,6 +12,7 @@ from data.recipes.sae import best_matches, export_saelens, pack, summary
 from helpers.ground.artifacts import load_artifact, save_artifact
 from helpers.sae.model import Dictionary, Settings, SparseAutoencoder
 from helpers.sae.store import restore
+from tests.recipes import smoke
 
 META = {"scale": 1.7, "dictionaries": {"x": {"settings": {"neurons": 32, "features": 80}}}}
 
@@ -26,6 +27,11 @@ def dictionary():
 
 def acts(seed: int = 2) -> torch.Tensor:
     return torch.randn(100, 32, generator=torch.Generator().manual_seed(seed))
+
+
+@smoke.recipes("sae")
+def test_a_smoke_run_makes_measures_and_describes(recipe, tmp_path, monkeypatch):
+    smoke.run_through(recipe, tmp_path, monkeypatch)
 
 
 def test_the_numbers_of_a_card_by_hand():

@@ -34,11 +34,12 @@ def test_examples_on_a_case_by_hand():
         0.5, 1.0, 256
     )  # fires on DNA only, on a fifth of it
     acts[7, 0] = 0.25  # and weakly once on a review
+    acts *= 3  # intervals and strong firings are shares of a unit's own maximum
     places = torch.arange(40 * LENGTH) + 1000
     found = examples(scipy.sparse.csc_matrix(acts), tokens, domains, places)
     dna = PROXIES.index("dna")
     assert found.density[0] == pytest.approx(257 / 5120)
-    assert found.maximum[0] == 1
+    assert found.maximum[0] == 3
     assert found.specificity[0, dna] == pytest.approx(256 / 257)
     assert found.specificity_top[0, dna] == 1
     assert found.sensitivity[0, dna] == pytest.approx(256 / 1280)
@@ -49,9 +50,9 @@ def test_examples_on_a_case_by_hand():
     assert len(top) == 9
     assert len(set((top // LENGTH).tolist())) == 9, "one a context"
     assert top[0] == acts[:, 0].argmax()
-    assert found.top_values[0, 0] == 1
+    assert found.top_values[0, 0] == 3
     assert found.uniform[0, 3, 0] == 1007, "a weak firing stands in its own interval"
-    assert found.uniform_values[0, 3, 0] == 0.25
+    assert found.uniform_values[0, 3, 0] == 0.75
     assert (found.uniform[0, :3] == -1).all()
     assert (found.top[1] == -1).all()
     assert found.density[1] == 0
@@ -67,3 +68,12 @@ def test_latex_proxy_follows_the_delimiters():
     assert all(letter in shown for letter in "axy")
     assert "words" not in shown
     assert "End" not in shown
+
+
+def test_a_formula_that_is_left_open_ends_with_its_document():
+    first, second = corpus.encode(r"\( a and $ b"), corpus.encode("No formula.")
+    tokens = torch.cat([torch.tensor([corpus.END]), first, torch.tensor([corpus.END]), second])
+    domains = torch.full((len(tokens),), corpus.DOMAINS.index("mathematics"), dtype=torch.uint8)
+    inside = proxy_masks(tokens, domains)[PROXIES.index("latex")]
+    assert inside[: len(first) + 1].any()
+    assert not inside[-len(second) :].any()

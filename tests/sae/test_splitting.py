@@ -3,7 +3,8 @@ import pytest
 import scipy.sparse
 import torch
 
-from helpers.sae.splitting import Edges, children_of, covered_by, direction_map, edges, forest
+from data.recipes.sae import direction_map
+from helpers.sae.splitting import Edges, children_of, covered_by, edges, forest
 
 
 def test_edges_agree_with_the_written_formula():

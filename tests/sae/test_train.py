@@ -123,15 +123,9 @@ def test_training_finds_known_directions_and_keeps_them_at_length_one():
 # ---- what a run does at which step
 
 
-def test_the_learning_rate_is_constant_and_falls_in_the_last_fifth(monkeypatch):
-    rates, step = [], torch.optim.Adam.step
-
-    def noted(optimizer, *args, **kwargs):
-        rates.append(optimizer.param_groups[0]["lr"] / TRAINING.learning_rate)
-        return step(optimizer, *args, **kwargs)
-
-    monkeypatch.setattr(torch.optim.Adam, "step", noted)
+def test_the_learning_rate_is_constant_and_falls_in_the_last_fifth(steps):
     train([SparseAutoencoder(SETTINGS)], Toy(), TRAINING)
+    rates = [rate / TRAINING.learning_rate for rate, _ in steps]
     assert rates[:33] == pytest.approx([1] * 33)
     assert rates[33:] == pytest.approx([7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8])
 
@@ -230,3 +224,16 @@ def test_inputs_explained_badly_are_drawn_more_often():
     dead = torch.arange(24) < 20
     resample(sae, optimizer, dead, x, seed=0)
     assert (sae.W_dec[dead, 2] > 0.99).all(), "only one input has a loss worth speaking of"
+
+
+def test_inputs_with_many_features_are_drawn_more_often():
+    """The error is 0: what is left of the loss is λ times the features, 2,003 or 3 of them."""
+    sae = SparseAutoencoder(Settings(neurons=8, features=10, l1=1.0))
+    for weights in (sae.W_enc.data.T, sae.W_dec.data):
+        weights.copy_(torch.eye(10, 8))
+    x = torch.zeros(100, 8)
+    x[:, 1] = 3.0
+    x[0, 2] = 2000.0
+    dead = torch.arange(10) >= 8
+    resample(sae, torch.optim.Adam(sae.parameters()), dead, x, seed=0)
+    assert (sae.W_dec[dead, 2] > 0.99).all()

@@ -1,6 +1,5 @@
 """The methods beside captum and pytorch-grad-cam, in float64, and beside hand-written formulas."""
 
-from collections import namedtuple
 from functools import partial
 
 import pytest
@@ -8,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from captum import attr
 from torch import nn
-from transformers.modeling_outputs import BaseModelOutput
 
 from helpers import saliency
 from helpers.ground.errors import CourseError
@@ -307,38 +305,6 @@ def test_guided_backprop_depends_on_the_implementation():
 # ---------------------------------------------------------------- the layout of a layer's output
 
 
-class Tokens(nn.Module):
-    """Patches of 4 pixels after `prefix` other tokens; `mix` is the layer that is explained.
-
-    wrap: what `mix` puts out, and how the rest of the network reads it.
-    """
-
-    def __init__(self, prefix=0, wrap=lambda t: t, read=lambda out: out):
-        super().__init__()
-        torch.manual_seed(0)
-        self.prefix, self.patch = prefix, nn.Conv2d(3, 6, 4, stride=4)
-        self.mix = nn.Sequential(nn.Linear(6, 6), Wrap(wrap))
-        self.read, self.attention = read, nn.MultiheadAttention(6, 2, batch_first=True)
-        self.head = nn.Linear(6, 5)
-        self.double()
-
-    def forward(self, x):
-        t = self.patch(x).flatten(2).transpose(1, 2)  # (B, T, 6)
-        t = self.read(self.mix(torch.cat([t.new_zeros(len(t), self.prefix, 6), t], dim=1)))
-        if self.prefix:
-            return self.head((t + self.attention(t, t, t)[0])[:, 0])
-        return self.head(t.relu().mean(dim=1))
-
-
-class Wrap(nn.Module):
-    def __init__(self, wrap):
-        super().__init__()
-        self.wrap = wrap
-
-    def forward(self, t):
-        return self.wrap(t)
-
-
 def cam_by_hand(net, x, layer, patches, grid):
     """patches(output) -> (B, h w, K) of what the layer puts out."""
     kept = []
@@ -348,56 +314,6 @@ def cam_by_hand(net, x, layer, patches, grid):
     A, dA = patches(kept[0]), patches(torch.autograd.grad(score, kept[0])[0])
     cam = (A * dA.mean(1, keepdim=True)).sum(-1).relu().view(len(x), 1, *grid).detach()
     return F.interpolate(cam, x.shape[2:], mode="bilinear", align_corners=False)
-
-
-@pytest.mark.parametrize("given", [True, False])
-@pytest.mark.parametrize("prefix", [0, 1, 5])
-def test_transformer_tokens(x, prefix, given):
-    """The formula over the patches, whatever stands before them; the grid follows from x."""
-    net, grid = Tokens(prefix), (x.shape[2] // 4, x.shape[3] // 4)
-    ours = saliency.grad_cam(net, x, TARGET, layer="mix", grid=grid if given else None)
-    close(ours, cam_by_hand(net, x, net.mix, lambda t: t[:, prefix:], grid))
-
-
-Pair = namedtuple("Pair", ["hidden", "other"])
-
-
-@pytest.mark.parametrize(
-    ("wrap", "read"),
-    [
-        (lambda t: (t, 1), lambda out: out[0]),
-        (lambda t: [t, 1], lambda out: out[0]),
-        (lambda t: Pair(t, 1), lambda out: out.hidden),
-        (lambda t: {"hidden": t, "other": 1}, lambda out: out["hidden"]),
-        (lambda t: BaseModelOutput(last_hidden_state=t), lambda out: out.last_hidden_state),
-    ],
-)
-def test_layers_that_give_more_than_a_tensor(x, wrap, read):
-    net = Tokens(1, wrap, read)
-    close(
-        saliency.grad_cam(net, x, TARGET, layer="mix"),
-        saliency.grad_cam(Tokens(1), x, TARGET, layer="mix"),
-    )
-
-
-class Last(nn.Module):
-    """Channels last in between, as Swin and ConvNeXt's norms have them."""
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.patch, self.norm, self.head = nn.Conv2d(3, 6, 4, 4), nn.LayerNorm(6), nn.Linear(6, 5)
-        self.double()
-
-    def forward(self, x):
-        return self.head(self.norm(self.patch(x).permute(0, 2, 3, 1)).relu().mean(dim=(1, 2)))
-
-
-def test_channels_last(x):
-    net, grid = Last(), (x.shape[2] // 4, x.shape[3] // 4)
-    by_hand = cam_by_hand(net, x, net.norm, lambda t: t.flatten(1, 2), grid)
-    close(saliency.grad_cam(net, x, TARGET, layer="norm"), by_hand)
-    close(saliency.grad_cam(net, x, TARGET, layer="norm", grid=grid), by_hand)
 
 
 PADDED = {"dynamic_img_size": True, "dynamic_img_pad": True}
@@ -433,6 +349,8 @@ def test_stock_layouts_of_pictures_that_are_not_square(size, name, options, laye
     ("shape", "grid", "words"),
     [
         ((2, 34, 6), None, "34 tokens are no grid .* 32 x 32 .* give grid"),
+        ((2, 17, 6), None, "17 tokens are more than one grid .* such as \\(3, 3\\) or \\(4, 4\\)"),
+        ((2, 8, 8, 9), None, "both as .* and .* proportions of the picture: give grid"),
         ((2, 49, 6), (8, 8), "A grid 8 x 8 needs 64 tokens; this layer has 49"),
         ((2, 6, 3, 9), None, "the proportions of the picture: give grid"),
         ((2, 6, 8, 8), (4, 4), "the grid \\(4, 4\\): give grid"),

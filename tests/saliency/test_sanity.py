@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 from torch import nn
+from torch.nn.utils import parametrizations
 
 from helpers import saliency
 from helpers.ground.errors import CourseError
@@ -78,8 +79,11 @@ STAY = {"mask", "0.num_batches_tracked"}
         lambda: nn.Sequential(nn.BatchNorm2d(4), nn.Linear(4, 5), nn.Sequential(nn.Linear(5, 2))),
         lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.LayerNorm(4), nn.GroupNorm(2, 4), nn.PReLU()),
         lambda: nn.Sequential(nn.LSTM(3, 4, bidirectional=True), nn.Embedding(5, 3)),
-        lambda: nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 5))),
-        lambda: nn.Sequential(nn.utils.parametrizations.orthogonal(nn.Linear(4, 4))),
+        lambda: nn.Sequential(parametrizations.weight_norm(nn.Linear(4, 5))),
+        lambda: nn.Sequential(nn.utils.weight_norm(nn.Linear(4, 5))),
+        lambda: nn.Sequential(parametrizations.spectral_norm(nn.Linear(4, 5))),
+        lambda: nn.Sequential(nn.utils.spectral_norm(nn.Linear(4, 5))),
+        lambda: nn.Sequential(parametrizations.orthogonal(nn.Linear(4, 4))),
     ],
 )
 def test_nothing_that_was_learned_is_left(make):
@@ -92,6 +96,46 @@ def test_nothing_that_was_learned_is_left(make):
         assert moved(before, net) - {"part.0.num_batches_tracked"} == learned
         assert all(p.isfinite().all() for p in net.parameters())
     assert not moved(before, net)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("norm", [parametrizations.spectral_norm, nn.utils.spectral_norm])
+def test_a_spectral_norm_follows_its_new_weights(norm, training):
+    """Beside vectors of the trained weights a random layer would be many times too large."""
+    torch.manual_seed(0)
+    net = nn.ModuleDict({"part": norm(nn.Linear(40, 30, bias=False))}).train(training)
+    with sanity.randomised(net, ["part"]):
+        assert all(part.training == training for part in net.modules())
+        weight = net.eval()["part"](torch.eye(40))
+        assert 0.95 < torch.linalg.matrix_norm(weight, 2) < 1.15
+
+
+def test_weights_that_do_not_exist_yet_are_named():
+    net = nn.Sequential(nn.Flatten(), nn.LazyLinear(4))
+    for use in (saliency.gradient, saliency.occlusion):
+        with pytest.raises(CourseError, match="run model\\(inputs\\) once"):
+            use(net, torch.rand(1, 3, 40, 40), 0)
+    with pytest.raises(CourseError, match="once before"), sanity.randomised(net, ["1"]):
+        pass
+
+
+class Table(nn.Module):
+    """A codebook kept as a buffer, and an initialiser that wants to be told how wide."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("codes", torch.randn(5, 4))
+        self.weight = nn.Parameter(torch.randn(4))
+
+    def reset_parameters(self, width):
+        self.weight.normal_(0, width)
+
+
+def test_buffers_that_may_have_been_learned_are_named_and_odd_initialisers_replaced():
+    net = nn.ModuleDict({"part": Table()})
+    before = weights(net)
+    with pytest.warns(UserWarning, match="Kept, .*: codes"), sanity.randomised(net, ["part"]):
+        assert moved(before, net) == {"part.weight"}
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "convnext_atto"])
@@ -235,12 +279,16 @@ def test_rank_correlations_are_scipys():
     assert sanity.rank_correlation(a, b).isnan().tolist() == [False, True, False]
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("name", sanity.SIMILARITIES)
-def test_similarities_of_any_float_type(name, dtype):
-    a, b = torch.randn(2, 2, 1, 28, 28, generator=torch.Generator().manual_seed(0)).to(dtype)
-    measure = sanity.SIMILARITIES[name]
-    torch.testing.assert_close(measure(a, b).double(), measure(a.double(), b.double()))
+def test_maps_of_any_kind_and_those_that_cannot_be_compared(name):
+    measure, m = sanity.SIMILARITIES[name], torch.rand(2, 1, 14, 14)
+    assert measure(m.numpy(), m.numpy()).sub(1).abs().max() < 1e-6
+    for wrong, said in ((m[:, 0], "B, C, H, W"), ("map", "not str"), (m[..., 1:], "one size")):
+        with pytest.raises(CourseError, match=said):
+            measure(m, wrong)
+    if name == "SSIM":
+        with pytest.raises(CourseError, match="11 x 11"):
+            measure(m[..., 5:, :], m[..., 5:, :])
 
 
 @pytest.mark.parametrize("measure", [sanity.structural, sanity.edges])

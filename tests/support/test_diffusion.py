@@ -41,6 +41,13 @@ def test_the_sampler_finds_the_picture_of_a_model_that_is_right():
     )  # on the way: the right mixture
 
 
+def test_the_learning_rate_rises_in_a_line_and_falls_in_another(steps, tmp_path):
+    recipe.train(30, Checkpoint("tiny", root=tmp_path), width=8, batch=2, lr=1e-3)
+    shares = [min((i + 1) / 100, 2 * (1 - i / 30)) for i in range(30)]
+    assert [rate / 1e-3 for rate, _ in steps] == pytest.approx(shares)
+    assert shares[-1] < shares[-5]
+
+
 def test_a_path_may_begin_at_any_of_its_steps():
     model = diffusion.Denoiser(8).eval()
     torch.nn.init.normal_(model.out.weight, std=0.1)

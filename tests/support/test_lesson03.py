@@ -105,19 +105,8 @@ def test_area_under(area, said):
 
 
 # ---- figures and the table: what they hold, not how it looks ----
-def test_figures_draw_what_they_are_given():
-    picture, maps = torch.rand(1, 8, 8), torch.rand(3, 1, 8, 8)
-    columns = ["trained", "one", "two"]
-    fig = draw.rows_of_maps(picture, {"a": maps, "b": maps}, columns, caption="Rows.")
-    assert [ax.get_title() for ax in fig.axes[:4]] == ["picture", *columns]
-    assert fig.caption_text == "Rows."
-    fig = draw.boxed(picture, {"a": maps[0]}, (1, 2, 4, 7), caption="Box.")
-    for ax in fig.axes:
-        frame = ax.patches[0]
-        assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((0.5, 1.5), 3, 5)
-    places, values = torch.tensor([[1.0], [2.0]]), torch.tensor([[0.25], [0.5]])
-    fig = draw.rankings(["a", "b"], ["m"], places, values, caption="Places.")
-    assert [t.get_text() for t in fig.axes[0].texts] == ["1.  (0.25)", "2.  (0.5)"]
+def test_a_drawing_is_ink_on_white_and_its_maps_have_one_scale():
+    maps = torch.rand(3, 1, 8, 8)
     steps = {"noise": maps[0], "drawing": -5 * maps[1]}
     fig = draw.drawing(steps, {"m": -2 * maps[2]}, (0, 0, 2, 2), caption="Drawing.")
     assert np.allclose(fig.axes[0].images[0].get_array(), (1 - maps[0, 0].numpy()) / 2)

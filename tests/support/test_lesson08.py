@@ -182,40 +182,6 @@ def test_practice_data_says_what_it_is_and_prefers_nobody():
     assert all(abs(share - 0.5) < 0.06 for share, *_ in shares.values())
 
 
-# ---- figures: what they draw, not how it looks
-def test_figures_draw_what_they_are_given():
-    from notebooks.support.lesson08 import figures as plots
-
-    fig = plots.fractions({"SoLU": (0.5, 0.4, 0.6)}, "ours", "Text.", {"turned": 0.2})
-    assert fig.axes[0].lines[0].get_ydata().tolist() == [0.57, 0.62, 0.57, 0.635, 0.42]
-    assert fig.axes[0].lines[1].get_ydata().tolist() == [0.315, 0.315, 0.40, 0.335, 0.335]
-    assert fig.axes[1].lines[1].get_ydata().tolist() == [0.5]
-    assert fig.axes[1].lines[2].get_ydata()[0] == 0.2
-    fig = plots.sizes(
-        (16, 32),
-        {"GELU": [4, 3], "SoLU": [4.1, 3.1]},
-        [(0.1, 0.05, 0.15), (0.1, 0.0, 0.2)],
-        "Text.",
-    )
-    assert [line.get_ydata().tolist() for line in fig.axes[0].lines[:2]] == [[4, 3], [4.1, 3.1]]
-    fig = plots.unlike(
-        [0, 0.5, 1], {"one": {"after LN": [0.4, 0.1]}}, {"after LN": (0.43, 0.05)}, "Text."
-    )
-    drawn = [list(line.get_ydata()) for line in fig.axes[0].lines]
-    assert drawn == [[0.4, 0.1], [0.43, 0.05]]
-    fig = plots.tasks((16, 32), {"GELU": {"a": [0.1, 0.2]}}, {"a": 0.5}, "Text.")
-    assert fig.axes[0].lines[0].get_ydata().tolist() == [0.1, 0.2]
-    assert fig.axes[0].lines[1].get_ydata()[0] == 0.5
-    fig = plots.mechanisms(
-        [("t", "y", {"SoLU": [1.0, 2, 3]}), ("u", "z", {"GELU": [1.0, 1, 1]})], "Text."
-    )
-    assert fig.axes[0].lines[1].get_ydata()[0] == 2
-    assert [
-        p.get_height()
-        for p in plots.four([1.0, 2, 3, 4], {"f": [0.0, 1, 0, 1]}, "Text.").axes[1].patches
-    ] == [0, 1, 0, 1]
-
-
 # ---- the lesson's own folded solutions
 def test_the_folded_solutions_are_right():
     space = solved("08", torch=torch)

@@ -221,17 +221,9 @@ def test_checking_leaves_the_readers_random_numbers_alone(acts):
 
 
 # ---- figures ----
-def test_figures_draw_what_they_are_given():
-    trials = [
-        {"L0": 50.0, "loss_recovered": 0.9, "l1": 0.004},
-        {"L0": 10.0, "loss_recovered": 0.7, "l1": 0.01},
-    ]
-    fig = draw.tradeoff(trials, {"A/1": trials[0]}, (15, 0.79))
-    assert fig.axes[0].lines[0].get_xydata().tolist() == [[50.0, 0.9], [10.0, 0.7]]
+def test_densities_are_counted_and_silent_features_stand_apart():
     fig = draw.density(torch.tensor([0.0, 0.0, 0.01, 0.5]), 3, 10, 12.0)
     heights = [patch.get_height() for patch in fig.axes[0].patches]
     assert sum(heights[:-1]) == 2
     assert heights[-1] == 2
-    fig = draw.ingredients({"all": trials[0], "no L1": trials[1]})
-    assert [patch.get_width() for patch in fig.axes[0].patches] == [0.9, 0.7]
     assert draw.strongest(["a", "\n", "b"], [0.0, 2.0, 1.0]) == "a⟦↵⟧b"

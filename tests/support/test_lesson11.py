@@ -209,7 +209,7 @@ def test_the_explorer_answers_mistakes_and_texts(atlas):
 
 
 # ---- figures ----
-def test_figures_draw_what_they_are_given():
+def test_the_tree_shows_each_edge_with_its_similarity():
     tree = draw.Node(
         "root",
         1.0,
@@ -220,19 +220,3 @@ def test_figures_draw_what_they_are_given():
     assert {"root", "left", "right", "leaf …", "0.50", "0.90", "0.60", "A/2"} <= set(words)
     assert len(ax.lines) == 3
     assert ax.lines[-1].get_linewidth() > min(line.get_linewidth() for line in ax.lines)
-    fig = draw.toy(
-        [15, 38, 40],
-        [16, 62, 118],
-        (16, 64, 192),
-        {"a cluster's": (0.0, 0.8), "an arc's": (0.4, 1.0)},
-        40,
-    )
-    assert [p.get_height() for p in fig.axes[0].patches] == [15, 38, 40, 1, 24, 78]
-    fig = draw.cyclic(
-        {"A/0": (18.0, 19.0)},
-        [
-            {"L0": 5.0, "loss_recovered": 0.5, "l1": 0.02},
-            {"L0": 50.0, "loss_recovered": 0.9, "l1": 0.002},
-        ],
-    )
-    assert [p.get_width() for p in fig.axes[0].patches] == [18, 1]

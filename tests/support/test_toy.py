@@ -78,8 +78,9 @@ def test_a_public_dictionary_computes_what_its_formula_says(weights):
         ours = hub.from_saelens(w)
         torch.testing.assert_close(ours.reconstruct(x), f @ w["W_dec"] + w["b_dec"])
         torch.testing.assert_close(ours.sae.W_dec.norm(dim=1), torch.ones(40))
-    with pytest.raises(ValueError, match="should be"):
-        hub.from_saelens(weights | {"W_dec": weights["W_enc"]})
+    for wrong in ({"W_dec": weights["W_enc"]}, {"b_enc": weights["b_dec"]}):
+        with pytest.raises(ValueError, match="should be"):
+            hub.from_saelens(weights | wrong)
 
 
 @pytest.mark.parametrize(

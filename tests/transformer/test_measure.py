@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from helpers.transformer.measure import by_domain, loss_recovered, token_losses
+from data.recipes.lm import by_domain
+from helpers.transformer.measure import loss_recovered, token_losses
 from helpers.transformer.model import OneLayerTransformer, Settings
 
 

@@ -140,6 +140,12 @@ def test_the_best_try_is_kept():
     assert losses[1] < losses[0]
 
 
+def test_the_learning_rate_falls_along_a_cosine(steps):
+    train_toys(ToySettings(steps=6, batch=8), torch.tensor([0.5]), torch.ones(5))
+    rates = [rate / ToySettings().rate for rate, _ in steps]
+    assert rates == pytest.approx([(1 + math.cos(math.pi * i / 6)) / 2 for i in range(6)])
+
+
 def test_the_same_seed_gives_the_same_models():
     settings, S = ToySettings(steps=5, batch=16), torch.tensor([0.5, 0.9])
     one, same, other = (train_toys(settings, S, torch.ones(5), seed=seed).W for seed in (3, 3, 4))

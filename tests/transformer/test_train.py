@@ -69,15 +69,9 @@ def test_weights_that_are_not_numbers_end_in_a_sentence_and_keep_the_good_checkp
     assert all(value.isfinite().all() for value in state["model"].values())
 
 
-def test_the_learning_rate_rises_in_a_line_and_falls_along_a_cosine(monkeypatch):
-    rates, step = [], torch.optim.AdamW.step
-
-    def noted(optimizer, *args, **kwargs):
-        rates.append(optimizer.param_groups[0]["lr"] / TRAINING.learning_rate)
-        return step(optimizer, *args, **kwargs)
-
-    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
+def test_the_learning_rate_rises_in_a_line_and_falls_along_a_cosine(steps):
     train(SETTINGS, TRAINING, STREAM)
+    rates = [rate / TRAINING.learning_rate for rate, _ in steps]
     assert rates[:4] == pytest.approx([1 / 3, 2 / 3, 1, 1])
     halfway = 3 + 9 / 2  # between the end of the rise and the end of the run
     assert share_of_peak(halfway, TRAINING) == pytest.approx(0.55)

@@ -22,6 +22,7 @@ from helpers.lesson.plots.core import (
     look,
     plain_log,
     png,
+    printable,
     show,
 )
 from helpers.lesson.plots.pictures import (
@@ -60,6 +61,7 @@ __all__ = [
     "maps",
     "plain_log",
     "png",
+    "printable",
     "scatter",
     "show",
     "show_maps",

@@ -6,8 +6,6 @@ keeps its colour throughout a lesson), `chance` (a dotted line: a number, or {ti
 panels or {title: value}.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -15,16 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from helpers.lesson.plots.core import (
-    COLOURS,
-    PAPER,
-    as_array,
-    canvas,
-    figure,
-    legend,
-    look,
-    plain_log,
-)
+from helpers.lesson.plots import core
+from helpers.lesson.plots.core import COLOURS, PAPER, as_array, canvas, figure, look
 
 HATCHES = ("", "//", "..", "xx")
 LINES = ("-", "--", "-.")
@@ -35,7 +25,14 @@ class Chart:
     """A row of panels, {title: panel}, and what all charts do before and after drawing in them."""
 
     def __init__(
-        self, panels: Mapping, series: Iterable[str], *, height, colours=None, share=False, **axes
+        self,
+        panels: Mapping,
+        series: Iterable[str],
+        *,
+        height=3.4,
+        colours=None,
+        share=False,
+        **axes,
     ):
         self.panels = panels
         known = colours or {}
@@ -46,21 +43,23 @@ class Chart:
     def __iter__(self) -> Iterator[tuple[Axes, str, Mapping]]:
         return zip(self.cells, self.panels, self.panels.values(), strict=True)
 
-    def finish(self, *, chance=None, paper=None, log: str = "", upright: bool = True) -> Figure:
+    def finish(self, *, paper=None, log: str = "", upright: bool = True) -> Figure:
         """Chance, scales, titles, settings and one legend; upright: chance is a value of y."""
         scales = {f"{way}scale": "log" for way in log}
         for ax, title, _ in self:
-            given = self.axes | {"chance": chance}
-            settings = {k: v.get(title) if isinstance(v, Mapping) else v for k, v in given.items()}
-            if (at := settings.pop("chance")) is not None:
+            given = self.axes.items()
+            settings = {k: v.get(title) if isinstance(v, Mapping) else v for k, v in given}
+            if (at := settings.pop("chance", None)) is not None:
                 (ax.axhline if upright else ax.axvline)(at, **DOTTED, label="chance")
             ax.set(**{"title": title} | scales | settings)
-            plain_log(*(getattr(ax, f"{way}axis") for way in log if f"{way}ticks" not in settings))
+            core.plain_log(
+                *(getattr(ax, f"{way}axis") for way in log if f"{way}ticks" not in settings)
+            )
             if ax is not self.cells[0] and not isinstance(self.axes.get("ylabel"), Mapping):
                 ax.set_ylabel("")
         if paper:
             self.cells[-1].plot([], [], **PAPER, markeredgecolor="black", label="paper")
-        legend(self.fig)
+        core.legend(self.fig)
         return self.fig
 
 
@@ -93,20 +92,10 @@ def _turn_long(ax: Axes, names: Sequence[str], panels: int = 1, angle: int = 25)
 
 
 @figure
-def bars(
-    values: Mapping[str, float | Mapping[str, float]],
-    *,
-    caption: str,
-    intervals: Mapping | None = None,
-    paper: Mapping | None = None,
-    chance: float | None = None,
-    height: float = 3.2,
-    **options,
-) -> Figure:
-    """Bars, in groups where a value is a mapping; hollow diamonds are the paper's numbers.
+def bars(values: Mapping, *, caption, intervals=None, paper=None, height=3.2, **options) -> Figure:
+    """Bars, {group: number} or {group: {series: number}}.
 
-    values: {group: number} or {group: {series: number}}. intervals, paper: keyed alike, with (low,
-    high) and numbers.
+    intervals, paper: keyed alike, with (low, high), and with numbers drawn as hollow diamonds.
     """
     groups = {g: v if isinstance(v, Mapping) else {"": v} for g, v in values.items()}
     names = list(groups)
@@ -130,27 +119,18 @@ def bars(
     ax.axhline(0, color="black", linewidth=0.8)
     turned = max(map(len, names)) * len(names) > 70
     ax.set_xticks(range(len(names)), names, rotation=20 if turned else 0)
-    return chart.finish(chance=chance, paper=paper)
+    return chart.finish(paper=paper)
 
 
 @figure
-def curves(
-    x: Sequence,
-    lines: Mapping,
-    *,
-    caption: str,
-    chance=None,
-    log: str = "",
-    height: float = 3.4,
-    **options,
-) -> Figure:
+def curves(x: Sequence, lines: Mapping, *, caption, log="", **options) -> Figure:
     """Curves over x, in one panel or several with the same axes.
 
     x: (n,) numbers, or names. lines: {name: (n,)} or {name: (runs, n)}, drawn as the mean and the
     range of the runs; or {title: lines}. log: "x", "y" or "xy".
     """
     panels = _panels(lines, 2)
-    chart = Chart(panels, _series(panels), height=height, share=True, **options)
+    chart = Chart(panels, _series(panels), share=True, **options)
     names = [] if np.issubdtype(as_array(x).dtype, np.number) else list(x)
     x = np.arange(len(x)) if names else as_array(x)
     for ax, _, panel in chart:
@@ -165,22 +145,12 @@ def curves(
         if names:
             ax.set_xticks(x, names)
             _turn_long(ax, names, len(panels), 30)
-    return chart.finish(chance=chance, log=log)
+    return chart.finish(log=log)
 
 
 @figure
 def dots(
-    panels: Mapping,
-    *,
-    caption: str,
-    paper: Mapping | None = None,
-    chance=None,
-    hollow: Sequence[str] = (),
-    span: bool = False,
-    upright: bool = False,
-    log: bool = False,
-    height: float | None = None,
-    **options,
+    panels, *, caption, paper=None, hollow=(), span=False, upright=False, log=False, **options
 ) -> Figure:
     """A line of marks for each row, in one panel or several with the same rows.
 
@@ -188,8 +158,7 @@ def dots(
     for several; a series "" has no name. value: a number; a tuple (mean, low, high), drawn with its
     interval; or many numbers, drawn as small dots with their median. paper: keyed like `panels`,
     hollow diamonds. hollow: rows or series drawn hollow. span: a grey line from a row's first
-    series to its last. upright: rows stand along x and values go up. log: values on a logarithmic
-    axis.
+    series to its last. upright: rows stand along x and values go up. log: of the values.
     """
     several = _depth(panels) == 3
     paper = (paper if several else {"": paper}) if paper else {}
@@ -200,9 +169,9 @@ def dots(
     rows = list(dict.fromkeys(_series(table)))
     ends = (-0.5, len(rows) - 0.5)
     limits = {"xlim": ends} if upright else {"ylim": ends[::-1]}
-    height = height or (3.0 if upright else 1.0 + 0.33 * len(rows))
+    limits["height"] = 3.0 if upright else 1.0 + 0.33 * len(rows)
     series = [name for panel in table.values() for name in _series(panel)]
-    chart = Chart(table, series, height=height, share=not upright, **limits | options)
+    chart = Chart(table, series, share=not upright, **limits | options)
     known = options.get("colours") or {}
     flat = not upright
     for ax, title, panel in chart:
@@ -229,7 +198,7 @@ def dots(
         else:
             ax.set_yticks(range(len(rows)), rows)
     axis = ("y" if upright else "x") if log else ""
-    return chart.finish(chance=chance, paper=paper, log=axis, upright=upright)
+    return chart.finish(paper=paper, log=axis, upright=upright)
 
 
 def _value(value) -> float | tuple | np.ndarray:
@@ -258,26 +227,16 @@ def _marks(ax: Axes, at: float, value, style: dict, flat: bool) -> None:
 
 @figure
 def scatter(
-    panels: Mapping,
-    *,
-    caption: str,
-    lines: Sequence[str] = (),
-    names: Sequence[tuple] | Mapping[str, Sequence[tuple]] = (),
-    diagonal: bool = False,
-    zero: bool = False,
-    size: float = 5,
-    alpha: float = 0.7,
-    height: float = 3.4,
-    **options,
+    panels, *, caption, lines=(), names=(), zero=False, size=5, alpha=0.7, **options
 ) -> Figure:
     """Points in the plane, in one panel or several.
 
     panels: {series: (x, y)} or {title: {series: (x, y)}}. lines: the series joined by a line.
-    names: (x, y, text) each, or {title: them}, written beside their points. diagonal, zero: dotted
-    lines x = y, and x = 0 and y = 0. size, alpha: of the marks.
+    names: (x, y, text) each, or {title: them}, written beside their points. zero: dotted axes.
+    size, alpha: of the marks.
     """
     panels = _panels(panels, 2)
-    chart = Chart(panels, _series(panels), height=height, **options)
+    chart = Chart(panels, _series(panels), **options)
     halo = [withStroke(linewidth=2, foreground="white")]
     beside = {"xytext": (5, -9), "textcoords": "offset points", "fontsize": 8, "zorder": 6}
     for ax, title, panel in chart:
@@ -287,8 +246,6 @@ def scatter(
             ax.plot(as_array(x), as_array(y), **style | joined)
         for x, y, text in names.get(title, ()) if isinstance(names, Mapping) else names:
             ax.annotate(text, (float(x), float(y)), **beside, path_effects=halo)
-        if diagonal:
-            ax.axline((0, 0), slope=1, **DOTTED)
         if zero:
             ax.axhline(0, **DOTTED)
             ax.axvline(0, **DOTTED)
@@ -296,26 +253,15 @@ def scatter(
 
 
 @figure
-def hist(
-    panels: Mapping,
-    bins,
-    *,
-    caption: str,
-    medians: bool = False,
-    paper: Mapping | None = None,
-    density: bool = False,
-    height: float = 2.9,
-    **options,
-) -> Figure:
+def hist(panels, bins, *, caption, medians=False, paper=None, density=False, **options) -> Figure:
     """Histograms: one series as bars, more as steps, which do not hide each other.
 
     panels: {series: values} or {title: {series: values}}. bins: as `np.histogram` takes them.
-    medians: a line in the series' colour. paper: {series: number} or {title: it}, hollow diamonds
-    on the axis. density: areas are 1.
+    medians: a line in the series' colour. paper: {series: number} or {title: it}, hollow diamonds.
     """
     panels = _panels(panels, 2)
     paper = _panels(paper, 2) if paper else {}
-    chart = Chart(panels, _series(panels), height=height, share=not density, **options)
+    chart = Chart(panels, _series(panels), share=not density, **{"height": 2.9} | options)
     for ax, title, panel in chart:
         for name, values in panel.items():
             place, values = chart.place[name], as_array(values)
@@ -333,7 +279,7 @@ def hist(
 
 
 @figure
-def violins(samples: Mapping, *, caption: str, chance=None, height=3.2, **options) -> Figure:
+def violins(samples: Mapping, *, caption: str, height=3.2, **options) -> Figure:
     """The shape of each sample {name: (n,)}, its quartiles (bar), median, and points where few."""
     chart = Chart({"": samples}, samples, height=height, **options)
     (ax,) = chart.cells
@@ -351,4 +297,4 @@ def violins(samples: Mapping, *, caption: str, chance=None, height=3.2, **option
         ax.plot(i, middle, "o", markerfacecolor="white", markeredgecolor="black", markersize=5)
     names = [f"{name}\nn = {len(values)}" for name, values in samples.items()]
     ax.set_xticks(range(len(samples)), names)
-    return chart.finish(chance=chance)
+    return chart.finish()

@@ -1,17 +1,17 @@
 """The course's look, a figure with its caption, and small parts of figures."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import io
 import sys
+import unicodedata
 from collections.abc import Callable
 
 import matplotlib as mpl
 import numpy as np
 from IPython import get_ipython
 from IPython.display import publish_display_data
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -24,26 +24,15 @@ WIDTH = 8.0  # inches; at 90 dots an inch a figure fits a notebook's column
 DOTS = 90  # an inch
 PAPER = {"marker": "D", "markerfacecolor": "white", "linestyle": "none"}  # a number from a paper
 
-mpl.rcParams.update(
-    {
-        "figure.dpi": DOTS,
-        "savefig.dpi": DOTS,
-        "figure.facecolor": "white",
-        "font.size": 10,
-        "axes.titlesize": 10,
-        "axes.labelsize": 10,
-        "legend.fontsize": 9,
-        "legend.frameon": False,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.prop_cycle": mpl.cycler(color=COLOURS),
-        "axes.grid": False,
-        "lines.linewidth": 1.8,
-        "image.cmap": UNSIGNED,
-        "image.interpolation": "nearest",
-        "svg.hashsalt": "course",
-    }
-)
+mpl.rc("figure", dpi=DOTS, facecolor="white")
+mpl.rc("savefig", dpi=DOTS)
+mpl.rc("font", size=10)
+mpl.rc("axes", titlesize=10, labelsize=10, prop_cycle=mpl.cycler(color=COLOURS), grid=False)
+mpl.rc("axes.spines", top=False, right=False)
+mpl.rc("legend", fontsize=9, frameon=False)
+mpl.rc("lines", linewidth=1.8)
+mpl.rc("image", cmap=UNSIGNED, interpolation="nearest")
+mpl.rc("svg", hashsalt="course")
 
 
 # ---------------------------------------------------------------- a figure and its caption
@@ -91,8 +80,7 @@ def figure(draw: Callable) -> Callable[..., Figure]:
 def caption(fig: Figure, text: str) -> None:
     """Show the figure with this sentence under it, which is its alternative text as well.
 
-    Say what is to be seen, with no number that a second run would change. For a pyplot figure too;
-    it is closed.
+    Say what is to be seen, with no number that a second run would change.
     """
     fig.caption_text = " ".join(text.split())
     show(fig)
@@ -145,6 +133,25 @@ def is_tensor(values) -> bool:
     return hasattr(values, "detach")
 
 
+def printable(text: str, family: str = "sans-serif") -> str:
+    """A text as matplotlib prints it literally: no formulas, and no letters its font lacks.
+
+    A `$` is escaped, what is invisible goes, and U+6771 stands for a letter that would be a box.
+    """
+    font = font_manager.get_font(
+        font_manager.findfont(font_manager.FontProperties(family=[family]))
+    )
+    lines = []
+    for line in text.split("\n"):
+        shown = []
+        for letter in " ".join(line.split()):
+            if unicodedata.category(letter) not in ("Cc", "Cf", "Cs"):
+                drawn = font.get_char_index(ord(letter))
+                shown.append(letter if drawn else f" U+{ord(letter):04X} ")
+        lines.append(" ".join("".join(shown).replace("$", r"\$").split()))
+    return "\n".join(lines)
+
+
 def look(place: int, *, hollow: bool = False) -> dict:
     """The colour and the marker of the series at this place, for `Axes.plot`."""
     colour = COLOURS[place % 7]
@@ -153,9 +160,7 @@ def look(place: int, *, hollow: bool = False) -> dict:
 
 
 def legend(fig: Figure, **kwargs) -> None:
-    """One legend for all axes, to the right of them, each label once; none where nothing has a
-    label.
-    """
+    """One legend for all axes, to the right of them, each label once."""
     handles = {}
     for ax in fig.axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):

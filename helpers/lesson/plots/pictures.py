@@ -1,7 +1,5 @@
 """Pictures, maps, tables as heat maps, and texts with their weights."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 
@@ -21,9 +19,10 @@ from helpers.lesson.plots.core import (
     canvas,
     figure,
     is_tensor,
+    printable,
 )
 
-PAGE = 900  # pixels: wider than other figures, so that panels of 200 fit beside each other
+PAGE = 940  # pixels: wider than other figures; four maps of 224 pixels fit beside each other
 GAP = 8  # pixels between panels
 
 # ---------------------------------------------------------------- pictures and maps
@@ -48,10 +47,8 @@ def as_picture(image) -> np.ndarray:
 def as_map(values, signed: bool | None = None, *, top: float = 0.99) -> tuple[np.ndarray, bool]:
     """One attribution map as (H, W) in -1..1, and whether it is signed.
 
-    values: (H, W), (C, H, W) or (1, C, H, W); channels are added (signed) or their sizes are
-    (unsigned).
-    signed: by default whether it goes below zero. Divided by the quantile `top` of |value|, and
-    clipped.
+    values: (H, W), (C, H, W) or (1, C, H, W); channels are added (signed) or their sizes are.
+    signed: by default whether it goes below zero. Divided by the quantile `top` of |value|.
     """
     values = as_array(values).astype(np.float32)
     signed = bool((values < 0).any()) if signed is None else signed
@@ -61,16 +58,7 @@ def as_map(values, signed: bool | None = None, *, top: float = 0.99) -> tuple[np
 
 
 @figure
-def maps(
-    rows: Mapping,
-    *,
-    caption: str,
-    boxes=None,
-    cols: int | None = None,
-    bar: Sequence[str] | bool = True,
-    panel: int = 200,
-    **look,
-) -> Figure:
+def maps(rows: Mapping, *, caption, boxes=None, cols=None, bar=True, panel=200, **look) -> Figure:
     """Pictures and maps in rows, each pixel of a map a square of whole pixels where it fits.
 
     rows: {title: item}, as many beside each other as fit (or `cols`), or {row's name: {title:
@@ -86,15 +74,15 @@ def maps(
     tall, wide = first.shape[-2:] if is_tensor(first) else as_picture(first).shape[:2]
     left, right = (26 if named else 4), (80 if bar else 6)
     space = PAGE - left - right
+    zoom = max(1, -(-panel // wide))  # screen pixels for one of the map's
     if named:
         lines = [(name, list(row.items())) for name, row in rows.items()]
         cols = max(map(len, rows.values()))
     else:
-        cols = cols or min(len(rows), max(1, space // (max(panel, wide) + GAP)))
+        cols = cols or min(len(rows), max(1, space // (zoom * wide + GAP)))
         items = list(rows.items())
         lines = [("", items[i : i + cols]) for i in range(0, len(items), cols)]
     cell = space // cols - GAP
-    zoom = max(1, -(-panel // wide))  # screen pixels for one of the map's
     if zoom * wide > cell:
         zoom = cell // wide or cell / wide
     tall, wide = round(zoom * tall), round(zoom * wide)
@@ -104,7 +92,7 @@ def maps(
         above = [title for title, _ in lines[number - 1][1]] if number else []
         names = [title for title, _ in items]
         new = [name if above[i : i + 1] != [name] else "" for i, name in enumerate(names)]
-        titles.append([textwrap.fill(name, max(8, wide // 6)) for name in new])
+        titles.append([textwrap.fill(printable(name), max(8, wide // 6)) for name in new])
     heads = [14 * max(t.count("\n") + 1 if t else 0 for t in line) + GAP for line in titles]
     width = left + cols * (wide + GAP) + right
     height = sum(heads) + len(lines) * tall + 4
@@ -177,15 +165,11 @@ def _outline(ax: Axes) -> None:
 
 
 def frame(ax: Axes, box: Sequence[float]) -> None:
-    """A box on a picture: left, top, right, bottom in its pixels; black and white, seen on
-    anything.
-    """
+    """A box on a picture: left, top, right, bottom in its pixels; black and white."""
     left, top, right, bottom = (float(edge) - 0.5 for edge in box)
-    outline = Rectangle(
-        (left, top), right - left, bottom - top, fill=False, edgecolor="white", lw=1.4
-    )
-    outline.set_path_effects([withStroke(linewidth=3, foreground="black")])
-    ax.add_patch(outline)
+    style = {"fill": False, "edgecolor": "white", "lw": 1.4}
+    style["path_effects"] = [withStroke(linewidth=3, foreground="black")]
+    ax.add_patch(Rectangle((left, top), right - left, bottom - top, **style))
 
 
 def show_maps(image, attributions: Mapping, *, caption: str, **kwargs) -> Figure:
@@ -198,19 +182,7 @@ def show_maps(image, attributions: Mapping, *, caption: str, **kwargs) -> Figure
 
 @figure
 def heat(
-    panels,
-    rows: Sequence[str] | Mapping[str, Sequence[str]],
-    columns: Sequence[str],
-    *,
-    caption: str,
-    label: str = "",
-    numbers: str | Callable | np.ndarray | None = "{:.2f}",
-    signed: bool | None = None,
-    limits: tuple[float, float] | None = None,
-    cmap: str = "Blues",
-    bar: bool = True,
-    height: float | None = None,
-    **axes,
+    panels, rows, columns, *, caption, label="", numbers="{:.2f}", signed=None, cmap="Blues", **axes
 ) -> Figure:
     """A table with its numbers in legible colours, or several beside each other on one scale.
 
@@ -223,14 +195,13 @@ def heat(
     values = np.concatenate([table.ravel() for table in tables.values()])
     signed = bool(np.nanmin(values) < 0) if signed is None else signed
     largest = max(float(np.nanmax(np.abs(values))), 1e-12)
-    low, high = limits or ((-largest, largest) if signed else (0, largest))
     names = rows if isinstance(rows, Mapping) else dict.fromkeys(tables, rows)
-    height = height or 1.2 + 0.28 * max(map(len, names.values()))
-    fig, cells = canvas(1, len(tables), height=height, squeeze=False)
+    tall = 1.2 + 0.28 * max(map(len, names.values()))
+    fig, cells = canvas(1, len(tables), height=tall, squeeze=False)
     turned = sum(len(str(c)) + 2 for c in columns) * len(tables) > 80
     for ax, (title, table) in zip(cells[0], tables.items(), strict=True):
-        colours = SIGNED if signed else cmap
-        drawn = ax.imshow(table, cmap=colours, vmin=low, vmax=high, aspect="auto")
+        scale = {"cmap": SIGNED if signed else cmap, "vmin": -largest if signed else 0}
+        drawn = ax.imshow(table, **scale, vmax=largest, aspect="auto")
         ax.set_xticks(range(len(columns)), columns)
         for text in ax.get_xticklabels() if turned else ():
             text.set(rotation=30, ha="right", rotation_mode="anchor")
@@ -241,17 +212,14 @@ def heat(
         ax.set(**{"title": title} | axes)
         if numbers is not None:
             write_numbers(ax, drawn, numbers)
-    if bar:
-        fig.colorbar(drawn, ax=list(cells[0]), label=label, shrink=0.8, aspect=18)
+    fig.colorbar(drawn, ax=list(cells[0]), label=label, shrink=0.8, aspect=18)
     return fig
 
 
 def write_numbers(ax: Axes, drawn, numbers: str | Callable | np.ndarray = "{:.2f}") -> None:
-    """A number in each cell of an image that `imshow` returned, in black or white, whichever is
-    legible.
+    """A number in each cell of an image that `imshow` returned, in black or white.
 
-    numbers: a format, a function from the value to the text, or the texts themselves, (rows,
-    columns).
+    numbers: a format, a function from the value to the text, or the texts, (rows, columns).
     """
     for (row, column), value in np.ndenumerate(drawn.get_array()):
         if isinstance(numbers, np.ndarray):
@@ -267,21 +235,11 @@ def write_numbers(ax: Axes, drawn, numbers: str | Callable | np.ndarray = "{:.2f
 
 
 @figure
-def heat_words(
-    words: Sequence[str],
-    weights,
-    *,
-    caption: str,
-    title: str = "",
-    width: int = 88,
-    cols: int = 1,
-) -> Figure:
-    """A text with each word shaded by the size of its weight, relative to the largest; or the same
-    text several times.
+def heat_words(words: Sequence[str], weights, *, caption, title="", width=88, cols=1) -> Figure:
+    """A text, or several times the same, each word shaded by its weight relative to the largest.
 
-    weights: (T,), or {title: (T,)}, each text relative to its own largest, `cols` beside each
-    other. Positive weights are red; negative ones are blue, framed with dashes and marked −: no
-    sign rests on colour alone. width: characters in a line.
+    weights: (T,), or {title: (T,)}, `cols` beside each other. Positive weights are red; negative
+    ones are blue, framed with dashes and marked −. width: characters in a line.
     """
     texts = weights if isinstance(weights, Mapping) else {title: weights}
     rows = -(-len(texts) // cols)
@@ -302,7 +260,7 @@ def draw_words(ax: Axes, words: Sequence[str], weights, width: int) -> None:
     weights = as_array(weights).astype(float)
     shades = weights / max(np.abs(weights).max(initial=0), 1e-12)
     signs = ["−" if shade <= -0.02 else "" for shade in shades]
-    labels = [sign + word for sign, word in zip(signs, words, strict=True)]
+    labels = [sign + printable(word, "monospace") for sign, word in zip(signs, words, strict=True)]
     lines = _word_lines(labels, width)
     ax.set(xlim=(-1, width + 1), ylim=(len(lines) - 0.4, -0.6))
     ax.set_axis_off()

@@ -3,10 +3,9 @@
 What is answered goes into the class folder.
 """
 
-from __future__ import annotations
-
 import asyncio
 import html
+import importlib
 import string
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,8 +13,9 @@ from contextlib import suppress
 import ipywidgets as widgets
 from IPython.display import Markdown
 
+from helpers.ground.colab import in_colab
 from helpers.ground.errors import CourseError
-from helpers.lesson.answers import Store
+from helpers.lesson.answers import Store, pack_answers
 from helpers.lesson.boards import Board
 from helpers.lesson.rating import Rating
 from helpers.lesson.widgets.view import WIDE, View, button
@@ -24,7 +24,7 @@ from helpers.lesson.widgets.view import WIDE, View, button
 
 
 class BoardView(View):
-    """A question, everybody's answers, and a box for one's own."""
+    """A question, all answers, and a box for one's own: `text`, `seat`, `put`, `take_back`, …"""
 
     def __init__(self, board: Board):
         self.board = board
@@ -36,7 +36,8 @@ class BoardView(View):
         self.put = button("Put it on the board", self._put)
         self.take_back = button("Take my last one back", self._take_back)
         self.save = button("Save as Markdown", self._save)
-        row = widgets.HBox([self.put, self.take_back, self.save])
+        self.keep = button("Keep my answers", self._keep, "one file, of all lessons")
+        row = widgets.HBox([self.put, self.take_back, self.save, self.keep])
         super().__init__("a board for answers", self.seat, self.text, row)
         self.refresh()
 
@@ -63,24 +64,27 @@ class BoardView(View):
         if self.attempt(lambda: setattr(self, "saved", self.board.save())):
             self.say(f"Saved as {self.saved}.")
 
+    def _keep(self) -> None:
+        if self.attempt(lambda: setattr(self, "kept", pack_answers(self.board.store.folder))):
+            if in_colab():  # /content goes with the runtime
+                importlib.import_module("google.colab.files").download(str(self.kept))
+            self.say(f"Your answers of all lessons are in {self.kept}.")
 
-def board_view(board: Board) -> BoardView:
-    """Show a board and let the learner write on it.
 
-    Handles: `text`, `seat`, `put`, `take_back`, `save`.
-    """
-    return BoardView(board)
+board_view = BoardView
 
 
 # ---------------------------------------------------------------- a question with choices
 
 
 class ChoiceView(View):
-    """A question to answer before looking."""
+    """A question to answer before looking; the choice is kept under "prediction" and `key`.
 
-    def __init__(
-        self, key: str, question: str, choices: Sequence[str], right: int, why: str, folder=None
-    ):
+    question, choices, why: Markdown. right: the right choice's number, from 0. Handles: `choices`,
+    `choose(number)`.
+    """
+
+    def __init__(self, key, question, choices: Sequence[str], right: int, why: str, folder=None):
         self.key, self.right, self.why = key, right, why
         self.chosen: int | None = None
         self.letters = [f"({letter})" for letter in string.ascii_lowercase[: len(choices)]]
@@ -94,6 +98,9 @@ class ChoiceView(View):
         ]
         super().__init__("a question: choose before you look", widgets.HBox(self.choices))
         self.show(lambda: Markdown(self.text))
+        given = [record.answer for record in self.store.records() if record.item == key]
+        if given and given[0] in range(len(choices)):  # the cell was run again
+            self._tell(given[0])
 
     @property
     def value(self) -> int | None:
@@ -101,13 +108,16 @@ class ChoiceView(View):
         return self.chosen
 
     def choose(self, number: int) -> None:
-        """Make the choice: it is stored, and the answer is told. Only the first one counts."""
+        """Make the choice: it is stored, and told. Only the first counts, also when run again."""
         if self.chosen is not None:
             return
         if not 0 <= number < len(self.letters):
             raise CourseError(f"There are choices 0 to {len(self.letters) - 1}, not {number}.")
-        self.chosen = number
         self.store.add(self.key, "", number)
+        self._tell(number)
+
+    def _tell(self, number: int) -> None:
+        self.chosen = number
         for place, choice in enumerate(self.choices):
             choice.disabled = True
             choice.button_style = "success" if place == self.right else ""
@@ -118,25 +128,19 @@ class ChoiceView(View):
         self.say(self.store.trouble)
 
 
-def choice_view(
-    key: str, question: str, choices: Sequence[str], right: int, why: str, folder=None
-) -> ChoiceView:
-    """Ask for a prediction, keep it, then tell the answer.
-
-    It is kept under the activity "prediction" and the item `key`, as the number chosen. question,
-    choices, why: Markdown. right: the number of the right choice, from 0. Handles: `choices`,
-    `choose(number)`.
-    """
-    return ChoiceView(key, question, choices, right, why, folder)
+choice_view = ChoiceView
 
 
 # ---------------------------------------------------------------- rating
 
 
 class RatingView(View):
-    """Items one after the other, answered with single keys or buttons."""
+    """Let somebody rate. show(content) draws or returns an item's content; intro: Markdown.
 
-    def __init__(self, rating: Rating, show: Callable, intro: str):
+    Handles: `begin`, `choices`, `key_box` (append letters to its value), `text`, `back`, `skip`.
+    """
+
+    def __init__(self, rating: Rating, show: Callable, intro: str = ""):
         self.rating, self.show_item = rating, show
         self.asked, self.progress = widgets.HTML(), widgets.HTML()
         most = max(len(question.choices) for question in rating.questions)
@@ -184,10 +188,7 @@ class RatingView(View):
         self.rating.give(self.rating.question.first + place)
 
     def _typed(self, change) -> None:
-        """The box only grows: emptied while somebody types it would lose keys or double them.
-
-        Deleting a key means "back".
-        """
+        """The box only grows: emptied while somebody types it would lose keys. Deleting: "back"."""
         if len(change["new"]) < self._read:
             self._read = len(change["new"])
             self._act(self.rating.back)
@@ -243,10 +244,4 @@ def _introduction(rating: Rating, intro: str) -> str:
     return "\n".join(lines)
 
 
-def rating_view(rating: Rating, show: Callable, intro: str = "") -> RatingView:
-    """Let somebody rate. show(content) draws or returns an item's content; intro: Markdown.
-
-    Handles: `begin`, `choices`, `key_box` (append letters to its value), `text`, `back`, `skip`,
-    `rating`.
-    """
-    return RatingView(rating, show, intro)
+rating_view = RatingView

@@ -1,7 +1,5 @@
 """Views for one person: a figure that follows its controls, and a picture of one's own."""
 
-from __future__ import annotations
-
 import inspect
 import time
 from collections.abc import Callable
@@ -15,9 +13,15 @@ NO_DEFAULT = inspect.Parameter.empty
 
 
 class Playground(View):
-    """A figure and its controls; `controls` holds them by name."""
+    """Redraw a figure whenever one of its `controls` changes.
 
-    def __init__(self, draw: Callable, controls: dict):
+    draw: takes the controls' values by name; returns a figure, or draws with pyplot, or prints.
+    controls: a widget, or ipywidgets' short forms: (low, high[, step]) a slider, a list or {label:
+    value} a menu, True or False a box to tick, a text a line to type in. Where draw has a default
+    for it, the control starts there.
+    """
+
+    def __init__(self, draw: Callable, **controls):
         defaults = {n: p.default for n, p in inspect.signature(draw).parameters.items()}
         self.draw = draw
         self.controls = {
@@ -46,25 +50,14 @@ class Playground(View):
         self.show(self.draw, strict=strict, **self.value)
 
 
-def playground(draw: Callable, **controls) -> Playground:
-    """Redraw a figure whenever a control changes.
-
-    draw: takes the controls' values by name; returns a figure, or draws with pyplot, or prints.
-    controls: a widget, or ipywidgets' short forms: (low, high[, step]) a slider, a list or {label:
-    value} a menu, True or False a box to tick, a text a line to type in. Where draw has a default
-    for it, the control starts there. While a drawing runs the page sends nothing and then only the
-    newest value, so a fast hand cannot flood the kernel.
-    """
-    return Playground(draw, controls)
+playground = Playground
 
 
 def _control(name: str, spec, default) -> widgets.Widget:
     control = widgets.interactive.widget_from_abbrev(spec, default)
     if control is None:
-        raise ValueError(
-            f"{name}={spec!r} is no control: give (low, high), (low, high, step), a list, True, a "
-            "text or a widget"
-        )
+        kinds = "(low, high), (low, high, step), a list, True, a text or a widget"
+        raise ValueError(f"{name}={spec!r} is no control: give {kinds}")
     control.description = control.description or name.replace("_", " ")
     is_line = isinstance(control, widgets.Text)
     control.layout.width = control.layout.width or f"min(100%, {60 if is_line else 36}em)"
@@ -74,9 +67,13 @@ def _control(name: str, spec, default) -> widgets.Widget:
 
 
 class PictureInput(View):
-    """A path or an upload; `image` is the last picture that could be read, (H, W, 3) uint8."""
+    """Let the learner give a picture of their own; show what on_picture(image) makes of it.
 
-    def __init__(self, on_picture: Callable, read: Callable, start=None):
+    image, also the view's `image`: (H, W, 3) uint8. read: opens a path or a file's bytes, as
+    `photos.open_picture` does. start: a picture to begin with.
+    """
+
+    def __init__(self, on_picture: Callable, *, read: Callable, start=None):
         self.on_picture, self.read, self.image = on_picture, read, start
         self.path = widgets.Text(
             description="Path of a picture",
@@ -122,20 +119,11 @@ class PictureInput(View):
             self.show(self.on_picture, self.image)
 
 
-def picture_input(on_picture: Callable, *, read: Callable, start=None) -> PictureInput:
-    """Let the learner give a picture of their own and show what on_picture(image) makes of it.
-
-    image: (H, W, 3) uint8. read: opens a path or a file's bytes, as `photos.open_picture` does; a
-    file that is no picture ends in its sentence. start: a picture to begin with.
-    """
-    return PictureInput(on_picture, read, start)
+picture_input = PictureInput
 
 
 def uploaded_files(value) -> list[tuple[str, bytes]]:
-    """The (name, content) pairs in a FileUpload's value.
-
-    That is a dictionary by name in ipywidgets 7, and a tuple of dictionaries in 8.
-    """
+    """The (name, content) pairs in a FileUpload's value, which ipywidgets 7 keeps by name."""
     if isinstance(value, dict):
         value = [{"name": name, **file} for name, file in value.items()]
     return [(file["name"], bytes(file["content"])) for file in value]

@@ -1,7 +1,5 @@
 """What all views share: a screen, controls below it, and one sentence when something is wrong."""
 
-from __future__ import annotations
-
 import html
 import io
 import sys
@@ -31,8 +29,7 @@ class View(widgets.VBox):
     """A screen above its controls.
 
     The screen is an Output widget: in a live notebook it is redrawn in place, and where there are
-    no widgets (a stored notebook, nbval) the same output stands in the cell as a plain picture or
-    text. That is the static fallback.
+    no widgets (a stored notebook, nbval) the same output stands in the cell.
     """
 
     def __init__(self, name: str, *controls: widgets.Widget):
@@ -56,8 +53,7 @@ class View(widgets.VBox):
     def show(self, draw: Callable, *args, strict: bool = False, **values) -> None:
         """Call draw(*args, **values) with its output on the screen, and publish its figure.
 
-        The figure is what it returns or leaves open. An exception becomes a sentence and the screen
-        keeps what it had; with `strict` it is raised.
+        An exception becomes a sentence and the screen keeps what it had; `strict`: it is raised.
         """
         caught, before = None, _open_figures()
         with self.screen:  # nothing may be raised in here: the screen would print a traceback

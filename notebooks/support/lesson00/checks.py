@@ -1,6 +1,4 @@
-"""Lesson 00: how much of a map lies in a box, a score fair to the rare case, units switched off."""
-
-from __future__ import annotations
+"""Lesson 00: a gradient map, the share of pairs in order, units switched off."""
 
 import torch
 
@@ -8,64 +6,79 @@ from helpers.lesson.checks import close, compare, exercise
 
 
 @exercise
-def share_inside(share) -> str | None:
-    """share(gradients, rows, columns) of (B, 1, H, W) -> the share of |gradient| inside the box."""
-    gradients = torch.zeros(1, 1, 4, 4)
-    gradients[0, 0, 0, :] = torch.tensor([3.0, -1.0, 5.0, -2.0])
-    gradients[0, 0, 3, 3] = 5.0  # |.| inside the box: 4 of 16; with signs: 2 of 10
-    box = slice(0, 2), slice(0, 2)
-    yours = torch.as_tensor(share(gradients, *box)).double().squeeze()
-    if yours.ndim:
-        return (
-            "one number is expected for all maps together; yours has shape "
-            f"{tuple(yours.shape)}: sum over everything"
-        )
+def gradient_map(gradient) -> str | None:
+    """gradient(model, images, target) of (B, C, H, W): d score of the target / d pixel."""
+    images = torch.tensor([[1.0, -2.0], [3.0, 4.0]]).reshape(2, 1, 1, 2)
+    weight = torch.tensor([[2.0, 1.0], [-1.0, 0.5]])  # (class, pixel)
+
+    def model(x):  # scores of two classes, each a weighted sum of squares
+        return x.flatten(1) ** 2 @ weight.T
+
+    given = images.clone()
+    yours = torch.as_tensor(gradient(model, given, 1)).detach()
+    right = 2 * images * weight[1]  # (2, 1, 1, 2)
+    chance = model(images).softmax(1)[:, 1].reshape(2, 1, 1, 1)
+    other = 2 * images * weight[0]
     mistakes = {
-        "signs count in your version: +3 and −1 cancel, though the output feels both; take .abs() "
-        "before you sum": 0.2,
-        "this is the sum inside the box: divide it by the sum over the whole map": 4.0,
-        "you divide by what lies outside the box: divide by the whole map, so that the full map "
-        "gives 1": 4 / 12,
-        "you compare means, which is a density: compare sums": 1.0,
-        "a share goes from 0 to 1; yours goes to 100": 25.0,
-        "you square the gradients, so that a few large ones decide: take .abs()": 10 / 64,
+        "this is the gradient of class 0: take the column `target` of the scores": other,
+        "you add up the scores of all classes: take the column `target` alone": right + other,
+        "you took the mean over the pictures, so each gradient is divided by their number: take "
+        "the sum": right / 2,
+        "only the first picture has a gradient: add up the scores of all of them": right
+        * torch.tensor([1.0, 0.0]).reshape(2, 1, 1, 1),
+        "the sign is lost: return the gradient itself": right.abs(),
+        "you multiplied by the picture, which is another map (lesson 01)": right * images,
+        "you differentiate the probability: take the score, before the softmax": chance
+        * (1 - chance)
+        * (right - other),
     }
-    known = f"for a map with 4 of its 16 inside the box the share is 0.25; yours gives {yours:.3g}"
-    two = torch.cat([gradients, torch.zeros(1, 1, 4, 4)])
-    return compare(yours, 0.25, mistakes, otherwise=known) or compare(
-        torch.as_tensor(share(two, *box)).squeeze(),
-        0.25,
-        otherwise="use all the maps, not the first one alone",
+    said = compare(yours, right, mistakes)
+    if said is None:
+        zero = torch.as_tensor(gradient(model, images.clone(), 0)).detach()
+        fixed = "this is always of class 1: take the column `target`, whichever it is"
+        said = compare(zero, other, {fixed: right}, otherwise="right for target 1, not for 0")
+    return said or (
+        "right, but the pictures you were given now track gradients: start with images.clone()"
+        if given.requires_grad
+        else None
     )
 
 
 @exercise
-def balanced(score) -> str | None:
-    """score(predicted, present), both (N,) bool -> the mean of the two hit rates."""
-    present = torch.tensor([True] * 5 + [False] * 15)
-    predicted = torch.tensor([True] * 3 + [False] * 2 + [True] * 3 + [False] * 12)  # 3/5, 12/15
-    yours = torch.as_tensor(score(predicted, present)).double()
-    if yours.ndim or not torch.isfinite(yours):
-        return f"one finite number is expected; yours is {yours.tolist()}"
+def auc(score) -> str | None:
+    """score(z, even), both (N,): the share of pairs whose even member has the larger z."""
+    z = torch.tensor([3.0, 1.0, 2.0, -1.0, 0.5])
+    even = torch.tensor([True, True, False, False, False])
+    more = torch.tensor([9.0, 8.0, 7.0, 5.0, 3.0, 2.0, 1.0, -1.0, -2.0])
+    more_even = torch.tensor([True, False, True, True, False, True, False, True, False])
+    yours = torch.as_tensor(score(z, even)).double()
     mistakes = {
-        "this is plain accuracy: somebody who always says no would get 0.75 here and know "
-        "nothing": 0.75,
-        "this looks at the notes WITH the finding only: somebody who always says yes would get "
-        "1": 0.6,
-        "this looks at the notes WITHOUT the finding only: somebody who always says no would get "
-        "1": 0.8,
-        "this is precision, the share of the yeses that are right: ask instead which share of each "
-        "kind of note is got right": 0.5,
-        "you add the two hit rates: take their mean": 1.4,
+        "this counts pairs with the ODD scan above the even one: turn the comparison round": 1 / 6,
+        "this is a number of pairs: divide by how many pairs there are": 5.0,
+        "this divides by all pairs of scans: count only pairs of one even and one odd scan": [
+            5 / 25,
+            5 / 10,
+        ],
+        "this is the accuracy at threshold 0: AUC needs no threshold, compare in pairs": 0.6,
+        "this is a difference of means: count pairs instead": 1.5,
     }
-    known = (
-        "with 3 of 5 and 12 of 15 right the score is the mean of 0.6 and 0.8, 0.7; yours gives "
-        f"{yours:.3g}"
-    )
-    return compare(yours, 0.7, mistakes, otherwise=known) or compare(
-        torch.as_tensor(score(torch.ones(20, dtype=torch.bool), present)),
-        0.5,
-        otherwise="somebody who always says yes should get 0.5",
+    known = f"in 5 of these 6 pairs the even scan is above, which is 0.833; yours gives {yours}"
+    return (
+        compare(yours, 5 / 6, mistakes, otherwise=known)
+        or compare(
+            torch.as_tensor(score(z - 100, even)),
+            5 / 6,
+            otherwise="the answer changes when all margins fall by 100; the order does not",
+        )
+        or compare(  # accuracies that are 5 / 6 above by chance
+            torch.as_tensor(score(more, more_even)).double(),
+            13 / 20,
+            {
+                "this is the balanced accuracy at its best threshold: count pairs": 0.675,
+                "this is the balanced accuracy at the median margin: count pairs": 0.55,
+            },
+            otherwise="right for five scans; for nine, with 13 of 20 pairs in order, 0.65 is right",
+        )
     )
 
 

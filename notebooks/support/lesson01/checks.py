@@ -1,4 +1,4 @@
-"""Lesson 01: the guided backward pass, baselines averaged, what a map's strongest pixels hold."""
+"""Lesson 01: SmoothGrad, Integrated Gradients, steps at u³ and Grad-CAM, written by the learner."""
 
 from __future__ import annotations
 
@@ -8,96 +8,132 @@ from helpers.lesson.checks import compare, exercise
 
 
 @exercise
-def guided_relu6(backward) -> str | None:
-    """backward(x, g) -> what Guided Backpropagation sends on through ReLU6.
+def smoothgrad(method) -> str | None:
+    """method(slope, x, n, sigma) -> the mean of slope(x + noise) over n noisy copies."""
+    x, n, sigma = torch.linspace(-1, 1, 300).view(1, 3, 10, 10), 40, 0.5
+    asked = []
 
-    x: its input; g: the incoming gradient.
-    """
-    x = torch.tensor([-2.0, -1.0, 0.0, 1.0, 3.0, 5.0, 6.0, 7.0, 9.0])
-    g = torch.tensor([0.5, -0.5, 2.0, -1.0, 2.0, -3.0, 1.5, 4.0, -1.0])
-    positive = g.clamp(min=0)
-    above, below = x > 0, x < 6
-    ordinary = [g * above * below, g * above]
-    forward = [x.clamp(0, 6), x.clamp(0, 6) * (g > 0)]
-    closed = positive * (x >= 0) * (x <= 6)
+    def slope(point):  # of S = Σ x³ / 3 - x: slopes of both signs
+        asked.append(point.clone())
+        return point**2 - 1
+
+    before = torch.get_rng_state()
+    yours = method(slope, x.clone(), n, sigma)
+    torch.set_rng_state(before)
+    if len(asked) != n:
+        return f"slope should be called once for each of the {n} copies; yours called {len(asked)}"
+    noise = torch.stack(asked) - x  # (n, 1, 3, 10, 10)
+    spread = noise[0].std()
+    if noise[0].abs().max() < 1e-4:
+        return "the first copy has no noise: the slope is wanted at x plus noise"
+    if spread < 1e-4:
+        return "one number of noise for the whole picture: every pixel needs its own"
+    if noise[0, 0, 0].std() < 1e-4:
+        return "one number of noise for a whole colour: every pixel needs its own"
+    if (noise[0, 0, 0] - noise[0, 0, 1]).std() < 1e-4:
+        return "all colours have the same noise: draw it in the shape of x"
+    if (noise[1] - noise[0]).std() < 1e-4:
+        return "all copies have the same noise: draw it anew in the loop, with no seed inside"
+    if noise[-1].std() > 2 * spread:
+        return "the noise piles up: each copy is x plus noise, not the last copy plus noise"
+    if abs(noise.std() - sigma * x.std()) < 0.015:
+        return "sigma is the noise's own deviation; do not multiply it by the picture's"
+    if abs(noise.std() - sigma**2) < 0.015:
+        return "sigma is the deviation, not the variance: sigma * torch.randn(x.shape)"
+    if noise.mean().abs() > 0.1:
+        return "the noise has no mean of 0: torch.rand runs from 0 to 1, torch.randn is wanted"
+    if abs(noise.std() - sigma) > 0.05:
+        return f"the noise should have the deviation {sigma}; yours has {noise.std():.2f}"
+    slopes = torch.stack([point**2 - 1 for point in asked])
     mistakes = {
-        "right for ReLU; ReLU6 is flat above 6 too, and sends nothing back there": positive * above,
-        "this is the ordinary gradient: the guided rule also stops negative gradients": ordinary,
-        "this asks only about the gradient (the deconvolution network's rule); the input decides "
-        "too, as in the ordinary ReLU": positive,
-        "negative gradients are stopped, not turned round": ordinary[0].abs(),
-        "you return the forward pass; wanted is g where it may pass, and 0 elsewhere": forward,
-        "at exactly 0 and 6 torch's ReLU6 sends nothing back: < and >, not <= and >=": closed,
+        "this is the sum; divide by the number of copies": slopes.sum(0),
+        "this is the last copy's slope alone; add them up": slopes[-1],
+        "average the slopes, not the pictures": torch.stack(asked).mean(0),
+        "average the slopes with their signs: no abs here": [
+            slopes.abs().mean(0),
+            slopes.mean(0).abs(),
+        ],
     }
-    yours = torch.as_tensor(backward(x.clone(), g.clone())).float()
-    line = f"for x = {x.tolist()} and g = {g.tolist()} yours gives {yours.tolist()}"
-    return compare(yours, positive * above * below, mistakes, otherwise=line)
+    return compare(yours, slopes.mean(0), mistakes, otherwise="this is not the slopes' mean")
 
 
 @exercise
-def several_baselines(average) -> str | None:
-    """average(ig, x, baselines) -> the mean map; ig(x, baseline) gives one map."""
-    x = torch.tensor([[2.0, -1.0, 3.0]])
-    places = ([0.0, 0.0, 0.0], [1.0, 1.0, -1.0], [4.0, -3.0, 2.0])
-    baselines = [torch.tensor([place]) for place in places]
+def integrated_gradients(method) -> str | None:
+    """method(slope, x, x0, m) -> (x - x0) times the mean slope at m midpoints of the way."""
+    x, x0, m = torch.tensor([[2.0, -1.0, 3.0]]), torch.tensor([[0.5, 1.0, -1.0]]), 4
 
-    def ig(point, baseline):  # of S = x1² x2 + x3², by 200 midpoints
-        total = torch.zeros_like(point)
-        for k in range(200):
-            at = (baseline + (k + 0.5) / 200 * (point - baseline)).requires_grad_()
-            score = (at[:, 0] ** 2 * at[:, 1] + at[:, 2] ** 2).sum()
-            total += torch.autograd.grad(score, at)[0] / 200
-        return (point - baseline) * total
+    def slope(at):  # of S = x1² x2 + x3³
+        a, b, c = at[0]
+        return torch.stack([2 * a * b, a**2, 3 * c**2])[None]
 
-    maps = torch.stack([ig(x, b) for b in baselines])  # (3, 1, 3)
-    right, unsigned, middle = maps.mean(0), maps.abs().mean(0), maps.median(0).values
+    def mean_slope(places, way=x - x0, start=x0):
+        return torch.stack([slope(start + a * way) for a in places]).mean(0)
+
+    places = (torch.arange(m) + 0.5) / m
+    mean, ends = mean_slope(places), (torch.arange(m) / m, (torch.arange(m) + 1) / m)
     mistakes = {
-        "you average the baselines and make one map; the path to their mean is another path: "
-        "average the maps": ig(x, torch.stack(baselines).mean(0)),
-        "you add the maps: they sum to three differences of scores; divide by their "
-        "number": maps.sum(0),
-        "this is the map of one baseline alone; all 3 count": list(maps),
-        "keep the signs: without them a map no longer sums to a difference of scores": unsigned,
-        "this is the median: the sum of the map then has no meaning; take the mean": middle,
+        "this is the mean slope; multiply it by the way, x - x0": mean,
+        "multiply by the way x - x0, not by x: the baseline is not always 0": x * mean,
+        "you add the slopes; divide by m": (x - x0) * mean * m,
+        "this is (x - x0) times the slope at x alone: walk from x0 to x": (x - x0) * slope(x),
+        "the way starts at x0: x0 + a (x - x0), not a x": (x - x0) * mean_slope(places, x, 0 * x),
+        "you walk from x0 in steps of x; the way is x - x0": (x - x0) * mean_slope(places, x),
+        "these are the steps' ends; take their middles, (k + 1/2) / m": [
+            (x - x0) * mean_slope(end) for end in ends
+        ],
+        "linspace(0, 1, m) takes in both ends; take the steps' middles, (k + 1/2) / m": (
+            (x - x0) * mean_slope(torch.linspace(0, 1, m))
+        ),
+        "right, but from x to x0: change the sign": -(x - x0) * mean,
     }
-    yours = torch.as_tensor(average(ig, x, baselines)).float()
-    line = f"the mean of the three maps is {right[0].tolist()}, yours is {yours.tolist()}"
-    return compare(yours, right, mistakes, otherwise=line)
+    return compare(method(slope, x.clone(), x0.clone(), m), (x - x0) * mean, mistakes)
 
 
 @exercise
-def top_share(share_of) -> str | None:
-    """share_of(map, part) -> the share of its magnitude that its strongest pixels hold.
-
-    part: how many pixels count as strongest, as a share of all.
-    """
-    m = torch.zeros(3, 10, 10)
-    m[0].flatten()[:100:5] = torch.arange(1.0, 21)  # twenty pixels, 1 to 20, in one channel
-    m[1].flatten()[:100:5] = -torch.arange(1.0, 21)  # the same again, negative
-    m[2].flatten()[1] = 30.0  # one more: magnitudes 2, 4, … 40, and 30
-
-    def falling(values):
-        return values.flatten().sort(descending=True).values
-
-    def held(values, count=10):
-        return values[:count].sum() / values.sum()
-
-    sizes, signed, alone = falling(m.abs().sum(0)), falling(m.sum(0).abs()), falling(m.abs())
-    channels = [held(alone, 30), held(alone)]
-    weakest, area = sizes[-10:].sum() / sizes.sum(), sizes[:10].sum() / 100
-    counted = (sizes >= 0.1 * sizes.max()).float().mean()
+def crowded(places) -> str | None:
+    """places(m) -> (a, w): a = u³ at m midpoints u, and each step's length in a, about 3u²/m."""
+    m = 5
+    u = (torch.arange(m) + 0.5) / m
+    a, w = (torch.as_tensor(values).double() for values in places(m))
+    ends = ((torch.arange(m) + 1) / m, torch.arange(m) / m)
     mistakes = {
-        "the channels cancel in your version: take the size of every value first, then add the "
-        "channels": held(signed),
-        "you rank the channels' values one by one; a pixel is one place: add its channels "
-        "first": channels,
-        "these are the weakest pixels: sort the other way round": weakest,
-        "you divide by the number of pixels; divide by the magnitude of the whole map": area,
-        "you count pixels above a tenth of the largest; wanted is what the top tenth "
-        "holds": counted,
-        "you count pixels; add up their magnitudes": (sizes > sizes[10]).float().mean(),
-        "give a share between 0 and 1, not per cent": 100 * held(sizes),
+        "evenly spaced: a should be u³": u,
+        "take the middle of each step, u = (k + 1/2) / m": [e**3 for e in ends],
+        "the square of u; the third power is wanted": u**2,
+        "these crowd near the picture; the leap is near the baseline": u ** (1 / 3),
     }
-    right, yours = held(sizes), torch.tensor(float(share_of(m.clone(), 0.1)))
-    line = f"the top tenth of the test map holds {right:.3f} of it; yours says {yours:.3f}"
-    return compare(yours, right, mistakes, otherwise=line)
+    if wrong := compare(a, u.double() ** 3, mistakes):
+        return f"a: {wrong}"
+    exact = ((torch.arange(m) + 1) / m) ** 3 - (torch.arange(m) / m) ** 3
+    if torch.allclose(w, exact.double(), atol=1e-5):
+        return None  # the steps' true lengths do as well
+    mistakes = {
+        "steps of equal weight count the crowded ones too often: da = 3u² du": torch.ones(m) / m,
+        "divide by m: the weights are lengths of steps and add up to about 1": 3 * u**2,
+        "the derivative of u³ is 3u²; the 3 is missing": u**2 / m,
+    }
+    wrong = compare(w, 3 * u.double() ** 2 / m, mistakes)
+    return wrong and f"w: {wrong}"
+
+
+@exercise
+def grad_cam(method) -> str | None:
+    """method(A, dA) -> ReLU(Σ_k α_k A_k), (1, 1, h, w); A, dA: (1, K, h, w)."""
+    A, dA = torch.randn(2, 1, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+    alpha = dA.mean(dim=(2, 3), keepdim=True)
+    each = alpha * A
+    right = each.sum(1, keepdim=True).relu()
+    mistakes = {
+        "what speaks against the class is still there: ReLU comes last": each.sum(1, keepdim=True),
+        "ReLU comes after the sum over the maps, not before": each.relu().sum(1, keepdim=True),
+        "negative values are cut off (ReLU), not turned round": each.sum(1, keepdim=True).abs(),
+        "alpha is the mean of a map's slopes over its places, not their sum": 9 * right,
+        "add the maps up; yours is their mean": right / 4,
+        "one weight a map: average dA over its places first": (dA * A).sum(1, keepdim=True).relu(),
+        "the weights come from the slopes dA, not from the maps A": (
+            (A.mean((2, 3), keepdim=True) * A).sum(1, keepdim=True).relu()
+        ),
+    }
+    if (yours := torch.as_tensor(method(A.clone(), dA.clone()))).shape == A.shape:
+        return "the maps are still apart: add them up, sum(dim=1, keepdim=True)"
+    return compare(yours, right, mistakes)

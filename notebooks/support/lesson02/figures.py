@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 import matplotlib as mpl
 import numpy as np
 
 from helpers.lesson import plots
-from helpers.lesson.plots import COLOURS, UNSIGNED, as_array, as_picture, canvas, figure, look
+from helpers.lesson.plots import (
+    COLOURS,
+    UNSIGNED,
+    as_array,
+    as_picture,
+    canvas,
+    figure,
+    look,
+    printable,
+)
 
 
 def overlays(image, maps: dict, text: str, boxes: dict | None = None, cols: int | None = None):
@@ -17,27 +24,11 @@ def overlays(image, maps: dict, text: str, boxes: dict | None = None, cols: int 
     Titles may be anything that a learner types. boxes: {title: box}, framed on that map: where the
     answer is.
     """
-    panels = {"the picture": as_array(image)}
-    panels |= {printable(title): values for title, values in maps.items()}
-    boxes = {printable(title): box for title, box in (boxes or {}).items()}
+    panels = {"the picture": as_array(image)} | maps
     bar = ("against", "0", "for")
     return plots.maps(
         panels, over=image, signed=True, boxes=boxes, cols=cols, bar=bar, caption=text
     )
-
-
-def printable(text: str) -> str:
-    """A text as matplotlib prints it literally: no formulas, and no letters its font lacks.
-
-    A `$` is escaped, what is invisible goes, and U+6771 stands for a letter that would be a box.
-    """
-    fonts = mpl.font_manager
-    font = fonts.get_font(fonts.findfont(fonts.FontProperties()))
-    shown = []
-    for letter in " ".join(text.split()):
-        if unicodedata.category(letter) not in ("Cc", "Cf", "Cs"):
-            shown.append(letter if font.get_char_index(ord(letter)) else f" U+{ord(letter):04X} ")
-    return " ".join("".join(shown).replace("$", r"\$").split())
 
 
 @figure

@@ -36,7 +36,7 @@ def rankings(methods, measures, places, values, *, caption: str) -> Figure:
     pairs = zip(places.flat, values.flat, strict=True)
     texts = np.array([f"{place:.0f}.  ({value:.2g})" for place, value in pairs])
     texts = texts.reshape(places.shape)
-    look = {"cmap": "Blues_r", "limits": (0.2, len(methods) + 1.5), "bar": False}
+    look = {"cmap": "Blues_r", "label": "place"}
     return heat(places, methods, measures, numbers=texts, caption=caption, **look)
 
 

@@ -1,4 +1,4 @@
-"""Lesson 05: uniform weights that respect marks and padding, the TVD, and the adversary's loss."""
+"""Lesson 05: uniform weights, the adversary's loss, and a guide that leaks an answer."""
 
 import math
 
@@ -15,7 +15,7 @@ def uniform_weights(weights) -> str | None:
     right = torch.tensor([[0, 0.25, 0.25, 0.25, 0.25, 0], [0, 1 / 3, 1 / 3, 1 / 3, 0, 0]])
     yours = torch.as_tensor(weights(content.clone())).float()
     mistakes = {
-        "marks and padding get weight in your version: only where `content` is True are words": (
+        "special tokens and padding get weight: only where `content` is True are words": (
             torch.full_like(right, 1 / 6)
         ),
         "these sum to the number of words: divide each row by its sum": content.float(),
@@ -25,46 +25,27 @@ def uniform_weights(weights) -> str | None:
         "you divide by the words of all texts together: sum each row, with keepdim=True": (
             content / content.sum()
         ),
-        "a softmax over 0 and 1 still gives marks a weight: divide True and False by their sum": (
+        "a softmax over 0 and 1 gives special tokens a weight: divide by the sum": (
             content.float().softmax(-1)
         ),
     }
     mistake = compare(yours, right, mistakes)
     sums_to_1 = mistake and yours.shape == right.shape and close(yours.sum(-1), torch.ones(2))
     if sums_to_1 and mistake not in mistakes and bool((yours[~content] > 0).any()):
-        return "the rows sum to 1, but marks or padding have weight"
+        return "the rows sum to 1, but special tokens or padding have weight"
     return mistake
 
 
-@exercise
-def total_variation(tvd) -> str | None:
-    """tvd(p, q) of two P(positive) tensors (N,): the TVD of the two two-class outputs, (N,)."""
-    p, q = torch.tensor([0.9, 0.2, 0.5]), torch.tensor([0.6, 0.7, 0.5])
-    right = torch.tensor([0.3, 0.5, 0.0])
-    halved = (
-        "halved once too often: the other class moves by as much, so the sum over both is "
-        "2|p − q|, and half of it |p − q| (the published code has this very slip)"
-    )
-    mistakes = {
-        halved: right / 2,
-        "you sum over both classes and forget the half: the largest distance would be 2": 2 * right,
-        "the sign is turned round, and a distance has none: take .abs()": -right,
-        "signs count in your version: 0.9 → 0.6 and 0.2 → 0.7 are both changes": [p - q, q - p],
-        "this is the squared difference: a change of 0.3 should count 0.3": right**2,
-    }
-    return compare(torch.as_tensor(tvd(p, q)).float(), right, mistakes)
-
-
 def _kl(p: list[float], q: list[float]) -> float:
-    return sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+    return sum(a * math.log(a / b) for a, b in zip(p, q, strict=True) if a > 0)
 
 
 @exercise
 def adversary_loss(loss) -> str | None:
     """loss(p, base_p, alpha, base_alpha, lam): the mean of TVD − lam · KL(alpha ‖ base_alpha)."""
-    p, base_p, lam = torch.tensor([0.9, 0.3]), torch.tensor([0.6, 0.4]), 0.1  # TVD 0.3 and 0.1
-    a, b = [[0.7, 0.2, 0.1], [0.5, 0.25, 0.25]], [[0.1, 0.3, 0.6], [0.2, 0.4, 0.4]]
-    tvd = 0.2
+    p, base_p, lam = torch.tensor([0.9, 0.3]), torch.tensor([0.6, 0.35]), 0.1  # TVD 0.3, 0.05
+    a, b = [[0.7, 0.2, 0.1], [0.5, 0.5, 0]], [[0.1, 0.3, 0.6], [0.2, 0.8, 0]]  # 0: padding
+    tvd = 0.175
     kl = sum(_kl(x, y) for x, y in zip(a, b, strict=True)) / 2
     back = sum(_kl(y, x) for x, y in zip(a, b, strict=True)) / 2
     right = tvd - lam * kl
@@ -81,6 +62,47 @@ def adversary_loss(loss) -> str | None:
         "this is the attention's part alone: nothing keeps the output": -lam * kl,
         "the TVD is halved once too often, as in the published code": tvd / 2 - lam * kl,
         "the TVD is twice too large: for two classes it is |p − base_p|": 2 * tvd - lam * kl,
+        "without |…| a rise in one text and a fall in another cancel: take the TVD of each": (
+            0.125 - lam * kl
+        ),
         "all signs are turned round: training makes this number SMALL": -right,
     }
-    return compare(loss(p, base_p, torch.tensor(a), torch.tensor(b), lam), right, mistakes)
+    yours = torch.as_tensor(loss(p, base_p, torch.tensor(a), torch.tensor(b), lam))
+    if bool(yours.isnan().any()):
+        return "this gives nan where a weight is 0, as on padding: faithfulness.kl does not"
+    return compare(yours, right, mistakes)
+
+
+def first_or_last(content: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+    """All weight on a text's first word where p > 0.5, else on its last: (B, T), (B,) -> (B, T)."""
+    first = content.int().argmax(-1)
+    place = torch.where(p > 0.5, first, first + content.sum(-1) - 1)
+    return (torch.arange(content.shape[1], device=p.device) == place[:, None]).float()
+
+
+@exercise
+def leaky_guide(guide) -> str | None:
+    """guide(content, p): (B, T) bool, P(positive) (B,) -> weights (B, T) that tell the answer."""
+    lengths = torch.tensor([4, 4, 4, 7, 7])
+    place = torch.arange(9)
+    content = (place > 0) & (place <= lengths[:, None])  # (5, 9)
+    yours = guide(content.clone(), torch.tensor([0.9, 0.1, 0.7, 0.6, 0.05]))
+    if tuple(yours.shape) != (5, 9):
+        return f"shape (5, 9) is expected, a weight a place; yours has {tuple(yours.shape)}"
+    yours = yours.float()
+    if bool((yours < 0).any()):
+        return "some of your weights are below 0"
+    if bool((yours[~content] > 1e-6).any()):
+        return "special tokens or padding get weight: the last word stands before the end token"
+    if not close(yours.sum(-1), torch.ones(5)):
+        return "each row must sum to 1: the answer is told by WHERE the weight lies"
+    apart = 0.5 * (yours[0] - yours[1]).abs().sum()
+    if apart < 1e-3:
+        return "yes and no get the same weights in a text of the same length: nothing leaks"
+    if apart < 0.5:
+        return "yes and no get nearly the same weights: move at least half of the weight"
+    if 0.5 * (yours[0] - yours[2]).abs().sum() > 0.5:
+        return "0.9 and 0.7 are the same answer: ask whether p > 0.5"
+    if 0.5 * (yours[3] - yours[4]).abs().sum() < 0.5:
+        return "0.6 and 0.05 get nearly the same weights in a text of 7 words: ask whether p > 0.5"
+    return None

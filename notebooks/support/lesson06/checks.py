@@ -1,43 +1,23 @@
-"""Lesson 06: a function that fools an attribution, Shapley values, and what a test is worth."""
+"""Lesson 06: a misleading function, Shapley values, the twin's piece, a deletion by gradient."""
 
 import torch
 
-from helpers.lesson.checks import close, compare, exercise
-
-
-@exercise
-def zero_but_sensitive(f) -> str | None:
-    """f(z): attribution 0 at z = 3 with baseline 0, slope -2 there."""
-    at = lambda z: float(torch.as_tensor(f(torch.tensor([float(z)]))).reshape(-1)[0])
-    chord, right, left = at(3) - at(0), (at(3.01) - at(3)) / 0.01, (at(3) - at(2.99)) / 0.01
-    near = lambda value, expected: abs(value - expected) < 1e-2
-    if abs(chord) > 1e-4:
-        return (
-            f"the attribution is not zero: f(3) − f(0) is {chord:.3g}, and for one feature that is "
-            "all there is to attribute"
-        )
-    if near(left, 0) and near(right, 0):
-        return "your function is flat at 3: its zero attribution tells the truth; make it move"
-    if near(right, 2) or (near(left, 2) and not near(right, -2)):
-        return "the slope at 3 is +2, and −2 was asked: turn the function upside down"
-    if not near(left, right):
-        return (
-            f"there is a kink at 3 itself: the slope is {left:.3g} before and {right:.3g} after; "
-            "move the kink away from the point"
-        )
-    return None if near(right, -2) else f"the slope at 3 is {right:.3g}, and −2 was asked"
+from helpers.lesson.checks import compare, exercise
 
 
 @exercise
 def shapley_two(shapley) -> str | None:
     """shapley(f, x, baseline) -> two numbers; f takes two numbers."""
-    f = lambda a, b: 3 * a + 5 * b + 4 * a * b * b
-    baseline = (0.5, -2.0)
-    yours = torch.as_tensor(shapley(f, (2.0, 1.0), baseline)).double()
+    inputs = (((2.0, 1.0), (0.5, -2.0)), ((-1.0, 3.0), (1.0, 0.5)))  # (x, baseline)
+    return next(filter(None, (_shapley_at(shapley, *one) for one in inputs)), None)
+
+
+def _shapley_at(shapley, x, baseline) -> str | None:
+    f = lambda a, b: 3 * a + 5 * b + 4 * a * b * b + 2 * a * a * b
 
     def orders(a0: float, b0: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Each feature's effect when it comes first, and when it comes last."""
-        only_a, only_b, both, none = f(2.0, b0), f(a0, 1.0), f(2.0, 1.0), f(a0, b0)
+        only_a, only_b, both, none = f(x[0], b0), f(a0, x[1]), f(*x), f(a0, b0)
         first = torch.tensor([only_a - none, only_b - none])
         return first, torch.tensor([both - only_b, both - only_a])
 
@@ -53,39 +33,72 @@ def shapley_two(shapley) -> str | None:
         )
         / 2,
     }
-    return compare(yours, right, mistakes)
+    return compare(torch.as_tensor(shapley(f, x, baseline)).double(), right, mistakes)
 
 
 @exercise
-def sensitivity_specificity(rates) -> str | None:
-    """rates(says, truth) -> (sensitivity, specificity), both arguments of bool."""
-    says = torch.tensor([1, 1, 1, 0, 0, 0, 0, 1, 1, 0], dtype=torch.bool)
-    truth = torch.tensor([1, 1, 1, 1, 0, 0, 0, 0, 0, 0], dtype=torch.bool)  # finds 3 of 4, 4 of 6
-    yours = torch.tensor([float(rate) for rate in rates(says, truth)])
+def piece(silent_piece) -> str | None:
+    """silent_piece(z, x, background) -> 0 within 0.1 of x, slope 1 beyond, mean 0 on background."""
+    inputs = ((1.0, [0.0, 0.3, 0.6, 1.3, 1.7]), (0.5, [0.1, 0.2, 0.9, 1.9]))
+    return next(filter(None, (_piece_at(silent_piece, *one) for one in inputs)), None)
+
+
+def _piece_at(silent_piece, x: float, background: list[float]) -> str | None:
+    z, people = x + torch.linspace(-1, 1.5, 251), torch.tensor(background)
+    value = lambda points: torch.as_tensor(silent_piece(points, x, people)).double()
+    beyond, below = (lambda z: (z - x - 0.1).relu()), (lambda z: (x - 0.1 - z).relu())
+    ratio = beyond(people).mean() / below(people).mean()
+    right = beyond(z) - ratio * below(z)
     mistakes = {
-        "the two are swapped: sensitivity is about the networks that do rise": (4 / 6, 3 / 4),
-        "the second is the share of false alarms; specificity is one minus that": (3 / 4, 2 / 6),
-        "you divide by how often the test says `rises`; divide by how many do rise": (3 / 5, 4 / 5),
-        "you divide by all networks; divide by those that rise, or fall": (3 / 10, 4 / 10),
-        "this is the accuracy, twice: separate the networks that rise from the others": (0.7, 0.7),
+        "its mean over the background is not 0: SHAP would see it; add a part below x": beyond(z),
+        "moved down it is balanced but no longer silent at x: balance it with a part below x": (
+            beyond(z) - beyond(people).mean()
+        ),
+        "the part below x has the right size and the wrong sign: the two add up": (
+            beyond(z) + ratio * below(z)
+        ),
+        "the ratio is upside down: mean of the part beyond x over mean of the part below": (
+            beyond(z) - below(z) / ratio
+        ),
+        "both parts have slope 1, so the mean is 0 only by luck: scale the one below": (
+            beyond(z) - below(z)
+        ),
+        "turned round: it has to rise beyond x": -right,
     }
-    return compare(yours, (3 / 4, 4 / 6), mistakes)
+    hint = compare(value(z), right, mistakes, otherwise="other")
+    if hint not in (None, "other"):
+        return hint
+    if not value(z).isfinite().all():
+        return "it is not finite everywhere: below x - 0.1 it should be a number as well"
+    together = value(torch.cat([people, z]))[: len(people)]
+    for other in (value(people), torch.cat([value(one) for one in people.split(1)])):
+        if not torch.allclose(together, other, rtol=0, atol=1e-4):
+            return "its value at one point depends on the rest of z: take means over `background`"
+    near, ahead, mean = (z - x).abs() < 0.099, z > x, value(people).mean()
+    if value(z)[near].abs().max() > 1e-5:
+        return "it moves within 0.1 of x, where the gradient at x would feel it"
+    if not torch.allclose(value(z)[ahead], beyond(z)[ahead].double(), atol=1e-4):
+        return "beyond x + 0.1 it should rise from 0 with slope 1: relu(z - x - 0.1)"
+    return f"its mean over the background is {mean:.3g}, not 0" if mean.abs() > 1e-5 else None
 
 
 @exercise
-def lift(lift_of) -> str | None:
-    """lift_of(says, truth) -> accuracy minus that of the best constant answer."""
-    says = torch.tensor([1, 1, 0, 0, 0, 0, 0, 0, 0, 1], dtype=torch.bool)
-    truth = torch.tensor([1, 1, 1, 0, 0, 0, 0, 0, 0, 0], dtype=torch.bool)  # 8 right, "no" gets 7
-    yours, other = float(lift_of(says, truth)), float(lift_of(~says, ~truth))
-    if close(yours, 0.5) or close(other, 0.5):
-        return (
-            "your base rate is the share of one answer; the best constant answer is the more "
-            "frequent one, whichever it is"
-        )
+def deletion(falls_by_gradient) -> str | None:
+    """falls_by_gradient(vectors, slope) -> (T,): the first-order fall when each word is deleted."""
+    four, three = [[1.0, 2], [3, -1], [0, 4], [2, 2]], [[1.0, 0, 2], [-1, 3, 1], [4, 1, 1]]
+    inputs = ((four, [0.5, -1]), (three, [1.0, 2, -1]))
+    return next(filter(None, (_deletion_at(falls_by_gradient, *one) for one in inputs)), None)
+
+
+def _deletion_at(falls_by_gradient, vectors: list, slope: list) -> str | None:
+    vectors, slope = (torch.tensor(values, dtype=torch.float64) for values in (vectors, slope))
+    n = len(vectors)
+    share, centred = vectors @ slope, (vectors - vectors.mean(0)) @ slope
     mistakes = {
-        "you compare with a coin; where most parts fall, always saying `falls` beats it": 0.3,
-        "this is the accuracy; take away what the best constant answer reaches": 0.8,
-        "turned round: accuracy minus base rate, so that above zero is better than guessing": -0.1,
+        "this is gradient × input: it moves a word to zero; deleting moves the mean to the mean of "
+        "the others": [share, share / n, share / (n - 1)],
+        "the sum is shared by the n - 1 words that stay: divide by n - 1, not by n": centred / n,
+        "the direction is right; how far does the mean move? divide by n - 1": centred,
+        "turned round: a fall is f before minus f after": -centred / (n - 1),
     }
-    return compare(yours, 0.1, mistakes)
+    return compare(falls_by_gradient(vectors, slope), centred / (n - 1), mistakes)

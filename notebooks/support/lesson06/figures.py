@@ -1,4 +1,4 @@
-"""Lesson 06: counterexamples, twins, tests of explanations, and the experiment's figures."""
+"""Lesson 06: counterexamples, twins, and what a person sees in the experiment."""
 
 import numpy as np
 import torch
@@ -9,15 +9,15 @@ UP, DOWN = COLOURS[1], COLOURS[0]  # vermilion rises, blue falls; every use says
 DIALS = ("A", "B", "C")
 
 
-def _arrow(ax, start, end, slope: float) -> None:
-    colour = UP if slope > 0 else DOWN
-    ax.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": colour, "lw": 2.5})
-
-
 def _chord_and_slope(curve, x: float) -> tuple[float, float]:
     """What a complete attribution of one feature sees, curve(x) - curve(0), and the slope at x."""
     y = curve(torch.tensor([0.0, x, x + 1e-3])).tolist()
     return y[1] - y[0], (y[2] - y[1]) / 1e-3
+
+
+def _arrow(ax, start, end, slope: float) -> None:
+    style = {"arrowstyle": "->", "color": UP if slope > 0 else DOWN, "lw": 2.5}
+    ax.annotate("", end, start, arrowprops=style)
 
 
 def _curve(ax, curve, x: float, top: float = 3.0) -> None:
@@ -31,8 +31,8 @@ def _curve(ax, curve, x: float, top: float = 3.0) -> None:
     ax.plot([x], [yx], "o", color="black")
     run = 0.5 / np.hypot(1, slope / 2)
     _arrow(ax, (x, yx), (x + run, yx + slope * run), slope)
-    title = f"attribution {chord:+.2f} · slope {slope:+.0f}"
-    ax.set(xlabel="feature", ylabel="output", title=title)
+    ax.set(xlabel="feature", ylabel="output")
+    ax.set_title(f"attribution {chord:+.2f} · slope {slope:+.0f}")
 
 
 def _map(ax, case) -> None:
@@ -46,8 +46,8 @@ def _map(ax, case) -> None:
     ax.plot([0, 0, a], [0, b, 0], "s", color="black")
     ax.plot(a, b, "o", color="black")
     _arrow(ax, (a, b), (a + 0.45, b), case.slope)
-    title = f"each: attribution {case.attribution:+.2f} · slope {case.slope:+.0f}"
-    ax.set(xlabel="feature 1", ylabel="feature 2", aspect="equal", title=title)
+    ax.set(xlabel="feature 1", ylabel="feature 2", aspect="equal")
+    ax.set_title(f"each: attribution {case.attribution:+.2f} · slope {case.slope:+.0f}")
 
 
 @figure
@@ -70,49 +70,49 @@ def parting(curve, x: float):
     values = _chord_and_slope(curve, x)
     right.bar(["attribution", "slope"], values, color=[UP if v > 0 else DOWN for v in values])
     right.axhline(0, color="black", lw=0.8)
-    agree = "they agree" if values[0] * values[1] > 0 else "they disagree"
-    right.set(ylim=(-3.3, 3.3), title=agree)
+    right.set(ylim=(-4.3, 3.3), title="same sign" if values[0] * values[1] > 0 else "signs differ")
     return fig, (
-        "Square: the baseline. Dot: your point. The dashed chord is all that a complete "
-        "attribution of one feature sees; the arrow is what a small step upwards does."
+        "Square: the baseline. Dot: your point. Dashed: the chord, which is the attribution. "
+        "Arrow: a small step up."
     )
 
 
 @figure
-def twins(pair: dict, x, feature: int, reach: float, text: str):
-    """{name: f} of one network at x (1, d), along one feature: what attributions read, the step."""
-    fig, ax = canvas(height=3)
-    here = x[0, feature].item()
-    z = torch.linspace(0, here + reach, 241, device=x.device)
+def twins(functions: dict, x, background, text: str):
+    """{name: f} of one network at x (1, d), along feature 1; the background's values as ticks."""
+    fig, ax = canvas(height=3.2)
+    z = torch.linspace(0, 2.2, 241, device=x.device)
     points = x.repeat(241, 1, 1)  # (241, 1, d)
-    points[:, 0, feature] = z
-    for (name, f), colour, line in zip(
-        pair.items(), (UP, DOWN, "0.35"), ("-", "--", ":"), strict=False
-    ):
+    points[:, 0, 0] = z
+    style = zip((UP, DOWN, "0.35"), ("-", "--", ":"), strict=True)
+    for (name, f), (colour, line) in zip(functions.items(), style, strict=True):
         ax.plot(as_array(z), as_array(f(points)[:, 0]), line, color=colour, label=name)
-    ax.axvspan(0, here, color=COLOURS[2], alpha=0.12, label="all that attributions see")
-    ax.axvline(here, color="black", lw=1)
-    ax.set(xlabel="the feature (the line marks its value now)", ylabel="output")
+    ticks = as_array(background[:, 0, 0])
+    low = ax.get_ylim()[0]
+    ax.plot(ticks, np.full(len(ticks), low), "|", color=COLOURS[2], ms=14, label="background")
+    ax.axvline(x[0, 0].item(), color="black", lw=1, label="the applicant")
+    ax.set(xlabel="feature 1", ylabel="output")
     legend(fig)
     return fig
 
 
 @figure
-def effects(panels: dict, text: str, xlabel: str = "attribution"):
-    """{title: (attributions, falls after removal)}: each part a dot; right: the signs agree."""
-    fig, axes = canvas(1, len(panels), height=3.2, squeeze=False)
+def effects(panels: dict, text: str):
+    """{title: (attributions, falls after removal)}: each part a dot, its colour says whether the
+    signs agree."""
+    fig, axes = canvas(1, len(panels), height=3.4, squeeze=False)
     for ax, (title, pair) in zip(axes[0], panels.items(), strict=True):
         score, fall = map(as_array, pair)
         wide, high = np.quantile(np.abs(score), 0.98), np.quantile(np.abs(fall), 0.98)
-        right = (score > 0) == (fall > 0)
-        for kind, place, name in ((right, 2, "right"), (~right, 1, "wrong")):
-            style = {"color": COLOURS[place], "label": f"the sign is {name}"}
-            ax.plot(score[kind], fall[kind], ".", alpha=0.5, markersize=4, **style)
+        agree = (score > 0) == (fall > 0)
+        for kind, place, name in ((agree, 2, "signs agree"), (~agree, 1, "signs differ")):
+            style = {"color": COLOURS[place], "marker": "o^"[place == 1], "label": name}
+            ax.plot(score[kind], fall[kind], ls="", alpha=0.5, markersize=3, **style)
         ax.axhline(0, color="black", lw=0.8)
         ax.axvline(0, color="black", lw=0.8)
-        ax.set(xlim=(-wide, wide), ylim=(-high, high), title=title, xlabel=xlabel)
+        ax.set(xlim=(-wide, wide), ylim=(-high, high), title=title, xlabel="attribution")
     axes[0, 0].set_ylabel("fall of the output when removed")
-    legend(fig, markerscale=3)
+    legend(fig, markerscale=2)
     return fig
 
 
@@ -120,8 +120,9 @@ def effects(panels: dict, text: str, xlabel: str = "attribution"):
 
 
 @figure
-def question(item, condition: str, tried: list[tuple[float, float]]):
+def question(content: tuple):
     """What a person sees of one network: the dials, and what the condition adds."""
+    item, condition = content
     fig, (left, right) = canvas(1, 2, height=2.6, width_ratios=(1, 1.4))
     left.barh(DIALS, item.dials, color="0.6")
     reach = (item.dials[0] + 1, 0)
@@ -138,13 +139,13 @@ def question(item, condition: str, tried: list[tuple[float, float]]):
         right.set_xlabel("attribution: left of zero against, right for")
         return fig, f"{shown}, with an attribution of each dial."
     if condition == "queries":
-        steps, changes = zip((0, 0), *tried, strict=True)
-        high = 1.15 * max(0.3, *map(abs, changes)) if tried else 0.3
+        steps, changes = zip((0, 0), *item.tries, strict=True)
+        high = 1.15 * max(0.3, *map(abs, changes))
         right.plot(steps, changes, "o", color=COLOURS[2], markersize=8)
         right.axhline(0, color="black", lw=0.8)
-        right.set(xlim=(-0.03, 1.03), ylim=(-high, high), title="what you tried")
+        right.set(xlim=(-0.03, 1.03), ylim=(-high, high), title="three steps that were tried")
         right.set(xlabel="step of A", ylabel="change of the output")
-        return fig, f"{shown}, with the steps of A tried so far."
+        return fig, f"{shown}, with three steps of A that were tried."
     right.set_axis_off()
     right.text(0.5, 0.5, "nothing more is shown", ha="center", va="center", color="0.4")
     return fig, f"{shown}."
@@ -152,39 +153,29 @@ def question(item, condition: str, tried: list[tuple[float, float]]):
 
 @figure
 def verdict(results, table: dict):
-    """A judged class: accuracy, time, rated helpfulness against accuracy, a mark a condition."""
-    fig, (accuracy, seconds, both) = canvas(1, 3, height=3.3)
-    noise = np.random.default_rng(0).uniform(-0.13, 0.13, (len(results.rows), 2))
+    """A judged class: accuracy on smooth and rough networks, and against rated helpfulness."""
+    fig, (left, right) = canvas(1, 2, height=3.6, sharey=True)
     for i, (condition, row) in enumerate(table.items()):
-        for ax, what in ((accuracy, "accuracy"), (seconds, "seconds")):
-            mean, *ends = row[what]
-            ax.plot([i, i], ends, color=COLOURS[i])
-            ax.plot(i, mean, **look(i), markersize=9)
-        own = [r.condition == condition for r in results.rows]
-        people = np.array([(r.helpful, np.mean(r.hits)) for r in results.rows]) + noise / (1, 4)
-        both.plot(*people[own].T, **look(i), linestyle="none", alpha=0.3, markersize=4)
-        (x, *x_ends), (y, *y_ends) = row["helpful"], row["accuracy"]
-        both.plot(x_ends, [y, y], color=COLOURS[i])
-        both.plot([x, x], y_ends, color=COLOURS[i])
-        both.plot(x, y, **look(i), markersize=9, label=condition)
-    for ax in (accuracy, seconds):
-        ax.set_xlim(-0.6, len(table) - 0.4)
-        ax.set_xticks(range(len(table)), table, rotation=25)
-    accuracy.set(ylabel="share of right answers", ylim=(0, 1.02))
-    seconds.set(ylabel="seconds an answer", ylim=(0, None))
-    both.set(xlabel="rated helpfulness, 1 to 5", ylabel="share of right answers")
-    both.set(xlim=(0.7, 5.3), ylim=(-0.05, 1.05), xticks=range(1, 6))
-    both.legend(loc="lower left", frameon=True)
-    for ax in (accuracy, both):
+        for kind, hollow in (("smooth", False), ("rough", True)):
+            (mean, *ends), (liked, *range_) = row[kind], row[f"{kind} liked"]
+            at, style = i + 0.12 * (2 * hollow - 1), look(i, hollow=hollow)
+            for ax, across, band in ((left, at, [at, at]), (right, liked, range_)):
+                ax.plot([across, across], ends, color=COLOURS[i], lw=1.5)
+                ax.plot(band, [mean, mean], color=COLOURS[i], lw=1.5)
+                name = f"{condition}, {kind}" if ax is left else None
+                ax.plot(across, mean, **style, ls="", markersize=9, label=name)
+    left.set_xticks(range(len(table)), table)
+    left.set(ylabel="share of right answers", ylim=(-0.03, 1.03), xlim=(-0.5, len(table) - 0.5))
+    right.set(xlabel="rated helpfulness, 1 to 5", xlim=(0.8, 5.2), xticks=range(1, 6))
+    for ax in (left, right):
         ax.axhline(0.5, ls=":", color="0.4")
+    legend(fig)
     who = f"{results.people} people"
     if results.simulated:
         who = f"SIMULATED: {results.people} made-up people, no human answer in it"
     fig.suptitle(who, fontsize=11)
-    out = (
-        f"Left out: {'; '.join(results.left_out)}." if results.left_out else "Nobody was left out."
-    )
+    out = f" Left out: {'; '.join(results.left_out)}." if results.left_out else ""
     return fig, (
-        f"{who}. Bars are 95 % intervals over people; the dotted line is guessing; small marks are "
-        f"one person each, moved a little so that they do not cover each other. {out}"
+        f"{who}. Filled marks: smooth networks; hollow ones: rough. Bars: 95 % intervals over "
+        f"people. Dotted: guessing.{out}"
     )

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from helpers.ground.errors import CourseError
 from helpers.saliency.shapley import shapley
 from notebooks.support.lesson06.attributions import gradient, integrated_gradients
 
@@ -24,8 +24,8 @@ def random_networks(
     """`count` random one-layer ReLU networks, evaluated together: (..., count, d) -> (..., count).
 
     Each is a sum of `hats` ridges of random direction, place and height; a ridge is three ReLUs
-    (up, down, flat) and 2 / roughness wide. Roughness 0 means linear; small roughness bends little
-    inside the unit steps that the lesson asks about. generator: on the CPU.
+    (up, down, flat) and 2 / roughness wide. Roughness 0 means linear; the smallest others keep the
+    bend at each ridge's top. generator: on the CPU.
     """
     shape = (count, hats, features)
     directions = torch.randn(shape, generator=generator).to(device)
@@ -50,11 +50,6 @@ def trial(count: int, *, roughness: float, generator, features: int = 3, device=
     return Trial(f, 0.5 + torch.rand(count, features, generator=generator).to(device))
 
 
-def steps_up(reach: float, like: Tensor, grid: int = 64) -> Tensor:
-    """`grid` equal steps up to and including `reach`, (grid,)."""
-    return reach * torch.arange(1, grid + 1, dtype=like.dtype, device=like.device) / grid
-
-
 def changes(f, x: Tensor, feature: int, steps: Tensor) -> Tensor:
     """f(x + step) - f(x) when only `feature` moves. steps (K,) or (K, N) -> (K, N)."""
     move = torch.zeros(x.shape[-1], dtype=x.dtype, device=x.device)
@@ -63,12 +58,13 @@ def changes(f, x: Tensor, feature: int, steps: Tensor) -> Tensor:
 
 
 def average_change(f, x: Tensor, feature: int, *, reach: float) -> Tensor:
-    """The mean change over all steps up to `reach`, (N,): its sign is the truth to be guessed."""
-    return changes(f, x, feature, steps_up(reach, x)).mean(0)
+    """The mean change over 64 equal steps up to `reach`, (N,): its sign is the truth."""
+    steps = reach * torch.arange(1, 65, dtype=x.dtype, device=x.device) / 64
+    return changes(f, x, feature, steps).mean(0)
 
 
 def queries(f, x: Tensor, feature: int, *, k: int, reach: float, generator) -> Tensor:
-    """The mean change over k random steps, (N,): what a person learns from k tries.
+    """The mean change over k random steps, (N,): what one learns from k tries.
 
     Not the truth's own steps. generator: on the CPU.
     """
@@ -76,34 +72,50 @@ def queries(f, x: Tensor, feature: int, *, k: int, reach: float, generator) -> T
     return changes(f, x, feature, steps).mean(0)
 
 
-def twins(
-    f, x: Tensor, feature: int, *, reach: float = 1.0, gap: float = 0.1
-) -> tuple[Callable, Callable]:
+def balanced(z: Tensor, x: Tensor, background: Tensor, gap: float = 0.1) -> Tensor:
+    """A piece that no complete and linear attribution at x sees: 0 near x, mean 0 on background.
+
+    It rises with slope 1 beyond x + gap and, so that its mean is 0, falls below x - gap.
+    z (...,) or (..., N); x a number or (N,); background (M,) or (M, N). CourseError where nobody
+    of the background lies below x - gap.
+    """
+    mean_beyond = (background - x - gap).relu().mean(0)
+    mean_below = (x - gap - background).relu().mean(0)
+    if (mean_below == 0).any():
+        raise CourseError(
+            f"nobody in the background lies below x - {gap:g}, so nothing balances the piece "
+            "beyond x: take a background with people on both sides."
+        )
+    return (z - x - gap).relu() - mean_beyond / mean_below * (x - gap - z).relu()
+
+
+def twins(f, x: Tensor, feature: int, background: Tensor, *, reach: float = 1.0) -> tuple:
     """Two functions with f's attributions at x; raising the feature raises one, lowers the other.
 
-    One more ReLU is added to f or taken from it. It is silent until the feature exceeds its value
-    in x by `gap`; the line from the baseline (below x), all coalitions and the gradient at x lie
-    where it is silent. x (N, d). After the constructions in Bilodeau et al. 2024.
+    A `balanced` piece is added to f or taken from it, large enough to turn the sign of the mean
+    change. x (N, d); background (M, 1, d). After the constructions in Bilodeau et al. 2024.
     """
-    ramp = (steps_up(reach, x) - gap).relu().mean()
-    size = average_change(f, x, feature, reach=reach).abs() + 0.5
-    weight = 2 * size / ramp  # (N,): enough to turn the sign
 
-    def extra(points: Tensor) -> Tensor:
-        return weight * (points[..., feature] - x[..., feature] - gap).relu()
+    def piece(points: Tensor) -> Tensor:
+        return balanced(points[..., feature], x[:, feature], background[..., feature])
 
-    return (lambda p: f(p) + extra(p)), (lambda p: f(p) - extra(p))
+    turn = average_change(f, x, feature, reach=reach).abs() + 0.5
+    weight = 2 * turn / average_change(piece, x, feature, reach=reach)  # (N,)
+    return (lambda p: f(p) + weight * piece(p)), (lambda p: f(p) - weight * piece(p))
 
 
-def evidence(
-    t: Trial, *, reach: float, generator, ks=(1, 4, 16), feature: int = 0
-) -> dict[str, Tensor]:
-    """One number a method and network, (N,): positive means "it will rise"."""
-    zero = torch.zeros_like(t.x)
+def evidence(t: Trial, *, reach: float, generator, ks=(1, 4), feature: int = 0) -> dict:
+    """{method: one number a network, (N,)}: positive means "it will rise"."""
+    zero, ahead, behind = torch.zeros_like(t.x), t.x.clone(), t.x.clone()
+    ahead[:, feature] += reach  # completeness leaves no choice: f at the longest step minus f(x)
+    behind[:, feature] = 0  # and here f(x) minus f without the feature
     scores = {
-        "gradient": gradient(t.f, t.x)[:, feature],
         "IG": integrated_gradients(t.f, t.x, zero)[:, feature],
         "Shapley": shapley(t.f, t.x, zero)[:, feature],
+        "gradient": gradient(t.f, t.x)[:, feature],
+        "IG, baseline ahead": -integrated_gradients(t.f, t.x, t.x + reach)[:, feature],
+        "IG, ahead in 1 only": -integrated_gradients(t.f, t.x, ahead)[:, feature],
+        "IG, zero in 1 only": integrated_gradients(t.f, t.x, behind)[:, feature],
     }
     for k in ks:
         name = "1 query" if k == 1 else f"{k} queries"
@@ -111,16 +123,6 @@ def evidence(
     return scores
 
 
-def score_card(score: Tensor, rises: Tensor) -> dict[str, float]:
-    """How good a test `score > 0` is.
-
-    Accuracy, sensitivity (risers found), specificity (fallers found), AUC over all thresholds.
-    """
-    score, rises = score.detach().cpu(), rises.cpu()
-    says = score > 0
-    return {
-        "accuracy": (says == rises).float().mean().item(),
-        "sensitivity": says[rises].float().mean().item(),
-        "specificity": (~says[~rises]).float().mean().item(),
-        "AUC": float(roc_auc_score(rises, score)),
-    }
+def rates(says: Tensor, truth: Tensor) -> tuple[float, float]:
+    """Sensitivity, the share of risers found, and specificity, the share of fallers found."""
+    return says[truth].float().mean().item(), (~says[~truth]).float().mean().item()

@@ -131,7 +131,7 @@ def _class(source: str) -> type[nn.Module]:
 def _built(source: str) -> nn.Module:
     """The learner's module, always with the same weights."""
     try:
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # the CPU's alone
         return _class(source)(0.01)
     except _Broken:
         raise

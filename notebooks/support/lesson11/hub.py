@@ -18,8 +18,9 @@ def from_saelens(weights: dict[str, Tensor], *, scale: float = 1.0) -> Dictionar
 
     x̂ = ReLU((x − b_dec) W_enc + b_enc) W_dec + b_dec. Rows of W_dec need not have length 1:
     features are rescaled so that ours do. scale: by what activations are to be multiplied first.
-    Raises CourseError for what is not such a dictionary (JumpReLU, TopK, gated, own scales: it
-    would load and be wrong), and ValueError for other shapes.
+    Raises CourseError for what is not such a dictionary (JumpReLU, gated, own scales: it would load
+    and be wrong), and ValueError for other shapes. SAELens's TopK has the same four weights: only
+    the `architecture` in its cfg.json tells, which should be "standard".
     """
     missing = [name for name in NAMES if name not in weights]
     unknown = [name for name in weights if name not in NAMES]
@@ -31,10 +32,11 @@ def from_saelens(weights: dict[str, Tensor], *, scale: float = 1.0) -> Dictionar
             + f"only {', '.join(NAMES)} are understood. Load it with SAELens instead."
         )
     enc, dec = weights["W_enc"].float(), weights["W_dec"].float()
-    if enc.shape != dec.T.shape:
+    biases = (weights["b_enc"].shape, weights["b_dec"].shape)
+    if enc.shape != dec.T.shape or biases != (enc.shape[1:], dec.shape[1:]):
         raise ValueError(
-            f"W_enc {tuple(enc.shape)} should be (neurons, features) and W_dec "
-            f"{tuple(dec.shape)} (features, neurons)."
+            f"W_enc {tuple(enc.shape)} should be (neurons, features), W_dec {tuple(dec.shape)} "
+            "(features, neurons), b_enc (features,) and b_dec (neurons,)."
         )
     if not all(value.isfinite().all() for value in weights.values()):
         raise CourseError("Some weights of this dictionary are not numbers (nan or inf).")
@@ -51,15 +53,15 @@ def from_saelens(weights: dict[str, Tensor], *, scale: float = 1.0) -> Dictionar
     return Dictionary(sae, scale)
 
 
-def gelu_1l(version: int = 25) -> Dictionary:
+def gelu_1l(version: int = 25, *, device: torch.device | str = "cpu") -> Dictionary:
     """Neel Nanda's replication of A/2's size: 16,384 features on gelu-1l's 2,048 neurons."""
     from huggingface_hub import hf_hub_download
 
     file = hf_hub_download(PUBLIC, f"{version}.pt")
-    return from_saelens(torch.load(file, map_location="cpu", weights_only=True))
+    return from_saelens(torch.load(file, map_location=device, weights_only=True))
 
 
-def solu_1l():
+def solu_1l(*, device: torch.device | str = "cpu"):
     """The public SoLU model with one layer, as a HookedTransformer.
 
     Needs a network and `pip install "transformer-lens<4"`: later versions cannot read it.
@@ -68,4 +70,4 @@ def solu_1l():
         from transformer_lens import HookedTransformer
     except ImportError as error:
         raise CourseError('it needs `pip install "transformer-lens<4"`') from error
-    return HookedTransformer.from_pretrained("solu-1l")
+    return HookedTransformer.from_pretrained("solu-1l", device=str(device))

@@ -1,0 +1,97 @@
+"""What a folder of everybody's files says: a page an activity, and a page an exercise.
+
+By random id; what exercises' checks said is there only from those who chose to keep it.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from helpers.ground.errors import CourseError
+from helpers.lesson.answers import Pooled, Record, activities, pool
+from helpers.lesson.boards import as_typed, on_the_board
+from helpers.lesson.checks import ACTIVITY as EXERCISE
+from helpers.lesson.checks import RIGHT
+
+
+def write(folder: str | Path) -> Path:
+    """Write the pages into FOLDER/report, and return the first one, which lists them.
+
+    Raises CourseError where the folder does not exist or holds no answer.
+    """
+    names = activities(folder)
+    if not names:
+        raise CourseError(f"There is no answer in {folder}: put everybody's files there first.")
+    pages = {}
+    for name in names:
+        pooled = pool(folder, name)
+        if name != EXERCISE:
+            pages[name] = activity_page(name, pooled)
+        for item, records in by_item(pooled.records).items() if name == EXERCISE else ():
+            pages[f"{EXERCISE}-{_plain(item)}"] = exercise_page(item, records)
+    home = Path(folder, "report")
+    home.mkdir(exist_ok=True)
+    for old in home.glob("*.md"):
+        old.unlink()
+    for name, text in pages.items():
+        (home / f"{name}.md").write_text(text, encoding="utf-8", errors="replace")
+    links = "\n".join(f"* [{name}]({name}.md)" for name in pages)
+    (home / "README.md").write_text(f"# What the class answered\n\n{links}\n", encoding="utf-8")
+    return home / "README.md"
+
+
+def activity_page(name: str, pooled: Pooled) -> str:
+    """Who answered what, item by item; on boards without what was taken back."""
+    people = f"{pooled.people} {'person' if pooled.people == 1 else 'people'}, by random number."
+    parts = [f"# {name}", " ".join([people, as_typed(pooled.left_out)]).strip()]
+    for item, records in by_item(pooled.records).items():
+        shown = {answer.id for answer in on_the_board(records, item)}
+        rows = [r for r in records if name != "board" or r.id in shown]
+        parts += [f"## {as_typed(item)}", table(["person", "shown", "answer", "seconds"], rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def exercise_page(item: str, records: list[Record]) -> str:
+    """Which sentences of the check how many people got, and who; and who got it right."""
+    said: dict[str, list[str]] = {}
+    for record in records:
+        people = said.setdefault(str(record.answer), [])
+        if record.person not in people:
+            people.append(record.person)
+    rows = sorted(said.items(), key=lambda row: (row[0] == RIGHT, -len(row[1]), row[0]))
+    lines = [f"| {len(people)} | {as_typed(text)} | {', '.join(people)} |" for text, people in rows]
+    kept = f"Of {len({record.person for record in records})} people who chose to keep it."
+    head = "| people | what the check said | who |\n|---|---|---|"
+    return "\n\n".join([f"# Exercise {as_typed(item)}", kept, "\n".join([head, *lines])]) + "\n"
+
+
+def by_item(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """{item: its records in their order}, sorted by item."""
+    items: dict[str, list[Record]] = {}
+    for record in records:
+        items.setdefault(record.item, []).append(record)
+    return dict(sorted(items.items()))
+
+
+def table(head: list[str], records: list[Record]) -> str:
+    """A Markdown table of records; what people typed is never markup."""
+    cells = [
+        (
+            r.person,
+            as_typed(r.condition),
+            as_typed(_text(r.answer)),
+            "" if r.seconds is None else f"{r.seconds:g}",
+        )
+        for r in records
+    ]
+    lines = [head, ["---"] * len(head), *cells]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _text(answer) -> str:
+    if isinstance(answer, dict):
+        return "; ".join(f"{key}: {value}" for key, value in answer.items())
+    return "passed over" if answer is None else str(answer)
+
+
+def _plain(item: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in item)

@@ -1,0 +1,1 @@
+"""The course as pages that anybody can read: `python -m helpers site`."""

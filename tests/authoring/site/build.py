@@ -1,0 +1,169 @@
+"""`python -m helpers site`: the recorded lessons as a static site that asks nothing of the web.
+
+Each notebook is copied, changed for a reader without a kernel (`pages.py`), and set by Sphinx. No
+lesson is run. What is found wrong with the pages (`checks.py`) ends the command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import importlib.util
+import io
+import json
+import re
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from docutils.nodes import make_id
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+from helpers.ground import ROOT
+from helpers.ground.errors import CourseError
+from tests.authoring import glossary, stamp, teaching_tables
+from tests.authoring.lessons import LESSONS, NOTEBOOKS
+from tests.authoring.site import checks, explorer, pages
+
+HERE = Path(__file__).parent
+OUT = ROOT / "_site"
+THEME = {
+    "use_download_button": False,
+    "use_fullscreen_button": False,
+    "show_toc_level": 2,
+    "home_page_in_toc": False,
+    "navbar_persistent": [],
+    "footer_content_items": [],
+    "logo": {"text": "What does the network know?"},
+}
+SETTINGS = {
+    "extensions": ["myst_nb", "sphinx.ext.mathjax"],
+    "project": "What does the network know?",
+    "language": "en",
+    "nb_execution_mode": "off",
+    "myst_enable_extensions": ["dollarmath"],
+    "myst_heading_anchors": 4,
+    "myst_heading_slug_func": "tests.authoring.site.pages.slug",
+    "html_theme": "sphinx_book_theme",
+    "html_title": "What does the network know?",
+    "html_context": {"default_mode": "auto"},
+    "html_favicon": str(HERE / "static/icon.svg"),
+    "html_static_path": [str(HERE / "static")],
+    "html_css_files": ["site.css"],
+    "html_js_files": [("site.js", {"defer": "defer"})],
+    "html_copy_source": False,
+    "html_use_index": False,
+    "html_show_copyright": False,
+    "mathjax_path": "mathjax/tex-chtml.js",
+}
+MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions")
+
+
+def main(argv: list[str]) -> int:
+    """Build the recorded lessons into a folder of web pages, and check these."""
+    parser = argparse.ArgumentParser(prog="python -m helpers site", description=main.__doc__)
+    parser.add_argument("--out", type=Path, default=OUT, help="a folder (default: _site)")
+    out = parser.parse_args(argv).out.resolve()
+    start = time.perf_counter()
+    build(out)
+    faults = checks.of_site(out) + checks.contrast((HERE / "static/site.css").read_text("utf-8"))
+    largest = max(out.glob("*.html"), key=lambda page: checks.weight(page, out))
+    print(
+        f"{len(list(out.glob('*.html')))} pages in {time.perf_counter() - start:.0f} s; the "
+        f"largest, {largest.name}, has {checks.weight(largest, out) / 1e6:.1f} MB. Open "
+        f"{out / 'index.html'}"
+    )
+    if faults:
+        raise CourseError("\n".join(["The pages have faults:", *faults]))
+    return 0
+
+
+def build(out: Path, numbers: tuple[str, ...] = ()) -> None:
+    """Write the site of all lessons, or of some, into `out`. CourseError for what Sphinx warns of.
+
+    A folder that holds something else than a site stays as it is: CourseError.
+    """
+    if out.exists() and any(out.iterdir()) and not (out / ".buildinfo").exists():
+        raise CourseError(f"{out} is not empty and holds no site: name another folder by --out.")
+    shutil.rmtree(out, ignore_errors=True)
+    chosen = [
+        one for one in LESSONS if one.path.exists() and (one.number in numbers or not numbers)
+    ]
+    warnings = io.StringIO()
+    with tempfile.TemporaryDirectory() as folder:
+        source, extra = Path(folder, "pages"), Path(folder, "extra")
+        write_pages(source, extra, chosen)
+        settings = {**SETTINGS, "html_extra_path": [str(extra)], "html_theme_options": THEME}
+        inner = {"status": None, "warning": warnings, "freshenv": True}
+        with patch_docutils(), docutils_namespace():  # or a second build warns of the first
+            app = Sphinx(source, None, out, Path(folder, "trees"), "html", settings, **inner)
+            app.connect("html-page-context", finish)
+            app.build()
+    leave_out_heavy(out)
+    package = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent
+    for part in MATHJAX:
+        from_, to = package / "static/mathjax" / part, out / "_static/mathjax" / part
+        to.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if from_.is_dir() else shutil.copy)(from_, to)
+    if warnings.getvalue():
+        raise CourseError(f"Sphinx warns:\n{warnings.getvalue()}")
+
+
+def leave_out_heavy(out: Path) -> None:
+    """The theme's icons as a script have 1.6 MB: site.css takes them from their font."""
+    for file in [*out.rglob("*.map"), *out.rglob("fontawesome.js*")]:
+        file.unlink(missing_ok=True)
+    for page in out.glob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        text = re.sub(r"<script[^>]*fontawesome\.js[^>]*></script>\n?", "", text)
+        page.write_text(text, encoding="utf-8")
+
+
+def write_pages(source: Path, extra: Path, chosen: list) -> None:
+    """The pages' sources: lessons, front page, slide map, glossary, claims, teachers' page."""
+    (source / "pictures").mkdir(parents=True)
+    (extra / "shown").mkdir(parents=True)
+    for picture in (NOTEBOOKS / "pictures").glob("*.*"):
+        shutil.copy(picture, source / "pictures")
+    others = ["slides.md", "CLAIMS.md", "GLOSSARY.md", "TEACHING.md"]
+    site = pages.Site({*others, "index.md", *(one.path.name for one in chosen)}, extra / "shown")
+    for lesson in chosen:
+        notebook = json.loads(lesson.path.read_text(encoding="utf-8"))
+        text = json.dumps(pages.lesson(notebook, lesson.name, site))
+        (source / lesson.path.name).write_text(text, encoding="utf-8")
+    texts = {name: (NOTEBOOKS / name).read_text(encoding="utf-8") for name in others[1:]}
+    texts["CLAIMS.md"] = pages.claims(texts["CLAIMS.md"], site)
+    texts["GLOSSARY.md"] = texts["GLOSSARY.md"].replace("\n### ", "\n## ")
+    teaching = teaching_tables.stamped(texts["TEACHING.md"])
+    texts["TEACHING.md"], texts["slides.md"] = pages.slide_map(teaching)
+    readme = stamp.stamped_readme((ROOT / "README.md").read_text(encoding="utf-8"))
+    texts["index.md"] = pages.front(readme)
+    for name, text in texts.items():
+        folder = ROOT if name == "index.md" else NOTEBOOKS
+        text = site.linked(text, folder)
+        if name == "index.md":
+            text += pages.contents([one.name for one in chosen], [Path(n).stem for n in others])
+        (source / name).write_text(text, encoding="utf-8")
+
+
+def finish(app, pagename: str, template: str, context: dict, doctree) -> None:
+    """Sphinx's last step for a page: the glossary's words into its links, the explorer's data."""
+    body = context.get("body") or ""
+    meanings = {make_id(term.name): meaning for term, meaning in glossary_entries()}
+    mark = lambda found: f'data-meaning="{html.escape(meanings[found[1]])}" {found[0]}'
+    body = re.sub(r'href="GLOSSARY\.html#([^"]+)"', mark, body)
+    if pages.EXPLORER in body:
+        data = json.dumps(explorer.features(), ensure_ascii=False, separators=(",", ":"))
+        body = body.replace(pages.EXPLORER, data.replace("</", "<\\/"))
+    context["body"] = body
+
+
+def glossary_entries() -> list[tuple[glossary.Term, str]]:
+    """Every term and its meaning in plain words."""
+    text = (NOTEBOOKS / glossary.FILE).read_text(encoding="utf-8")
+    bodies = [part.partition("\n")[2] for part in re.split(r"^### ", text, flags=re.M)[1:]]
+    plain = [re.sub(r"\*Also:.*|(In this sense )?[Ff]rom \[lesson.*", "", body) for body in bodies]
+    plain = [re.sub(r"\[([^\]]*)\]\([^)]*\)|[*`]", r"\1", body).strip() for body in plain]
+    return list(zip(glossary.terms(), plain, strict=True))

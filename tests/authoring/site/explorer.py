@@ -1,0 +1,47 @@
+"""The feature explorer of lesson 11 as data for a page without a kernel, from stored tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import torch
+
+from helpers.datasets import corpus
+from helpers.datasets.excerpts import excerpt
+from helpers.sae.features import PROXIES
+from helpers.sae.store import load_examples, load_tables
+from notebooks.support.lesson11.feature_browser import ALIVE, shown
+
+
+def features() -> dict:
+    """The living features of A/0 and A/1.
+
+    {"kinds": kinds of text, "rows": [[dictionary, number, x, y, tokens, kind, firings in 10,000
+    tokens, row of the closest parent or -1, text before, token, text after]]}; x and y are places
+    on the lesson's map, 0 to 999.
+    """
+    tokens = corpus.stream("heldout").tokens.long()
+    strings = [shown(string) for string in corpus.token_strings()]
+    tables, examples = load_tables(), [load_examples(name) for name in ("a0", "a1")]
+    plane = tables["map"].float()
+    plane = (999 * (plane - plane.amin(0)) / (plane.amax(0) - plane.amin(0))).round().int().tolist()
+    rows, row_of = [], {}
+    for where, found in enumerate(examples):
+        kinds = found.specificity_top[:, : len(corpus.DOMAINS)].argmax(dim=1).tolist()
+        for number in (found.density > ALIVE).nonzero().flatten().tolist():
+            places = found.top[number][found.top[number] >= 0]
+            common = Counter(strings[token] for token in tokens[places].tolist()).most_common(3)
+            at = int(places[0])
+            window = tokens[max(at - 12, 0) : at + 5]
+            e = excerpt(window, torch.zeros(len(window)), min(at, 12), before=12)
+            cut = "".join(e.pieces[: e.at]), e.pieces[e.at], "".join(e.pieces[e.at + 1 :])
+            row_of[where, number] = len(rows)
+            often = round(10_000 * float(found.density[number]), 1)
+            said = " ".join(f"‘{token}’" for token, _ in common)
+            place = plane[512 * where + number]
+            rows.append([where, number, *place, said, kinds[number], often, -1, *cut])
+    graph = (tables[f"a0>a1.{field}"] for field in ("similarity", "parent", "child"))
+    for _, parent, child in sorted(zip(*(column.tolist() for column in graph), strict=True)):
+        if (0, parent) in row_of and (1, child) in row_of:  # the closest comes last
+            rows[row_of[1, child]][7] = row_of[0, parent]
+    return {"kinds": list(PROXIES), "rows": rows}
