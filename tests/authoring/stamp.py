@@ -25,6 +25,7 @@ COLAB_MARK = (
 # round what `stamp_all` writes into the README
 README_MARKS = "<!-- {0}: written by `python -m helpers home` -->\n", "<!-- /{0} -->"
 COLAB = "https://colab.research.google.com/github/{0}/blob/main/notebooks/{1}.ipynb"
+PICTURES = "notebooks/pictures"  # as the README sees them
 SITE = "https://{}.github.io/{}/"  # where GitHub puts what `python -m helpers site` makes
 
 SETUP_CELL = """\
@@ -72,14 +73,21 @@ def setup_cell() -> str:
     return SETUP_CELL.replace("{home}", f"https://github.com/{home()}" if home() else "")
 
 
-def colab_line(name: str) -> str:
-    """The line under a lesson's title that opens it in Colab, or as a page; name: the file's stem.
+def badge(kind: str, name: str = "", folder: str = "pictures") -> str:
+    """A picture of a button that leads to a lesson in Colab ("colab"), or to it as a page ("page").
 
-    Words, not pictures of buttons: these would come from another host.
+    name: the file's stem; "" for the first page. The picture lies in `folder`, not on another host.
     """
+    words = {"colab": "Open in Colab", "page": "Read as a web page"}[kind]
+    page = f"{site()}{name}.html" if name else site()
+    address = COLAB.format(home(), name) if kind == "colab" else page
+    return f"[![{words}]({folder}/{kind}.svg)]({address})"
+
+
+def colab_line(name: str) -> str:
+    """The line under a lesson's title that opens it in Colab or as a page; name: its stem."""
     if home():
-        page = f"[read it as a page]({site()}{name}.html)"
-        return f"[Open in Colab]({COLAB.format(home(), name)}) · {page} {COLAB_MARK}"
+        return f"{badge('colab', name)} {badge('page', name)} {COLAB_MARK}"
     command = "`python -m helpers home OWNER/REPO` writes it"
     return f"*Colab: this copy has no public address yet ({command}).* {COLAB_MARK}"
 
@@ -107,12 +115,14 @@ def stamp(notebook: dict, name: str) -> dict:
     if COLAB_MARK not in title:
         first, _, rest = title.partition("\n")
         title = f"{first}\n\n{COLAB_MARK}\n" + (f"\n{rest.lstrip()}" if rest.strip() else "")
-    title = re.sub(f"^.*{COLAB_MARK}.*$", lambda _: colab_line(name), title, flags=re.M)
     set_text(cells[0], title.rstrip("\n"))
     prose = [cell for cell in cells if cell["cell_type"] == "markdown"]
     linked = glossary.link_terms([relative(text_of(cell)) for cell in prose], name[:2])
     for cell, text in zip(prose, linked, strict=True):
         set_text(cell, absolute(text))
+    title = text_of(cells[0])  # at last: its badges lie beside the lesson, and have no address
+    title = re.sub(f"^.*{COLAB_MARK}.*$", lambda _: colab_line(name), title, flags=re.M)
+    set_text(cells[0], title)
     return notebook
 
 
@@ -202,7 +212,8 @@ def write_readme(root: Path = ROOT) -> None:
 
 def stamped_readme(text: str) -> str:
     """The README with its generated parts, the addresses and the lessons, as of now."""
-    pages = f"They are at {site()}" if home() else "This copy has no public address yet."
+    pages = f"{badge('page', '', PICTURES)} They are at {site()}"
+    pages = pages if home() else "This copy has no public address yet."
     parts = {"colab": colab_paragraph(), "site": pages, "lessons": lesson_table()}
     for name, part in parts.items():
         begin, end = (mark.format(name) for mark in README_MARKS)
@@ -233,7 +244,7 @@ def colab_paragraph() -> str:
             "page and into every lesson."
         )
     there = [lesson for lesson in LESSONS if lesson.path.exists()]
-    links = [f"[{lesson.number}]({COLAB.format(home(), lesson.name)})" for lesson in there]
+    links = [f"{lesson.number} {badge('colab', lesson.name, PICTURES)}" for lesson in there]
     return (
         f"Open a lesson in Colab: {' · '.join(links)}. Run its first cell; the first time it takes "
         "about a minute."

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -64,13 +65,16 @@ def test_a_page_of_a_lesson(site):
 
 
 def test_the_other_pages(site):
-    rows = checks.read(site / "CLAIMS.html").select("table.sortable tbody tr")
+    rows = checks.read(site / "CLAIMS.html").select(".sortable tbody tr")
     assert len(rows) == len(
         re.findall(r"^\| D\d", (NOTEBOOKS / "CLAIMS.md").read_text("utf-8"), re.M)
     )
     assert {row.find_all("td")[1].get_text() for row in rows} <= set("✓✗≠–")
     slides = [cell.get_text() for cell in checks.read(site / "slides.html").select(".slide")]
     assert len(slides) == 52
+    teaching = checks.read(site / "TEACHING.html").find("article")
+    there = {link.get_text(): link["href"] for link in teaching.find_all("a", href=True)}
+    assert there["A page of its own"] == "slides.html"
     front = checks.read(site / "index.html")
     assert [h.get_text()[:-1] for h in front.find("article").find_all("h2")][0] == "The lessons"
     order = [
@@ -107,17 +111,18 @@ def test_every_vote_is_read_and_its_code_does_not_tell(lesson, tmp_path):
 
 def test_a_vote_with_names_and_one_that_cannot_be_read():
     code = 'kinds = ["a", "b `x`"]\nchoice_view("k", "Which?", kinds, right=1, why=BELOW)'
-    known = {"BELOW": "Look.", **pages.constants(code)}
-    vote = pages.vote_in(code, known, "00")
+    vote, rest = pages.vote_in(code, {"BELOW": "Look."}, "00")
     assert vote.startswith(
         '<div class="vote" data-right="1"><p><b>Which?</b></p><ol type="a"><li>a'
     )
     assert "<li>b <code>x</code></li>" in vote
     assert "(b). Look." in vote
-    assert pages.without_vote(code) == ""
-    assert pages.without_vote("x = f()\n" + code.splitlines()[1]) == "x = f()"
+    assert rest == ""
+    more = "x = f()\n" + code.splitlines()[1]
+    assert pages.vote_in(more, {"kinds": ["a", "b"], "BELOW": ""}, "00")[1] == "x = f()"
+    assert pages.vote_in("x = f()", {}, "00") == ("", "x = f()")
     with pytest.raises(CourseError, match="`BELOW` of a vote is no constant"):
-        pages.vote_in(code, pages.constants(code), "00")
+        pages.vote_in(code, {}, "00")
 
 
 # ---- each fault, planted
@@ -148,6 +153,7 @@ def test_a_style_that_asks_another_host_or_is_hard_to_read_is_caught(tmp_path):
     assert checks.of_site(tmp_path) == ["site.css: asks https://example.org/fonts.css"]
     (found,) = checks.contrast(CSS.replace("--vote-ink: #10233a", "--vote-ink: #a0b3ca"))
     assert "vote-ink on its paper: 1." in found
+    assert found.endswith("(light)")
     assert checks.contrast(CSS + "p {color: #777;}") == ["site.css: #777 has no name"]
     assert round((checks.luminance("#ffffff") + 0.05) / (checks.luminance("#000000") + 0.05)) == 21
 
@@ -205,20 +211,35 @@ def test_the_explorers_data_are_the_lessons(site):
     assert root[6] == pytest.approx(410, abs=5)  # 4.1 % of the tokens
     parents = {row[7] for row in rows if row[0] == 1}
     assert rows.index(root) in parents
-    assert all(0 <= place <= 999 for row in rows for place in row[2:4])
+    for axis in (2, 3):  # the map is filled
+        places = [row[axis] for row in rows]
+        assert (min(places), max(places)) == (0, 999)
 
 
 # ---- the public address, and the two workflows
 def test_with_an_address_the_lessons_lead_to_colab_and_to_the_page(monkeypatch):
     monkeypatch.setattr(stamp, "home", lambda: "ada/lectures")
     line = stamp.colab_line("09_x")
-    assert "colab.research.google.com/github/ada/lectures/blob/main/notebooks/09_x.ipynb" in line
-    assert "https://ada.github.io/lectures/09_x.html" in line
-    assert line.endswith(stamp.COLAB_MARK)
+    colab = f"{stamp.COLAB.format('ada/lectures', '09_x')})"
+    badges = re.findall(r"\[!\[([^\]]+)\]\(([^)]+)\)\]\(([^)]+\))", line)
+    assert [(words, address) for words, _, address in badges] == [
+        ("Open in Colab", colab),
+        ("Read as a web page", "https://ada.github.io/lectures/09_x.html)"),
+    ]
+    notebook = json.loads(THERE[9].path.read_text(encoding="utf-8"))
+    title = stamp.text_of(stamp.stamp(stamp.stamp(notebook, "09_x"), "09_x")["cells"][0])
+    assert line in title.splitlines()  # the badges' pictures keep lying beside the lesson
+    for _, picture, _ in badges:
+        badge = (NOTEBOOKS / picture).read_text(encoding="utf-8")
+        assert ElementTree.fromstring(badge).tag.endswith("svg")
+        assert re.findall('https?://[^"]+', badge) == ["http://www.w3.org/2000/svg"]
     readme = stamp.stamped_readme((ROOT / "README.md").read_text(encoding="utf-8"))
-    assert "https://ada.github.io/lectures/" in readme
+    assert "They are at https://ada.github.io/lectures/" in readme
+    assert all((ROOT / file).exists() for file in re.findall(r"\]\((notebooks/[^)]+svg)\)", readme))
+    assert readme.count("colab.svg") == len(THERE)
     site = pages.Site({"a.md"}, ROOT)
-    assert "ada.github.io" not in pages.prose(f"# T\n\n{line}", "c", "09_x", site)
+    shown = pages.prose(f"# T\n\n{line}", "c", "09_x", site)
+    assert shown.endswith(f"# T\n\n[![Open in Colab](pictures/colab.svg)]({colab}")
     assert site.linked("[x](../LICENSE)").endswith("ada/lectures/blob/main/LICENSE)")
 
 

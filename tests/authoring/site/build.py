@@ -15,6 +15,7 @@ import re
 import shutil
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 
 from docutils.nodes import make_id
@@ -58,7 +59,7 @@ SETTINGS = {
     "html_show_copyright": False,
     "mathjax_path": "mathjax/tex-chtml.js",
 }
-MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions")
+MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2/*", "input/tex/extensions/*")
 
 
 def main(argv: list[str]) -> int:
@@ -88,9 +89,8 @@ def build(out: Path, numbers: tuple[str, ...] = ()) -> None:
     if out.exists() and any(out.iterdir()) and not (out / ".buildinfo").exists():
         raise CourseError(f"{out} is not empty and holds no site: name another folder by --out.")
     shutil.rmtree(out, ignore_errors=True)
-    chosen = [
-        one for one in LESSONS if one.path.exists() and (one.number in numbers or not numbers)
-    ]
+    there = (one for one in LESSONS if one.path.exists())
+    chosen = [one for one in there if one.number in numbers or not numbers]
     warnings = io.StringIO()
     with tempfile.TemporaryDirectory() as folder:
         source, extra = Path(folder, "pages"), Path(folder, "extra")
@@ -101,24 +101,19 @@ def build(out: Path, numbers: tuple[str, ...] = ()) -> None:
             app = Sphinx(source, None, out, Path(folder, "trees"), "html", settings, **inner)
             app.connect("html-page-context", finish)
             app.build()
-    leave_out_heavy(out)
     package = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent
-    for part in MATHJAX:
-        from_, to = package / "static/mathjax" / part, out / "_static/mathjax" / part
+    for file in (file for part in MATHJAX for file in package.glob(f"static/mathjax/{part}")):
+        to = out / "_static" / file.relative_to(package / "static")
         to.parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if from_.is_dir() else shutil.copy)(from_, to)
-    if warnings.getvalue():
-        raise CourseError(f"Sphinx warns:\n{warnings.getvalue()}")
-
-
-def leave_out_heavy(out: Path) -> None:
-    """The theme's icons as a script have 1.6 MB: site.css takes them from their font."""
-    for file in [*out.rglob("*.map"), *out.rglob("fontawesome.js*")]:
-        file.unlink(missing_ok=True)
+        shutil.copy(file, to)
+    for file in {*out.rglob("*.map"), *out.rglob("fontawesome.js*")}:
+        file.unlink()  # site.css takes the icons from their font: the theme's script has 1.6 MB
     for page in out.glob("*.html"):
         text = page.read_text(encoding="utf-8")
         text = re.sub(r"<script[^>]*fontawesome\.js[^>]*></script>\n?", "", text)
         page.write_text(text, encoding="utf-8")
+    if warnings.getvalue():
+        raise CourseError(f"Sphinx warns:\n{warnings.getvalue()}")
 
 
 def write_pages(source: Path, extra: Path, chosen: list) -> None:
@@ -134,24 +129,22 @@ def write_pages(source: Path, extra: Path, chosen: list) -> None:
         text = json.dumps(pages.lesson(notebook, lesson.name, site))
         (source / lesson.path.name).write_text(text, encoding="utf-8")
     texts = {name: (NOTEBOOKS / name).read_text(encoding="utf-8") for name in others[1:]}
-    texts["CLAIMS.md"] = pages.claims(texts["CLAIMS.md"], site)
+    texts["CLAIMS.md"] = pages.claims(texts["CLAIMS.md"])
     texts["GLOSSARY.md"] = texts["GLOSSARY.md"].replace("\n### ", "\n## ")
     teaching = teaching_tables.stamped(texts["TEACHING.md"])
     texts["TEACHING.md"], texts["slides.md"] = pages.slide_map(teaching)
     readme = stamp.stamped_readme((ROOT / "README.md").read_text(encoding="utf-8"))
-    texts["index.md"] = pages.front(readme)
+    names = [one.name for one in chosen], [Path(name).stem for name in others]
+    texts["index.md"] = pages.front(readme, *names)
     for name, text in texts.items():
-        folder = ROOT if name == "index.md" else NOTEBOOKS
-        text = site.linked(text, folder)
-        if name == "index.md":
-            text += pages.contents([one.name for one in chosen], [Path(n).stem for n in others])
+        text = site.linked(text, ROOT if name == "index.md" else NOTEBOOKS)
         (source / name).write_text(text, encoding="utf-8")
 
 
 def finish(app, pagename: str, template: str, context: dict, doctree) -> None:
     """Sphinx's last step for a page: the glossary's words into its links, the explorer's data."""
     body = context.get("body") or ""
-    meanings = {make_id(term.name): meaning for term, meaning in glossary_entries()}
+    meanings = glossary_meanings()
     mark = lambda found: f'data-meaning="{html.escape(meanings[found[1]])}" {found[0]}'
     body = re.sub(r'href="GLOSSARY\.html#([^"]+)"', mark, body)
     if pages.EXPLORER in body:
@@ -160,10 +153,11 @@ def finish(app, pagename: str, template: str, context: dict, doctree) -> None:
     context["body"] = body
 
 
-def glossary_entries() -> list[tuple[glossary.Term, str]]:
-    """Every term and its meaning in plain words."""
+@cache
+def glossary_meanings() -> dict[str, str]:
+    """{a term's place in the glossary's page: its meaning in plain words}"""
     text = (NOTEBOOKS / glossary.FILE).read_text(encoding="utf-8")
-    bodies = [part.partition("\n")[2] for part in re.split(r"^### ", text, flags=re.M)[1:]]
-    plain = [re.sub(r"\*Also:.*|(In this sense )?[Ff]rom \[lesson.*", "", body) for body in bodies]
-    plain = [re.sub(r"\[([^\]]*)\]\([^)]*\)|[*`]", r"\1", body).strip() for body in plain]
-    return list(zip(glossary.terms(), plain, strict=True))
+    text = re.sub(r"\*Also:.*|(In this sense )?[Ff]rom \[lesson.*", "", text)
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)|[*`]", r"\1", text)
+    entries = (part.partition("\n") for part in re.split(r"^### ", text, flags=re.M)[1:])
+    return {make_id(name): meaning.strip() for name, _, meaning in entries}

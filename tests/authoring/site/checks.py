@@ -26,11 +26,9 @@ def read(path: Path) -> BeautifulSoup:
 def of_site(out: Path) -> list[str]:
     """Everything wrong with the pages and styles of a folder."""
     found = [fault for page in sorted(out.glob("*.html")) for fault in of_page(page, out)]
+    asked = re.compile(r"(?:url\(|@import)\s*[\"']?((?:https?:)?//[^\"')]+)")
     for style in sorted(out.rglob("*.css")):
-        outside = re.findall(
-            r"(?:url\(|@import)\s*[\"']?((?:https?:)?//[^\"')]+)", style.read_text("utf-8")
-        )
-        found += [f"{style.name}: asks {address}" for address in outside]
+        found += [f"{style.name}: asks {one}" for one in asked.findall(style.read_text("utf-8"))]
     return found
 
 
@@ -89,18 +87,13 @@ def contrast(css: str) -> list[str]:
     """Pairs --NAME-ink and --NAME-paper of a style, a theme each, that are hard to read, and
     colours that stand elsewhere."""
     found, rest = [], css
-    for selector, block in re.findall(r"([^{}]*data-theme[^{}]*)\{([^{}]*)\}", css):
-        colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
+    for theme, block in re.findall(r"data-theme=\"(\w+)\"\] \{([^{}]*)\}", css):
         rest = rest.replace(block, "")
-        for name in (name for name in colours if name.endswith("-ink")):
-            pair = [luminance(colours[name]), luminance(colours[f"{name[:-4]}-paper"])]
-            ratio = (max(pair) + 0.05) / (min(pair) + 0.05)
-            if ratio < 4.5:
-                found.append(
-                    f"site.css: {name} on its paper: {ratio:.1f} to 1 ({selector.strip()})"
-                )
-    found += [f"site.css: {colour} has no name" for colour in re.findall(r"#[0-9a-f]{3,6}\b", rest)]
-    return found
+        for name, ink, paper in re.findall(r"--(\w+)-ink: (#\w{6}); --\1-paper: (#\w{6});", block):
+            dark, light = sorted([luminance(ink), luminance(paper)])
+            if (ratio := (light + 0.05) / (dark + 0.05)) < 4.5:
+                found.append(f"site.css: {name}-ink on its paper: {ratio:.1f} to 1 ({theme})")
+    return found + [f"site.css: {one} has no name" for one in re.findall(r"#[0-9a-f]{3,6}\b", rest)]
 
 
 def luminance(colour: str) -> float:

@@ -24,7 +24,9 @@ def features() -> dict:
     strings = [shown(string) for string in corpus.token_strings()]
     tables, examples = load_tables(), [load_examples(name) for name in ("a0", "a1")]
     plane = tables["map"].float()
-    plane = (999 * (plane - plane.amin(0)) / (plane.amax(0) - plane.amin(0))).round().int().tolist()
+    living = plane[torch.cat([found.density > ALIVE for found in examples])]
+    low, high = living.amin(0), living.amax(0)
+    plane = (999 * (plane - low) / (high - low)).round().int().tolist()
     rows, row_of = [], {}
     for where, found in enumerate(examples):
         kinds = found.specificity_top[:, : len(corpus.DOMAINS)].argmax(dim=1).tolist()

@@ -1,7 +1,7 @@
 """Frames of the tools with few states, for pages without a kernel.
 
 `python -m helpers record NN --frames` runs a lesson once. Of each playground it draws the first
-slider, or menu, with at most 24 states, the others where they start, into
+slider, or menu, with at most 30 states, the others where they start, into
 notebooks/pictures/frames.
 """
 
@@ -18,7 +18,7 @@ from PIL import Image
 from tests.authoring.lessons import NOTEBOOKS, write
 
 FRAMES = NOTEBOOKS / "pictures/frames"
-MOST = 24
+MOST = 30
 WIDTH = 900  # pixels
 
 
@@ -39,10 +39,10 @@ def ask_for(notebook, lesson: str):
 
 def states(control) -> list:
     """The values of a slider or menu; none of what is typed or ticked."""
-    if hasattr(control, "step") and hasattr(control, "max"):
-        count = round((control.max - control.min) / control.step) + 1
-        return [type(control.value)(round(control.min + n * control.step, 6)) for n in range(count)]
-    return [value for _, value in getattr(control, "_options_full", ())]
+    if not hasattr(control, "step"):
+        return [value for _, value in getattr(control, "_options_full", ())]
+    count = round((control.max - control.min) / control.step) + 1
+    return [type(control.value)(round(control.min + n * control.step, 6)) for n in range(count)]
 
 
 def stored() -> dict[str, dict]:
@@ -62,16 +62,14 @@ def draw(view, key: str) -> None:
     few = {n: s for n, c in view.controls.items() if 2 <= len(s := states(c)) <= MOST}
     if not few:
         return
-    sliders = [name for name in few if hasattr(view.controls[name], "continuous_update")]
-    name = (sliders or list(few))[0]
-    made = []
+    name = min(few, key=lambda one: not hasattr(view.controls[one], "step"))
+    made, control = [], view.controls[name]
     for number, value in enumerate(few[name]):
         with capture_output() as caught:
             view.draw(**{**view.value, name: value})
         made.append(frame(caught, f"{key}-{number:02}.webp"))
-    start = few[name].index(view.controls[name].value)
-    label = view.controls[name].description
-    entry = {"control": label, "values": few[name], "start": start, "frames": made}
+    start = few[name].index(control.value)
+    entry = {"control": control.description, "values": few[name], "start": start, "frames": made}
     store({**stored(), key: entry})
 
 

@@ -1,10 +1,6 @@
 // Votes, stored frames, the glossary's words, sorting, the feature explorer. No library.
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const make = (tag, text = "", set = {}) => Object.assign(document.createElement(tag), { textContent: text, ...set });
-const clickable = (element, act) => {
-  element.onclick = act;
-  element.onkeydown = event => [" ", "Enter"].includes(event.key) && (event.preventDefault(), act());
-};
 document.documentElement.classList.add("script");
 
 // ---- votes: what comes after one waits for it
@@ -21,15 +17,16 @@ for (const vote of all(".vote")) {
   if (vote.waiting.length) vote.append(look);
   look.onclick = show;
   choices.forEach((choice, place) => {
-    choice.role = "button"; choice.tabIndex = 0;
-    clickable(choice, () => {
-      if (told.isConnected) return;
-      choices.forEach(other => { other.ariaDisabled = "true"; other.removeAttribute("tabindex"); });
+    const button = make("button", "", { innerHTML: choice.innerHTML });
+    choice.replaceChildren(button);
+    button.onclick = () => {
+      all("li button", vote).forEach(other => { other.disabled = true; });
       choices[right].classList.add("right");
-      const letter = n => `(${"abcdefgh"[n]})`, why = vote.querySelector("details p").innerHTML;
-      told.innerHTML = `You chose ${letter(place)}` + (place == right ? ", and so it is. " : "; it is ") + why.slice(place == right ? 5 : 0);
-      vote.append(told); show();
-    });
+      const why = vote.querySelector("details p").innerHTML, chosen = `You chose (${"abcdefgh"[place]})`;
+      told.innerHTML = place == right ? `${chosen}, and so it is. ${why.slice(5)}` : `${chosen}; it is ${why}`;
+      vote.append(told);
+      show();
+    };
   });
 }
 
@@ -60,7 +57,7 @@ for (const link of all("a[data-meaning]")) {
 }
 
 // ---- a table sorted by its heads
-for (const table of all(".sortable")) all("th", table).forEach((head, column) => {
+for (const table of all(".sortable table")) all("th", table).forEach((head, column) => {
   const button = make("button", head.textContent);
   head.replaceChildren(button);
   button.onclick = () => {
