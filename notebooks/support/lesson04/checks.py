@@ -97,7 +97,10 @@ def adversary(attack) -> str | None:
         if moved > 0.05:
             return f"your weights move the output by {moved:.2f}: the fine is missing or too small"
         if jsd(weights, own) < 0.1:
-            return "you end at the model's own weights: the loss falls when the divergence RISES"
+            return (
+                "you end near the model's own weights: the loss falls when the divergence RISES; "
+                "or zero_grad or the rate is not as asked"
+            )
         if jsd(weights, own) < 0.6:
             return "the output stays, but there are weights farther away: more steps, or larger"
     weights = attack(lambda alpha: output(alpha, HIGHER), own, scores.clone())

@@ -88,10 +88,9 @@ def twins(functions: dict, x, background, text: str):
     for (name, f), (colour, line) in zip(functions.items(), style, strict=True):
         ax.plot(as_array(z), as_array(f(points)[:, 0]), line, color=colour, label=name)
     ticks = as_array(background[:, 0, 0])
-    low = ax.get_ylim()[0]
-    ax.plot(ticks, np.full(len(ticks), low), "|", color=COLOURS[2], ms=14, label="background")
+    ax.plot(ticks, np.full(len(ticks), -6.2), "|", color=COLOURS[2], ms=14, label="background")
     ax.axvline(x[0, 0].item(), color="black", lw=1, label="the applicant")
-    ax.set(xlabel="feature 1", ylabel="output")
+    ax.set(xlabel="feature 1", ylabel="output", ylim=(-6.5, 6.5))
     legend(fig)
     return fig
 

@@ -120,6 +120,7 @@ def evidence(t: Trial, *, reach: float, generator, ks=(1, 4), feature: int = 0) 
     for k in ks:
         name = "1 query" if k == 1 else f"{k} queries"
         scores[name] = queries(t.f, t.x, feature, k=k, reach=reach, generator=generator)
+    scores["output alone"] = -t.f(t.x)  # a high one falls
     return scores
 
 
