@@ -1,6 +1,6 @@
 """Handwritten digits at 28 pixels, and the small network of the sanity checks (D1-09, lesson 03).
 
-The digits are scikit-learn's (8 x 8 pixels, 43 writers), enlarged; the network has the shape of the
+The digits are scikit-learn's (8 x 8 pixels, 13 writers), enlarged; the network has the shape of the
 one in Adebayo et al. 2018, at a tenth of its width.
 """
 
