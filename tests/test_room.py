@@ -181,7 +181,7 @@ class Student:
         form["_xsrf"] = self.web.cookies.get("_xsrf", path="/hub/")
         self.web.post(login, data=form).raise_for_status()
         self.web.get(f"{self.hub.url}/hub/spawn/{self.seat}").raise_for_status()
-        wait(self.has_a_server, 240, self.hub.said)
+        wait(self.has_a_server, 600, self.hub.said)
 
     def has_a_server(self) -> bool:
         page = self.web.get(f"{self.home}/lab")
@@ -209,7 +209,7 @@ class Student:
         )
         address = f"{self.home.replace('http', 'ws', 1)}/api/kernels/{self.kernel}/channels"
         where = f"{address}?session_id={self.session}"
-        self.socket = websocket.create_connection(where, cookie=cookies, timeout=400)
+        self.socket = websocket.create_connection(where, cookie=cookies, timeout=900)
 
     def close_the_lid(self) -> None:
         self.socket.sock.close()  # without a word to the server
@@ -300,9 +300,7 @@ def cells(lesson: nbformat.NotebookNode) -> dict[str, str]:
     trains = [place for place, source in enumerate(rest) if "train_one(" in source]
     whole = os.cpu_count() >= 2 * COMPUTING  # else the two cells that train the lesson's models
     last = len(rest) if whole else trains[1] + 1
-    found["computes"] = "\n".join(
-        source for source in rest[:last] if "check." not in source and "_view(" not in source
-    )
+    found["computes"] = "\n".join(rest[:last])
     return found
 
 
@@ -403,7 +401,7 @@ def session(hub: Hub) -> dict[str, str]:
     for student in room:  # in the middle of computing, of a lesson, of nothing
         student.close_the_lid()
     table["close the lid"] = f"{len(room)}, {len(busy)} of them while they compute"
-    wait(lambda: all(student.state() == "idle" for student in busy), 420, hub.said)
+    wait(lambda: all(student.state() == "idle" for student in busy), 900, hub.said)
     seconds = time.monotonic() - start
     table["compute lesson 04 at a time"] = f"{len(busy)} in {seconds:.0f} s, {os.cpu_count()} cores"
     watch.over.set()
