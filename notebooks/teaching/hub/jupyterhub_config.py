@@ -37,7 +37,6 @@ c.FirstUseAuthenticator.dbm_path = str(STATE / "passwords")
 c.JupyterHub.db_url = f"sqlite:///{STATE}/hub.sqlite"
 c.JupyterHub.cookie_secret_file = str(STATE / "cookie_secret")
 c.ConfigurableHTTPProxy.pid_file = str(STATE / "proxy.pid")
-c.JupyterHub.concurrent_spawn_limit = 10
 culler = "idle-culler"  # ends the servers of those who have gone
 rights = ["list:users", "read:users:activity", "read:servers", "delete:servers"]
 call = [sys.executable, "-m", "jupyterhub_idle_culler", f"--timeout={room.IDLE}"]
