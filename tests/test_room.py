@@ -28,6 +28,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 import requests
 import websocket
@@ -37,6 +38,7 @@ from helpers.ground import ROOT
 HUB = ROOT / "notebooks" / "teaching" / "hub"
 LESSON = "04_attention_is_not_explanation.ipynb"
 STUDENTS, COMPUTING = 30, 8
+NEEDED = 22e9  # bytes free: less, and the system ends what others run
 SERVER = 16.0  # GB, of which the system keeps 1.5
 PACKAGES = ("jupyterhub", "jupyterhub-firstuseauthenticator", "jupyterhub-idle-culler")
 START = """
@@ -71,6 +73,8 @@ def environment():
     """An environment with the course's packages, JupyterHub and its proxy."""
     if not sys.platform.startswith("linux") or os.geteuid():
         pytest.skip("a hub with thirty accounts needs root on Linux")
+    if psutil.virtual_memory().available < NEEDED:
+        pytest.skip(f"thirty students need {NEEDED / 1e9:.0f} GB of free memory")
     home = Path(tempfile.mkdtemp(prefix="room-"))
     home.chmod(0o755)  # the students run from it
     env = home / "env"
