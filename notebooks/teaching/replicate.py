@@ -6,7 +6,7 @@
 # signs, mean of 100 test digits. **Bound:** guided above gradient in all three seeds.
 # **Control:** the maps of a second training. **Reworded after a look:** at these
 # numbers "hardly changes" would have said too much, so the claim was made weaker. The
-# bound is therefore not blind, and loses points by the rubric; new seeds would judge it.
+# bound is therefore not blind and loses points by the rubric; new seeds would judge it.
 
 # %%
 import torch
