@@ -34,6 +34,7 @@ class Board:
 
     def __init__(self, key: str, question: str, seats: Sequence[str] | None = None, folder=None):
         self.key, self.question, self.seats = key, question, tuple(seats or ())
+        self.speaks = "speaking as"  # what stands before the choice of a seat
         self.store = Store(ACTIVITY, folder)
 
     def answer(self, text: str, seat: str | None = None) -> None:
@@ -90,7 +91,9 @@ class Board:
 
 def feedback(lesson: str, folder=None) -> Board:
     """The board each lesson ends with: three questions; lesson: its number, such as "07"."""
-    return Board(f"{lesson}.feedback", "Before you go: three questions", FEEDBACK, folder)
+    board = Board(f"{lesson}.feedback", "Before you go: three questions", FEEDBACK, folder)
+    board.speaks = "about"
+    return board
 
 
 def on_the_board(records: Iterable[Record], key: str) -> list[Answer]:

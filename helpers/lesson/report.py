@@ -1,4 +1,4 @@
-"""What a folder of everybody's files says: a page an activity, and a page an exercise.
+"""What a folder of everybody's files says: a page an activity, an exercise, a lesson's feedback.
 
 By random id; what exercises' checks said is there only from those who chose to keep it.
 """
@@ -8,7 +8,8 @@ from pathlib import Path
 
 from helpers.ground.errors import CourseError
 from helpers.lesson.answers import Pooled, Record, activities, pool
-from helpers.lesson.boards import as_typed, on_the_board
+from helpers.lesson.boards import ACTIVITY as BOARD
+from helpers.lesson.boards import FEEDBACK, as_typed, on_the_board
 from helpers.lesson.checks import ACTIVITY as EXERCISE
 from helpers.lesson.checks import RIGHT
 
@@ -26,8 +27,11 @@ def write(folder: str | Path) -> Path:
         pooled = pool(folder, name)
         if name != EXERCISE:
             pages[name] = activity_page(name, pooled)
-        for item, records in by_item(pooled.records).items() if name == EXERCISE else ():
-            pages[f"{EXERCISE}-{_plain(item)}"] = exercise_page(item, records)
+        for item, records in by_item(pooled.records).items():
+            if name == EXERCISE:
+                pages[f"{EXERCISE}-{_plain(item)}"] = exercise_page(item, records)
+            elif name == BOARD and item.endswith(".feedback"):
+                pages[item.replace(".", "-")] = feedback_page(item, records)
     home = Path(folder, "report")
     home.mkdir(exist_ok=True)
     for old in home.glob("*.md"):
@@ -45,8 +49,18 @@ def activity_page(name: str, pooled: Pooled) -> str:
     parts = [f"# {name}", " ".join([people, as_typed(pooled.left_out)]).strip()]
     for item, records in by_item(pooled.records).items():
         shown = {answer.id for answer in on_the_board(records, item)}
-        rows = [r for r in records if name != "board" or r.id in shown]
+        rows = [r for r in records if name != BOARD or r.id in shown]
         parts += [f"## {as_typed(item)}", table(["person", "shown", "answer", "seconds"], rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def feedback_page(item: str, records: list[Record]) -> str:
+    """What the class said at a lesson's end, question by question."""
+    said = on_the_board(records, item)
+    parts = [f"# Lesson {item.partition('.')[0]}: before you go"]
+    for question in FEEDBACK:
+        lines = [f"- {as_typed(answer.text)}" for answer in said if answer.seat == question]
+        parts += [f"## {question}", "\n".join(lines) or "*no answer yet*"]
     return "\n\n".join(parts) + "\n"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from helpers.lesson.answers import pool
+from helpers.lesson.boards import FEEDBACK
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 # lesson: the cell of its imports, its votes with what the first choice is told, its cells of boards
@@ -96,6 +97,27 @@ def test_votes_and_boards_by_keyboard(open_notebook, lab, number):
         key: f"By keyboard, on {key}." for keys in boards.values() for key in keys
     }
     assert not book.errors()
+
+
+ENDS = "board_view(feedback("  # the last cell of every lesson
+ENDING = [
+    path for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")) if ENDS in path.read_text("utf-8")
+]
+
+
+@pytest.mark.parametrize("path", ENDING, ids=lambda path: path.stem)
+def test_the_three_questions_at_the_end(open_notebook, lab, path):
+    book, question = open_notebook(path), FEEDBACK[1]
+    book.run(ENDS)
+    book.cell(ENDS).locator("select").select_option(question)
+    book.cell(ENDS).locator("textarea").focus()
+    book.page.keyboard.type("All of it.")
+    book.page.keyboard.press("Tab")
+    book.page.keyboard.press("Enter")
+    book.wait_for(ENDS, "All of it.")
+    book.shot(f"{path.stem[:2]}-feedback", ENDS)
+    kept = [r for r in pool(lab.folder / "class", "board").records if r.answer == "All of it."]
+    assert (f"{path.stem[:2]}.feedback", question) in [(r.item, r.condition) for r in kept]
 
 
 def test_the_slider_of_lesson_09(open_notebook):

@@ -56,12 +56,17 @@ def test_pages(tmp_path, monkeypatch):
             doubled(4.0)
     first = report.write(tmp_path)
     pages = {path.stem: path.read_text(encoding="utf-8") for path in first.parent.glob("*.md")}
-    assert set(pages) == {"README", "board", "prediction", "neurons", "exercise-77-doubled"}
+    activities = {"board", "prediction", "neurons"}
+    assert set(pages) == {"README", *activities, "exercise-77-doubled", "07-feedback"}
     assert all(f"[{name}]({name}.md)" in pages["README"] for name in set(pages) - {"README"})
     assert "| 00000001 |  | 1 | 2.5 |" in pages["prediction"]
     assert "| 00000002 |  | \\*way\\* 2 \\| a |  |" in pages["board"]
     assert "regretted" not in pages["board"]
     assert pages["board"].count(f"| {FEEDBACK[1]} | pentagons |") == 3
+    can, unclear, change = pages["07-feedback"].split("\n## ")[1:]
+    assert unclear.strip() == "\n- ".join([f"{FEEDBACK[1]}\n", *["pentagons"] * 3])
+    assert "no answer yet" in can
+    assert "no answer yet" in change
     assert "| 00000000 | SoLU | passed over |" in pages["neurons"]
     exercise_page = pages["exercise-77-doubled"]
     assert "Of 2 people who chose to keep it." in exercise_page

@@ -19,7 +19,6 @@ import torch
 from helpers.lesson.checks import RIGHT
 from notebooks.support.lesson07 import checks as check
 from notebooks.support.lesson07 import figures
-from tests.notebook_cells import solved
 
 CHECKS = [check.patch, check.dimensionality, check.cheapest, check.kurtosis]
 
@@ -134,14 +133,6 @@ def moments(x, power=4, centre=True, over=2.0):
 )
 def test_kurtosis(kurtosis, said):
     assert said in check.kurtosis.verdict(kurtosis)
-
-
-# ---- the lesson's own folded solutions
-def test_the_folded_solutions_are_right():
-    space = solved("07")
-    names = ("patch", "dimensionality_of", "cheapest", "kurtosis_of")
-    for one, name in zip(CHECKS, names, strict=True):
-        assert one.verdict(space[name]) == RIGHT, name
 
 
 # ---- the formulas of section 4, against the numbers they stand for

@@ -28,7 +28,6 @@ from notebooks.support.lesson10.feature_rating import (
     practice,
     result,
 )
-from tests.notebook_cells import solved
 
 
 @pytest.fixture(autouse=True)
@@ -229,16 +228,3 @@ def test_figures_count_ratings_and_take_medians():
     two = {"t": {"features, all": np.array([0.2, 0.4])}, "u": {"neurons": np.array([0.1])}}
     fig = plots.universality(two, {"t": {"features": 0.72}})
     assert fig.axes[0].lines[0].get_xdata()[0] == pytest.approx(0.3)
-
-
-# ---- the lesson's own folded solutions
-def test_the_folded_solutions_are_right():
-    space = solved("10", torch=torch)
-    checks = {
-        "rates": check.rates,
-        "pinned": check.pinned,
-        "quantise_it": check.quantise,
-        "best_match": check.best_match,
-    }
-    for name, one in checks.items():
-        assert one.verdict(space[name]) == RIGHT, name

@@ -30,7 +30,7 @@ class BoardView(View):
         self.board = board
         box = {"placeholder": "your answer", "continuous_update": False, "rows": 3}
         self.text = widgets.Textarea(**box, layout=widgets.Layout(width=WIDE))
-        self.seat = widgets.Dropdown(options=board.seats or [""], description="speaking as")
+        self.seat = widgets.Dropdown(options=board.seats or [""], description=board.speaks)
         self.seat.style.description_width = "initial"
         self.seat.layout.display = "" if board.seats else "none"
         self.put = button("Put it on the board", self._put)
