@@ -52,11 +52,11 @@ def of_transformer(lm: OneLayerTransformer, tokens: Tensor) -> dict[str, Tensor]
     turned = turned / turned.std(0) * pre.std(0) + pre.mean(0)  # each as an old axis was
     return {
         "word embeddings": lm.embed.weight,
-        "residual stream, before the MLP": stream,
-        "residual stream, after the MLP": stream + lm.W_out(post),
-        "MLP, before the ReLU": pre,
-        "MLP, after the ReLU": post,
-        "a ReLU on rotated axes": turned.relu(),
+        "residual stream before MLP": stream,
+        "residual stream after MLP": stream + lm.W_out(post),
+        "MLP before ReLU": pre,
+        "MLP after ReLU": post,
+        "ReLU on rotated axes": turned.relu(),
     }
 
 
@@ -70,7 +70,7 @@ def of_photographs(device) -> dict[str, Tensor]:
 
     lite, vit = efficientnet_lite0(device=device), dinov2.load(device=device)
     keep("conv, narrow output", lite.blocks[4][1])
-    keep("conv, after ReLU6", lite.blocks[4][1].bn2)
+    keep("conv after ReLU6", lite.blocks[4][1].bn2)
     keep("DINOv2, residual stream", vit.blocks[7])
     pictures = torch.cat([photos.preprocess(photo.image) for photo in photos.load()]).to(device)
     lite(pictures)
