@@ -124,7 +124,7 @@ def test_cheapest(cheapest, said):
 
 # ---- the lesson's own folded solutions
 def test_the_folded_solutions_are_right():
-    space = solved("07")
+    space = solved("07", torch=torch)
     assert check.toy.verdict(space["batch"], space["forward"], space["loss"]) == RIGHT
     assert check.dimensionality.verdict(space["dimensionality_of"]) == RIGHT
     assert check.cheapest.verdict(space["cheapest"]) == RIGHT
