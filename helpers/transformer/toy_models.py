@@ -6,6 +6,7 @@ important the features are.
 Shapes: I models trained side by side, B samples, n features, m hidden dimensions.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -60,12 +61,19 @@ def loss_per_model(model: ToyModels, x: Tensor, importance: Tensor) -> Tensor:
 
 
 def train_toys(
-    settings: ToySettings, sparsity: Tensor, importance: Tensor, *, tries: int = 1, seed: int = 0
+    settings: ToySettings,
+    sparsity: Tensor,
+    importance: Tensor,
+    *,
+    tries: int = 1,
+    seed: int = 0,
+    draw: Callable[..., Tensor] = sample,
 ) -> ToyModels:
     """Trains one model a sparsity, `tries` times each, and keeps the try with the lowest loss.
 
     sparsity: (I,), 0 (always present) to below 1; importance: (n,) or (I, n). Small m gets stuck
     in poor minima: take several tries, as the authors did. Runs on the device of `sparsity`.
+    draw: called like `sample`; another one gives features that depend on each other.
     """
     if importance.shape[-1] != (n := settings.features):
         raise ValueError(f"importance has {importance.shape[-1]} entries for {n} features.")
@@ -80,13 +88,13 @@ def train_toys(
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
     for _ in range(settings.steps):
-        x = sample(each, settings.batch, settings.features, generator=generator)
+        x = draw(each, settings.batch, settings.features, generator=generator)
         optimizer.zero_grad()
         loss_per_model(model, x, weight).sum().backward()
         optimizer.step()
         schedule.step()
     with torch.no_grad():
-        x = sample(each, 8192, settings.features, generator=generator)
+        x = draw(each, 8192, settings.features, generator=generator)
         loss = loss_per_model(model, x, weight).view(-1, tries)
         best = loss.argmin(1) + torch.arange(len(sparsity), device=device) * tries
         model.W, model.b = nn.Parameter(model.W[best]), nn.Parameter(model.b[best])

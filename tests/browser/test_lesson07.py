@@ -24,12 +24,10 @@ def test_a_class_in_lesson_07(open_notebook, lab):
     book.run(
         "from helpers.lesson import plots",
         VOTE,
-        "importance = 0.9 **",
         TOYS,
         SLIDERS,
         EXERCISE,
         FORK,
-        "07.toy",
         seconds=900,
     )
     assert book.check_widgets() >= 3
@@ -43,7 +41,7 @@ def test_a_class_in_lesson_07(open_notebook, lab):
 def predict(book, lab):
     assert "You chose" not in book.output(VOTE)
     book.button(VOTE, "(a)").click()
-    book.wait_for(VOTE, "You chose (a); it is (d).")
+    book.wait_for(VOTE, "You chose (a); it is (c).")
     assert [
         r.answer for r in pool(lab.folder / "class", "prediction").records if r.item == "07.kept"
     ] == [0]

@@ -41,7 +41,16 @@ ROOMS = {
         },
         {"06.looking-for": ["06.looking-for", "06.requirements", "06.directions"]},
     ),
-    "07": ("from helpers.transformer.toy_models import", {}, {"07.toy": ["07.toy"]}),
+    "07": (
+        "from helpers.transformer.toy_models import",
+        {
+            "07.kept": "You chose (a); it is (c).",
+            "07.together": "You chose (a), and so it is.",
+            "07.room": "You chose (a); it is (b).",
+            "07.stream": "You chose (a); it is (b).",
+        },
+        {"07.fork": ["07.fork"]},
+    ),
     "08": (
         "from notebooks.support.lesson08 import neurons",
         {"08.wide": "You chose (a); it is (c).", "08.denominator": "You chose (a); it is (b)."},

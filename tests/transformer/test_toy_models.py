@@ -1,6 +1,6 @@
 """Toy models of superposition: the data, the loss, known geometries, and one short training.
 
-Seen over five seeds with the default settings (lesson 07's own): see tests/course/test_lesson07.py.
+Seen over five seeds with the default settings (lesson 07's): see tests/support/test_lesson07.py.
 """
 
 import math
@@ -138,6 +138,19 @@ def test_the_best_try_is_kept():
         for tries in (1, 12)
     ]
     assert losses[1] < losses[0]
+
+
+def test_features_may_come_from_another_draw():
+    asked = []
+
+    def draw(sparsity, batch, features, *, generator):
+        asked.append((len(sparsity), batch, features))
+        return sample(sparsity, batch, features, generator=generator)
+
+    settings, S = ToySettings(steps=3, batch=16), torch.tensor([0.5, 0.9])
+    W = train_toys(settings, S, torch.ones(5), tries=2, draw=draw).W
+    assert asked == [(4, 16, 5)] * 3 + [(4, 8192, 5)]
+    assert torch.equal(W, train_toys(settings, S, torch.ones(5), tries=2).W)
 
 
 def test_the_learning_rate_falls_along_a_cosine(steps):

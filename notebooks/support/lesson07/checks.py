@@ -1,36 +1,60 @@
-"""Lesson 07: a patch, a feature's share of a dimension, the border of superposition, kurtosis."""
+"""Lesson 07: a toy model, a feature's share of a dimension, the border of superposition."""
 
 from __future__ import annotations
 
 import torch
 
-from helpers.lesson.checks import close, compare, exercise
+from helpers.lesson.checks import compare, exercise
 
 
 @exercise
-def patch(answer) -> str | None:
-    """patch(to, source, units): a copy of `to` (B, H) with these units' values from `source`."""
-    to, source = torch.arange(12.0).view(3, 4), -10 - torch.arange(12.0).view(3, 4)
-    before, right, swapped, zero = (x.clone() for x in (to, to, source, to))
-    right[:, [1, 3]] = source[:, [1, 3]]
-    swapped[:, [1, 3]] = to[:, [1, 3]]
-    zero[:, [1, 3]] = 0
-    yours = torch.as_tensor(answer(to, source, [1, 3]))
-    if not torch.equal(to, before):
+def toy(batch, forward, loss) -> str | None:
+    """batch(S, count, n, generator), forward(x, W, b), loss(x, out, importance), in this order."""
+    x = torch.as_tensor(batch(0.8, 20_000, 3, torch.Generator().manual_seed(0)))
+    if x.shape != (20_000, 3):
+        return f"batch: (count, n) is expected, (20000, 3) here; yours has shape {tuple(x.shape)}"
+    absent, there = (x == 0).double().mean().item(), x[x != 0]
+    if abs(absent - 0.8) > 0.02:
+        if abs(absent - 0.2) < 0.02:
+            return "batch: S is the probability of being absent; yours are present with it"
+        return f"batch: at S = 0.8 four of five values are 0; of yours {absent:.0%} are"
+    if (x == 0).all(1).double().mean() > 0.7:  # 0.8³ = 0.51
+        return "batch: each feature is absent by itself; yours are absent all at once"
+    if there.min() > 0.7:
         return (
-            "you changed the tensor you were given: the next patch would start from this one; "
-            "begin with `to.clone()`"
+            "batch: one draw for both leaves only values above S; draw the values and the "
+            "absences apart"
         )
-    if close(yours, source[:, [1, 3]]):
-        return "only the patched units come back: the next layer needs all of them, (B, H)"
+    moments = torch.stack([there.mean(), there.std()])
+    if there.min() < 0 or not torch.allclose(moments, torch.tensor([0.5, 12**-0.5]), atol=0.01):
+        return "batch: what is there is uniform in [0, 1]: `torch.rand`"
+    W = torch.tensor([[1.0, -0.5, 0.3], [0.4, 0.8, -0.6]])
+    b, importance = torch.tensor([-0.1, 0.2, 0.05]), torch.tensor([1.0, 0.5, 0.2])
+    x = torch.tensor([[0.9, 0.0, 0.4], [0.0, 0.7, 0.8], [0.2, 0.0, 0.0], [0.5, 0.6, 0.1]])
+    h = x @ W.T
+    out = (h @ W + b).relu()
     mistakes = {
-        "the other way round: keep `to`, and take only the named units from `source`": swapped,
-        "nothing is patched: what comes back equals `to`": to,
-        "this ablates: it sets the units to zero; a patch gives them the values of the other "
-        "note": zero,
+        "forward: the ReLU is missing": h @ W + b,
+        "forward: the bias is missing": (h @ W).relu(),
+        "forward: the bias belongs inside the ReLU": (h @ W).relu() + b,
+        "forward: nothing happens to h: one ReLU, at the end": (h.relu() @ W + b).relu(),
     }
-    columns = "units are columns, rows are notes: `[:, units]` names these units in every note"
-    return compare(yours, right, mistakes, otherwise=columns)
+    if wrong := compare(forward(x, W, b), out, mistakes):
+        return wrong if wrong.startswith("forward") else f"forward: {wrong}"
+    off = x - out
+    mistakes = {
+        "loss: add up the features, then take the mean over samples": [
+            (importance * off**2).mean(),
+            (importance * off**2).sum(),
+        ],
+        "loss: the importance is missing": (off**2).sum(1).mean(),
+        "loss: the difference is squared": (importance * off.abs()).sum(1).mean(),
+        "loss: only the difference is squared, not the importance": (
+            ((importance * off) ** 2).sum(1).mean()
+        ),
+    }
+    wrong = compare(loss(x, out, importance), (importance * off**2).sum(1).mean(), mistakes)
+    return f"loss: {wrong}" if wrong and not wrong.startswith("loss") else wrong
 
 
 @exercise
@@ -114,32 +138,3 @@ def cheapest(answer) -> str | None:
     p, r = next(pair for pair, a, b in zip(grid, yours, right, strict=True) if a != b)
     values = [round(v, 4) for v in losses(p, r)]
     return f"at p = {p}, r = {r} the three losses are {values}; you chose another than the smallest"
-
-
-@exercise
-def kurtosis(answer) -> str | None:
-    """answer(x) for x (N, d): fourth moment about the mean over squared variance, a column each."""
-    x = torch.tensor([[0.0, 1.0], [0.0, 3.0], [0.0, 3.0], [8.0, 5.0]], dtype=torch.float64)
-    centred = x - x.mean(0)
-    fourth, variance = (centred**4).mean(0), (centred**2).mean(0)
-    right = fourth / variance**2
-    yours = torch.as_tensor(answer(x)).double()
-    if yours.shape != (2,):
-        return (
-            "one number a column is expected, 2 for x of shape (4, 2); yours has shape "
-            f"{tuple(yours.shape)}: average over dim 0"
-        )
-    mistakes = {
-        "this is the excess over a Gaussian's 3; here the plain kurtosis is asked, 3 for a "
-        "Gaussian": right - 3,
-        "subtract each column's mean first": (x**4).mean(0) / (x**2).mean(0) ** 2,
-        "`var` divides by N − 1; take the mean of the squares, as for the fourth powers": fourth
-        / x.var(0) ** 2,
-        "square the variance: otherwise the answer depends on the unit of measurement": fourth
-        / variance,
-        "this is the skewness; the kurtosis takes the fourth power": (centred**3).mean(0)
-        / variance**1.5,
-    }
-    values = [round(v, 3) for v in right.tolist()], [round(v, 3) for v in yours.tolist()]
-    told = f"for this x the answer is {values[0]}, yours is {values[1]}"
-    return compare(yours, right, mistakes, otherwise=told)

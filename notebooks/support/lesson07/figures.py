@@ -1,4 +1,4 @@
-"""Lesson 07: patches, directions in the plane, dimensionalities, phases, weights of neurons."""
+"""Lesson 07: directions in the plane, dimensionalities, phases."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from torch import Tensor
 
-from helpers.lesson import plots
 from helpers.lesson.plots import COLOURS, as_array, canvas, figure, legend
 
 FRACTIONS = {
@@ -19,31 +18,6 @@ FRACTIONS = {
     "2/5 · pentagon": 2 / 5,
     "3/8 · square antiprism": 3 / 8,
 }
-
-
-def patch_map(effects: dict[str, tuple[Tensor, Sequence[str]]], columns: Sequence[str], text: str):
-    """{title: (effects (rows, columns), row names)}: signed heat maps with their numbers."""
-    return plots.heat(
-        {title: values for title, (values, _) in effects.items()},
-        {title: names for title, (_, names) in effects.items()},
-        columns,
-        signed=True,
-        label="change of the logit",
-        numbers=lambda value: f"{value:+.0f}" if abs(value) >= 0.5 else "",
-        caption=text,
-    )
-
-
-def two_views(gap: Tensor, effect: Tensor, text: str, named: int = 4):
-    """A dot a unit: how far it differs with the concept (U,), and what patching it does (U,)."""
-    largest = {int(i) for values in (gap, effect) for i in values.topk(named).indices}
-    return plots.scatter(
-        {"": (gap, effect)},
-        names=[(gap[unit], effect[unit], f"unit {unit}") for unit in sorted(largest)],
-        xlabel="concept-based: difference with and without fever, in standard deviations",
-        ylabel="mechanistic: effect of the patch\non swab or blood test, in logits",
-        caption=text,
-    )
 
 
 def _plane(ax, W: Tensor, reach: float = 1.45) -> None:
@@ -96,39 +70,6 @@ def toy(W: Tensor, D: Tensor, title: str):
     )
 
 
-SHARING = {  # what the others add in a feature's direction: (colour, hatch)
-    "under 0.1: alone": (COLOURS[0], ""),
-    "0.1 to 0.6": (COLOURS[5], "///"),
-    "0.6 to 1.2: a pair": (COLOURS[4], "xxx"),
-    "more": (COLOURS[1], "|||"),
-}
-
-
-@figure
-def norms(W: Tensor, titles: Sequence[str], text: str):
-    """A panel a model (I, m, n): a bar a feature, |W_i|² long, with how much others share it."""
-    fig, axes = canvas(1, len(W), height=3.6, sharey=True, squeeze=False)
-    size = W.pow(2).sum(1)  # (I, n)
-    unit = W / W.norm(dim=1, keepdim=True).clamp_min(1e-9)
-    others = ((unit.transpose(1, 2) @ W) ** 2).sum(-1) - size  # (I, n), along its direction
-    looks = [
-        {"color": colour, "hatch": hatch, "edgecolor": "white"}
-        for colour, hatch in SHARING.values()
-    ]
-    for ax, long, share, title in zip(axes[0], size, others, titles, strict=True):
-        levels = np.digitize(as_array(share), (0.1, 0.6, 1.2))
-        for feature, (length, level) in enumerate(zip(long.tolist(), levels, strict=True), 1):
-            ax.barh(feature, length, **looks[level])
-        ax.set(title=title, xlim=(0, 1.4), xlabel="$|W_i|^2$")
-    for name, style in zip(SHARING, looks, strict=True):
-        axes[0, -1].barh([0], [0], label=name, **style)
-    legend(fig, title="others in its direction")
-    n = W.shape[-1]
-    axes[0, 0].set(ylabel="feature, the most important on top", ylim=(n + 0.6, 0.4))
-    axes[0, 0].set_yticks([1, *range(5, n + 1, 5)])
-    return fig
-
-
 @figure
 def plateaus(density: Tensor, D: Tensor, kept: Tensor, text: str):
     """D (I, n) of features that are kept (I, n), over the density 1 − S (I,)."""
@@ -179,36 +120,3 @@ def phase(panels: dict[str, Tensor], density: Tensor, ratio: Tensor, text: str):
         axes[0, -1].plot([], [], " ", marker=sign, color=three(kind), label=name, markersize=size)
     legend(fig)
     return fig
-
-
-@figure
-def neuron_weights(panels: dict[str, Tensor], text: str):
-    """{title: W (m, n)}: the weights of each hidden dimension, stacked, the largest in blue."""
-    fig, axes = canvas(1, len(panels), height=3, sharey=True, squeeze=False)
-    for ax, (title, W) in zip(axes[0], panels.items(), strict=True):
-        shares = as_array(W.abs() / W.abs().sum(1, keepdim=True).clamp_min(1e-9))  # (m, n)
-        for neuron, weights in enumerate(shares, 1):
-            bottom = 0.0
-            for rank, feature in enumerate(np.argsort(-weights)):
-                share = weights[feature]
-                colour = COLOURS[0] if rank == 0 else str(0.55 + 0.08 * (rank % 5))
-                bar = ax.bar(neuron, share, bottom=bottom, color=colour, edgecolor="white")
-                number = str(feature + 1) if share > 0.09 else ""
-                ax.bar_label(bar, [number], label_type="center", fontsize=8, color="white")
-                bottom += share
-        ax.set(title=title, xlabel="hidden dimension")
-    axes[0, 0].set_ylabel("share of its weights, by feature")
-    return fig
-
-
-def spikiness(table: dict[str, tuple[float, float]], text: str):
-    """{place: (median kurtosis along its own axes, after a rotation)}; dotted: a Gaussian's 3."""
-    return plots.dots(
-        {name: {"own axes": own, "rotated": other} for name, (own, other) in table.items()},
-        hollow=["rotated"],
-        span=True,
-        chance=3,
-        log=True,
-        xlabel="median kurtosis; dotted: a Gaussian's 3",
-        caption=text,
-    )
