@@ -16,16 +16,12 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from data.recipes import roar as recipe
-from data.recipes.base import Run
-from helpers.clip import maps, score
-from helpers.clip import model as clip
-from helpers.clip.relevance import relevance
+from helpers.ground.stats import pearson
 from helpers.nets import digits
 from helpers.saliency import gradient, guided_backprop, sanity
 from helpers.saliency.metrics import energy_in_box
 from notebooks.support.lesson03 import checks as check
-from notebooks.support.lesson03 import diffusion, manipulate, roar
+from notebooks.support.lesson03 import diffusion, manipulate, scores
 from notebooks.support.lesson03 import figures as draw
 from tests.notebook_cells import solved
 
@@ -67,9 +63,10 @@ def rho(choose, change=lambda m, x: m.abs()):
     return lambda a, b, x: spearmanr(*(change(m, x)[choose(x)] for m in (a, b))).statistic
 
 
+SOLVED = solved("03", deepcopy=deepcopy, torch=torch)
 ANSWERS = {
     check.cascade: {
-        "✓": solved("03")["cascade"],
+        "✓": SOLVED["cascade"],
         "drawn before any layer falls": fall(first=False),
         "what has fallen stays random": fall(alone=True),
         "from the input up": fall(order=-1),
@@ -88,8 +85,8 @@ ANSWERS = {
     },
     check.deletion: {
         "✓": hide(),
-        "least important pixels go first": hide(descending=False),
-        "this is insertion": hide(shown=True),
+        "hides the least important": hide(descending=False),
+        "is insertion": hide(shown=True),
         "hidden pixels stay hidden": hide(alone=True),
         "divide by n": hide(part=lambda values, n: torch.trapezoid(values)),
         "count half": hide(part=lambda values, n: values.mean()),
@@ -107,10 +104,9 @@ def test_each_answer_gets_its_own_sentence(question, said):
     assert said in question.verdict(ANSWERS[question][said])
 
 
-def test_the_solutions_pass():
-    space = solved("03")
-    for question in ANSWERS:
-        assert question.verdict(space[question.__name__]) == "✓"
+@pytest.mark.parametrize("question", ANSWERS, ids=lambda question: question.__name__)
+def test_the_solutions_pass(question):
+    assert question.verdict(SOLVED[question.__name__]) == "✓"
 
 
 # ---- what the slides say
@@ -127,17 +123,12 @@ def test_random_labels_move_the_gradient_more_than_guided_backprop():
 
 
 def test_relevance_falls_with_the_tower_that_it_explains():
-    model, _, tokenizer = clip.load()
-    pairs = score.two_things(10)
-    texts = maps.encode_queries(model, tokenizer, [names[0] for _, names in pairs])
-    pictures = [maps.scaled(model, scene.image) for scene, _ in pairs]
-    boxes = torch.tensor([scene.boxes[0] for scene, _ in pairs])
-    each = lambda: [relevance(model, p, t[None])[0] for p, t in zip(pictures, texts, strict=True)]
-    energy = lambda: energy_in_box(torch.stack(each()), boxes).mean()
-    before = {name: p.clone() for name, p in model.visual.named_parameters()}
+    tower, draw, pictures, texts, boxes = scores.clip_relevance(scenes=8, device="cpu")
+    before = {name: p.clone() for name, p in tower.named_parameters()}
+    energy = lambda: energy_in_box(draw(tower, pictures, texts)[:, 0], boxes).mean()
     trained = energy()
-    with sanity.randomised(model.visual, sanity.layers_of(model.visual)):
-        assert not any(p.equal(before[name]) for name, p in model.visual.named_parameters())
+    with sanity.randomised(tower, sanity.layers_of(tower)):
+        assert not any(p.equal(before[name]) for name, p in tower.named_parameters())
         assert trained - energy() > 0.3
 
 
@@ -161,10 +152,30 @@ def test_a_rounded_copy_comes_near_its_network():
     assert isinstance(net[1][0], torch.nn.ReLU6)
 
 
-def test_a_word_lies_inside_its_map():
-    drawn = manipulate.word("NO", 64)
-    assert drawn.max() == 1
-    assert drawn[[0, -1]].sum() + drawn[:, [0, -1]].sum() == 0
+def test_the_search_draws_a_word_into_the_gradient_of_any_network():
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        layers = [torch.nn.Conv2d(1, 8, 5, padding=2), torch.nn.ReLU6(), torch.nn.Flatten()]
+        net = torch.nn.Sequential(*layers, torch.nn.Linear(8 * 32 * 32, 2)).eval()
+    goal, x = manipulate.word("I", 32)[None], torch.zeros(1, 1, 32, 32)
+    moved = manipulate.search(net.requires_grad_(False), x, 1, goal, steps=60, lr=0.05)
+    like = [
+        pearson(*map(manipulate.share, (gradient(net, picture, 1).abs().sum(1), goal))).item()
+        for picture in (x, moved)
+    ]
+    assert like[1] > like[0] + 0.2
+
+
+def test_halves_and_ink():
+    g = torch.Generator().manual_seed(0)
+    noise = torch.randn(6, 40, generator=g)
+    mean, low, high = scores.halves(noise + 3 * torch.arange(6)[:, None], splits=50)
+    assert low <= mean <= high
+    assert mean > 0.95 > 0.6 > scores.halves(noise, splits=50)[0]
+    a, b, x = torch.randn(3, 5, 1, 6, 6, generator=g)
+    x[:, :, :3] = 0
+    right = [spearmanr(*(m[i][x[i] != 0].abs() for m in (a, b))).statistic for i in range(5)]
+    assert scores.on_ink(a, b, x).tolist() == pytest.approx(right)
 
 
 def test_a_drawing_is_ink_on_white_and_its_maps_have_one_scale():
@@ -173,20 +184,3 @@ def test_a_drawing_is_ink_on_white_and_its_maps_have_one_scale():
     fig = draw.drawing(steps, {"m": -2 * given[2]}, (0, 0, 2, 2), caption="Drawing.")
     assert np.allclose(fig.axes[0].images[0].get_array(), (1 - given[0, 0].numpy()) / 2)
     assert float(fig.axes[2].images[0].get_array().min()) == -1
-
-
-def test_sobel_is_the_textbooks():
-    from scipy.ndimage import sobel
-
-    x = torch.rand(3, 3, 17, 13, dtype=torch.float64)
-    both = [[sobel(g, axis, mode="nearest") for axis in (0, 1)] for g in x.mean(1).numpy()]
-    expected = np.stack([np.hypot(a, b) for a, b in both])
-    torch.testing.assert_close(roar.sobel(None, x, 0)[:, 0], torch.from_numpy(expected))
-
-
-def test_make_roar_runs_and_is_read_back(tmp_path):
-    run = Run(tmp_path / "roar", smoke=True)
-    recipe.make(run)
-    assert list(recipe.measure(run)) == ["10%"]
-    assert set(recipe.measure(run)["10%"]) == set(roar.METHODS)
-    assert "| Sobel |" in (tmp_path / "roar" / "README.md").read_text(encoding="utf-8")

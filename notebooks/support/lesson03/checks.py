@@ -77,8 +77,8 @@ def deletion(score) -> str | None:
     down = curve(lambda k: share >= k)
     right = area(down)
     mistakes = {
-        "the least important pixels go first in yours": area(curve(lambda k: share <= 5 - k)),
-        "this is insertion, which shows pixels: hide them": area(curve(lambda k: share < k)),
+        "hide the most important first; yours hides the least important, or shows pixels, which "
+        "is insertion": area(curve(lambda k: share < k)),  # on black these two have one area
         "hidden pixels stay hidden in a deletion": area(curve(lambda k: share != k - 1)),
         "the width of the whole curve is 1: divide by n": 6 * right,
         "this is the curve's mean: the first and the last value count half": down.mean(),

@@ -18,6 +18,6 @@ def drawing(steps: Mapping, slopes: Mapping, box, *, caption: str) -> Figure:
     steps: ink is 1, paper -1. slopes: each scaled by its largest value.
     """
     ink = {title: as_picture((1 - step.clamp(-1, 1)) / 2) for title, step in steps.items()}
-    labels = ("takes ink away", "0", "adds ink")
+    labels = ("less ink", "0", "more ink")
     table = {"drawing": ink, "map": dict(slopes)}
     return maps(table, boxes=box, signed=True, top=1.0, bar=labels, caption=caption)

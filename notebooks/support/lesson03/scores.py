@@ -26,8 +26,8 @@ TOWER = [  # the picture tower's layers, from the output down
 
 def likeness(cascades: Mapping[str, list[Tensor]], measure: Callable) -> dict[str, Tensor]:
     """{method: (networks, layers)}: how like the trained map each later one of a cascade is."""
-    mean = lambda maps: [measure(maps[0], later).nanmean() for later in maps[1:]]
-    return {name: torch.tensor([mean(maps) for maps in runs]) for name, runs in cascades.items()}
+    mean = lambda maps: torch.stack([measure(maps[0], m).nanmean() for m in maps[1:]])
+    return {name: torch.stack([mean(maps) for maps in runs]) for name, runs in cascades.items()}
 
 
 def on_ink(a: Tensor, b: Tensor, x: Tensor) -> Tensor:
