@@ -68,7 +68,6 @@ attention_imdb_tables  attention_tables:make   45  1.1  04 05
     the same on IMDb's reviews, as numbers
 diffusion              diffusion:make           4  0.6  03
     a small diffusion model that draws digits of 16 pixels
-roar                   roar:make                3  0.1  03
     remove and retrain: what digits networks still learn without each method's top pixels
 tokenizer              lm:tokenizer           0.5  0.1  07 08 09 10 11
     byte-level BPE with 2,048 tokens for the language models

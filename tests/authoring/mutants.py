@@ -40,7 +40,6 @@ clip_emoji: clip/model
 tables attention_imdb attention_tables: attention/recipes
 activations: transformer/train
 diffusion: support/diffusion
-roar: support/lesson03
 scene_classifier: nets/scene_classifier
 scenes arts: datasets/scenes"""
 

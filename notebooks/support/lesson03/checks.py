@@ -1,47 +1,46 @@
-"""Lesson 03: rank correlation without signs, the same on the ink alone, area under a curve."""
+"""Lesson 03: layers that fall one after the other, a measure on the ink alone, deletion."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
+from torch import nn
 
-from helpers.ground.stats import pearson, spearman
-from helpers.lesson.checks import close, compare, exercise
-
-A = torch.tensor([[3.0, -1.0, 0.0, 100.0], [0.5, -7.0, 2.0, 0.0]])
-B = torch.tensor([[-2.0, 1.5, 0.0, 4.0], [0.0, 9.0, -3.0, 1.0]])
-
-
-def rho(a, b):
-    return spearman(a.flatten()[None], b.flatten()[None])[0]
-
-
-def r(a, b):
-    return pearson(a.flatten()[None], b.flatten()[None])[0]
+from helpers.ground.stats import spearman
+from helpers.lesson.checks import compare, exercise
 
 
 @exercise
-def rank_correlation(correlate) -> str | None:
-    """correlate(a, b) -> Spearman's ρ of two maps (H, W), signs ignored."""
-    a, b = A.abs(), B.abs()
-    first = [m.flatten().argsort().float() for m in (a, b)]
-    second = [m.flatten().argsort().argsort().float() for m in (a, b)]
+def cascade(fall) -> str | None:
+    """fall(net, layers, draw) -> [draw(net), ...]: trained, then with one more layer random."""
+    names = ("low", "middle", "top")
+    with torch.random.fork_rng(devices=[]):
+        net = nn.Sequential(OrderedDict((name, nn.Linear(4, 4)) for name in names))
+        before = {name: p.detach().clone() for name, p in net.named_parameters()}
+
+        def draw(net):  # a "map" that tells which layers have fallen
+            now = [net.get_submodule(name).weight.detach() for name in names]
+            moved = [not w.equal(before[f"{n}.weight"]) for n, w in zip(names, now, strict=True)]
+            constant = any(weight.std() < 1e-6 for weight in now)
+            return torch.full((3,), -1.0) if constant else torch.tensor(moved).float()
+
+        yours = torch.stack(list(fall(net, names[::-1], draw)))  # (4, 3)
+    if any(not p.equal(before[name]) for name, p in net.named_parameters()):
+        return "the network you were given has changed: work on a copy, deepcopy(net)"
+    if (yours == -1).any():
+        return "a constant is no random weight: reset_parameters() draws new ones"
+    if len(yours) == 3:
+        return "4 maps are wanted for 3 layers: the first is drawn before any layer falls"
+    right = torch.tensor([[0.0, 0, 0], [0, 0, 1], [0, 1, 1], [1, 1, 1]])
+    alone = torch.cat((torch.zeros(1, 3), torch.eye(3).flip(1)))
     mistakes = {
-        "signs count in your version: the maps x and −x should give 1, yours gives −1": rho(A, B),
-        "this is Pearson's: one pixel of 100 decides it; correlate the ranks, not the values": [
-            r(a, b),
-            r(A, B),
-        ],
-        "ties get different ranks in your version: two pixels of equal size share their mean "
-        "rank": r(*second),
-        "argsort gives the pixel at each place, not the place of each pixel: sort twice, or use "
-        "scipy's rankdata": r(*first),
+        "one layer at a time in yours: in the cascade what has fallen stays random": alone,
+        "from the input up in yours: take the layers as they are given": right.flip(1),
+        "all layers fall at once in yours: draw inside the loop": right[[0, 3, 3, 3]],
+        "no layer has fallen in yours: reset the copy that you draw": right[[0, 0, 0, 0]],
     }
-    yours = float(correlate(A.clone(), B.clone()))
-    line = f"for the two test maps ρ is {rho(a, b):.3f}; yours gives {yours:.3f}"
-    if hint := compare(yours, rho(a, b), mistakes, otherwise=line, rtol=1e-4):
-        return hint
-    same = float(correlate(A.clone(), -A))
-    return None if close(same, 1.0) else f"the maps x and −x should give 1, yours gives {same:.2f}"
+    return compare(yours, right, mistakes, otherwise="these are not the cascade's maps")
 
 
 @exercise
@@ -51,41 +50,43 @@ def on_ink(correlate) -> str | None:
     x = torch.zeros(6, 6)
     x[1:5, 2:4] = torch.rand(4, 2, generator=generator) + 0.2
     x[2, 2] = -0.4
-    a, b = (torch.randn(6, 6, generator=generator) * x for _ in range(2))
+    a, b = torch.randn(2, 6, 6, generator=generator) * x
     ink = x != 0
-    sizes = a.abs(), b.abs()
-    divided = rho((a / x)[ink].abs(), (b / x)[ink].abs())
+    rho = lambda change: spearman(*(change(m).flatten()[None] for m in (a, b)))[0]
     mistakes = {
-        "these are all pixels: the ties of the empty ones make the correlation high": rho(*sizes),
-        "a negative pixel is not empty: choose x != 0, not x > 0": rho(*(m[x > 0] for m in sizes)),
-        "the right pixels, but signs count in your version": rho(a[ink], b[ink]),
-        "you divided the picture out again: compare the maps as they are": divided,
+        "these are all pixels: the ties of the empty ones make the correlation high": rho(abs),
+        "a negative pixel is not empty: choose x != 0, not x > 0": rho(lambda m: abs(m[x > 0])),
+        "the right pixels, but signs count in your version": rho(lambda m: m[ink]),
+        "you divided the picture out again": rho(lambda m: abs((m / x)[ink])),
     }
-    right = rho(*(m[ink] for m in sizes))
+    right = rho(lambda m: abs(m[ink]))
     yours = float(correlate(a.clone(), b.clone(), x.clone()))
     line = f"on the ink of the test maps ρ is {right:.3f}; yours gives {yours:.3f}"
     return compare(yours, right, mistakes, otherwise=line, rtol=1e-4)
 
 
 @exercise
-def area_under(area) -> str | None:
-    """area(curve) -> the area under equally spaced values over a width of 1, by trapezoids."""
-    curve = torch.tensor([1.0, 0.9, 0.3, 0.1, 0.25])
-    whole = torch.trapezoid(curve)
-    right = whole / 4
+def deletion(score) -> str | None:
+    """score(p, x, heat, n) -> the area under p while x (1, H, W) loses its pixels in n shares."""
+    generator = torch.Generator().manual_seed(0)
+    x, weight = 0.5 + torch.rand(2, 1, 4, 6, generator=generator)
+    heat = torch.rand(4, 6, generator=generator)
+    share = heat.flatten().argsort(descending=True).argsort().view(1, 4, 6) // 4  # 0 … 5
+    curve = lambda kept: torch.stack([(weight * x * kept(k)).mean() for k in range(7)])
+    area = lambda curve: torch.trapezoid(curve) / 6
+    down = curve(lambda k: share >= k)
+    right = area(down)
     mistakes = {
-        "this is the mean: the first and the last value border on one interval only, so they "
-        "count half": curve.mean(),
-        "the width of the whole curve is 1: divide by the number of intervals": whole,
-        "5 values make 4 intervals": whole / 5,
-        "this takes each interval's left value; take the mean of its two ends": curve[:-1].mean(),
-        "this takes each interval's right value; take the mean of its two ends": curve[1:].mean(),
-        "this is the area above the curve": 1 - right,
+        "hide the most important first; yours hides the least important, or shows pixels, which "
+        "is insertion": area(curve(lambda k: share < k)),  # on black these two have one area
+        "hidden pixels stay hidden in a deletion": area(curve(lambda k: share != k - 1)),
+        "the width of the whole curve is 1: divide by n": 6 * right,
+        "this is the curve's mean: the first and the last value count half": down.mean(),
+        "the whole picture's p is the curve's first value": [area(down[1:]), 1.2 * area(down[1:])],
     }
-    yours = float(area(curve.clone()))
-    shown = [round(v, 2) for v in curve.tolist()]
-    line = f"for {shown} the area is {right:.3f}; yours is {yours:.3f}"
-    if hint := compare(yours, right, mistakes, otherwise=line, rtol=1e-4):
-        return hint
-    one = float(area(torch.ones(11)))
-    return None if close(one, 1.0) else f"a curve that stays at 1 has area 1; yours gives {one:.3f}"
+    given = x.clone()
+    yours = float(score(lambda picture: (weight * picture).mean(), given, heat.clone(), 6))
+    if not given.equal(x):
+        return "the picture you were given has changed: hide pixels in a copy, x.clone()"
+    line = f"for the test picture the area is {right:.4f}; yours is {yours:.4f}"
+    return compare(yours, right, mistakes, otherwise=line, rtol=1e-4)
