@@ -60,19 +60,20 @@ def exercises(notebook: NotebookNode) -> list[Exercise]:
         rest = "\n".join(c.source for c in notebook.cells[number + 1 :])
         code = CODE.search(FOLD.search(rest)[0])[1].strip()
         lines = cell.source.splitlines()
-        (stub,) = (node for node in ast.parse(cell.source).body if _defines(node, call[2]))
-        before = "\n".join(lines[: stub.lineno - 1]).strip()
-        left = "\n".join(lines[stub.lineno - 1 : stub.end_lineno])
-        if isinstance(stub, ast.Assign):  # the answer is the text of a program
+        stubs = [n for n in ast.parse(cell.source).body if _is_stub(n, call)]  # one or several
+        before = "\n".join(lines[: stubs[0].lineno - 1]).strip()
+        left = "\n".join(lines[stubs[0].lineno - 1 : stubs[-1].end_lineno])
+        if isinstance(stubs[0], ast.Assign):  # the answer is the text of a program
             code = f'{call[2]} = r"""\n{code}\n"""'
         found.append(Exercise(number, call[1], call[2], call[0], before, left, code))
     return found
 
 
-def _defines(node: ast.stmt, name: str) -> bool:
+def _is_stub(node: ast.stmt, call: re.Match) -> bool:
+    """Whether the call hands it over: any function, or the first argument's text."""
     if isinstance(node, ast.FunctionDef):
-        return node.name == name
-    return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name
+        return node.name in re.findall(r"\w+", call[0].partition("(")[2])
+    return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == call[2]
 
 
 # ---------------------------------------------------------------- the forms
