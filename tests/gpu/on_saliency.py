@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from helpers.saliency import (
+    attention_maps,
     cam,
     core,
     gradients,
@@ -19,8 +20,50 @@ from tests.gpu.calls import Call
 def network(device) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
-        layers = [nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(576, 3)]
+        layers = [
+            nn.Conv2d(1, 4, 3, padding=1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(576, 3),
+        ]
         return nn.Sequential(*layers).to(device)
+
+
+class Seeing(nn.Module):
+    """Nine patches, one attention, a norm, three classes."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(1, 8, 4, 4)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.norm, self.curve, self.head = nn.LayerNorm(8), nn.GELU(), nn.Linear(8, 3)
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2).mT
+        read = self.attention(tokens, tokens, tokens, need_weights=False)[0]
+        return self.head(self.curve(self.norm(tokens + read))[:, 0])
+
+
+def seeing(device):
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        return Seeing().eval().to(device)
+
+
+def opened(device, inside=attention_maps.attention_in_graph):
+    net = seeing(device)
+    with inside(net) as A:
+        score = net(x(device))
+    return A or score
+
+
+def attended(device):
+    keep, layer = [], seeing(device).attention
+    return [attention_maps.attend(layer, keep, draw(device, 2, 5, 8))[0], *keep]
+
+
+def weights(device, seed=1):
+    return [draw(device, 2, 3, 5, 5, seed=seed + i).softmax(-1) for i in range(2)]
 
 
 def draw(device, *shape, seed=1):
@@ -85,6 +128,30 @@ def frozen(device):
 
 # Waits: `check` and `ranks` look whether all is finite; similarities are computed by SciPy.
 CALLS = {
+    attention_maps.attend: Call(attended),
+    attention_maps.attention_in_graph: Call(opened),
+    attention_maps.attn_lrp: Call(
+        lambda d: attention_maps.attn_lrp(seeing(d), x(d), 1), waits=2, close=1e-3
+    ),
+    attention_maps.halved: Call(lambda d: attention_maps.halved(x(d))),
+    attention_maps.lrp_rules: Call(lambda d: opened(d, attention_maps.lrp_rules)),
+    attention_maps.normalise: Call(
+        lambda d: attention_maps.normalise(seeing(d).norm, draw(d, 2, 8))
+    ),
+    attention_maps.on_patches: Call(
+        lambda d: attention_maps.on_patches(seeing(d), draw(d, 2, 9), x(d))
+    ),
+    attention_maps.pass_on: Call(lambda d: attention_maps.pass_on(nn.GELU(), x(d))),
+    attention_maps.relevance: Call(
+        lambda d: attention_maps.relevance(seeing(d), x(d), 1), waits=2, close=1e-3
+    ),
+    attention_maps.roll: Call(lambda d: attention_maps.roll(weights(d))),
+    attention_maps.roll_weighted: Call(
+        lambda d: attention_maps.roll_weighted(weights(d), weights(d, 5))
+    ),
+    attention_maps.rollout: Call(
+        lambda d: attention_maps.rollout(seeing(d), x(d), 1), waits=2, close=1e-3
+    ),
     cam.as_maps: Call(lambda d: cam.as_maps(draw(d, 2, 10, 4), x(d), (3, 3))),
     cam.grad_cam: Call(lambda d: cam.grad_cam(network(d), x(d), 1, layer="1"), waits=2),
     cam.guided_grad_cam: Call(
@@ -95,7 +162,8 @@ CALLS = {
     core.as_tensor: Call(lambda d: core.as_tensor(x(d).half(), 4)),
     core.each_ones: Call(lambda d: core.each_ones(maps(d), x(d)[:, 0, 0, 0])),
     core.check: Call(
-        lambda d: core.check(network(d), x(d), torch.tensor([1, 2], device=d))[0], waits=2
+        lambda d: core.check(network(d), x(d), torch.tensor([1, 2], device=d))[0],
+        waits=2,
     ),
     core.class_score: Call(lambda d: core.class_score(network(d), x(d), torch.tensor([1, 2]))),
     core.derivative: Call(
@@ -104,7 +172,10 @@ CALLS = {
     core.finite: Call(lambda d: core.finite(x(d)), waits=1),
     core.for_copies: Call(
         lambda d, steps: core.for_copies(
-            core.forward_scores, network(d), x(d).expand(steps, 2, 1, 12, 12), torch.tensor([1, 2])
+            core.forward_scores,
+            network(d),
+            x(d).expand(steps, 2, 1, 12, 12),
+            torch.tensor([1, 2]),
         )
     ),
     core.forward_scores: Call(
@@ -131,26 +202,31 @@ CALLS = {
         lambda d: gradients.input_gradient(network(d), x(d), torch.tensor([1, 2]))
     ),
     gradients.integrated_gradients: Call(
-        lambda d, steps: gradients.integrated_gradients(network(d), x(d), 1, steps=steps), waits=2
+        lambda d, steps: gradients.integrated_gradients(network(d), x(d), 1, steps=steps),
+        waits=2,
     ),
     gradients.normal_like: Call(lambda d: gradients.normal_like(x(d), 3)),
     gradients.smoothgrad: Call(
-        lambda d, steps: gradients.smoothgrad(network(d), x(d), 1, samples=steps), waits=3
+        lambda d, steps: gradients.smoothgrad(network(d), x(d), 1, samples=steps),
+        waits=3,
     ),
     guided.GuidedReLU: Call(guided_gradient, waits=1),
     guided.guided_backprop: Call(lambda d: guided.guided_backprop(network(d), x(d), 1), waits=2),
     metrics.area: Call(lambda d: metrics.area(draw(d, 2, 5))),
     metrics.concentration: Call(lambda d: metrics.concentration(maps(d))),
     metrics.deletion: Call(
-        lambda d, steps: metrics.deletion(network(d), x(d), 1, heat(d), steps=steps), waits=3
+        lambda d, steps: metrics.deletion(network(d), x(d), 1, heat(d), steps=steps),
+        waits=3,
     ),
     metrics.energy_in_box: Call(lambda d: metrics.energy_in_box(heat(d), boxes("cpu"))),
     metrics.in_boxes: Call(lambda d: metrics.in_boxes(boxes("cpu"), heat(d))),
     metrics.infidelity: Call(
-        lambda d, steps: metrics.infidelity(network(d), x(d), 1, maps(d), samples=steps), waits=2
+        lambda d, steps: metrics.infidelity(network(d), x(d), 1, maps(d), samples=steps),
+        waits=2,
     ),
     metrics.insertion: Call(
-        lambda d, steps: metrics.insertion(network(d), x(d), 1, heat(d), steps=steps), waits=3
+        lambda d, steps: metrics.insertion(network(d), x(d), 1, heat(d), steps=steps),
+        waits=3,
     ),
     metrics.magnitude: Call(lambda d: metrics.magnitude(maps(d))),
     metrics.noises: Call(lambda d, steps: metrics.noises(x(d), steps, 0, uniform=True)),
@@ -169,16 +245,19 @@ CALLS = {
     ),
     metrics.total_variation: Call(lambda d: metrics.total_variation(maps(d), block=2)),
     perturbation.occlusion: Call(
-        lambda d: perturbation.occlusion(network(d), x(d), 1, window=4, stride=4), waits=2
+        lambda d: perturbation.occlusion(network(d), x(d), 1, window=4, stride=4),
+        waits=2,
     ),
     perturbation.rise: Call(
-        lambda d, steps: perturbation.rise(network(d), x(d), 1, masks=8 * steps, cells=3), waits=2
+        lambda d, steps: perturbation.rise(network(d), x(d), 1, masks=8 * steps, cells=3),
+        waits=2,
     ),
     perturbation.soft_masks: Call(
         lambda d: perturbation.soft_masks(draw(d, 4, 1, 3, 3), draw(d, 4, 2).sigmoid(), (12, 12))
     ),
     sanity.cascade: Call(
-        lambda d: sanity.cascade(network(d), ["3", "0"], gradients.gradient, x(d), 1), waits=12
+        lambda d: sanity.cascade(network(d), ["3", "0"], gradients.gradient, x(d), 1),
+        waits=12,
     ),
     sanity.each: Call(lambda d: sanity.each(lambda p: p.mean(), maps(d)), waits=1),
     sanity.edges: Call(lambda d: sanity.edges(x(d), maps(d)), waits=2),
@@ -195,6 +274,9 @@ CALLS = {
 }
 LEFT_OUT = {
     "no tensor is computed": [
+        attention_maps.attention_layers,
+        attention_maps.is_timms,
+        attention_maps.swapped,
         cam.find_layer,
         cam.misfit,
         cam.patch_grid,
@@ -208,7 +290,10 @@ LEFT_OUT = {
         guided.refuse_scripted,
         sanity.layers_of,
     ],
-    "made on the CPU; the caller moves it": [perturbation.windows, shapley.shapley_weights],
+    "made on the CPU; the caller moves it": [
+        perturbation.windows,
+        shapley.shapley_weights,
+    ],
     "called on the CPU by randomise": [
         sanity.redraw,
         sanity.reset,

