@@ -31,7 +31,7 @@ def loaded(lesson: str, load: Callable, *args, **options):
     return None
 
 
-RUN = "loaded(", "choice_view(", "check."  # cells that need no network
+RUN = "loaded(", "choice_view(", "board_view(", "check."  # cells that need no network
 
 
 class Stored:

@@ -96,6 +96,10 @@ def leaky_guide(guide) -> str | None:
         return "special tokens or padding get weight: the last word stands before the end token"
     if not close(yours.sum(-1), torch.ones(5)):
         return "each row must sum to 1: the answer is told by WHERE the weight lies"
+    heaviest = yours.argmax(-1)
+    inside = (heaviest > 1) & (heaviest < lengths) & (yours.amax(-1) > 0.5)
+    if bool(inside.any()):
+        return "a word in the middle is another one in each note: take the first or the last"
     apart = 0.5 * (yours[0] - yours[1]).abs().sum()
     if apart < 1e-3:
         return "yes and no get the same weights in a text of the same length: nothing leaks"
