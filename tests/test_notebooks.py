@@ -177,6 +177,11 @@ def names_no_machine(lesson):
             )
 
 
+def ends_with_feedback(lesson):
+    if "board_view(feedback(" not in text(lesson["cells"][-1]["source"]):
+        yield "its last cell is not the board of three questions"
+
+
 RULES = [
     was_run_once_from_top_to_bottom,
     has_no_errors,
@@ -189,6 +194,7 @@ RULES = [
     makes_claims,
     leaves_exercises_to_the_learner,
     names_no_machine,
+    ends_with_feedback,
 ]
 LESSONS = sorted(FOLDER.glob("*.ipynb"))
 
@@ -251,6 +257,7 @@ def good_lesson() -> dict:
             prose("Exercise", "m4"),
             code("check.rank(rank)", 4, stream("not answered yet\n")),
             prose("<details>", "m5"),
+            code('board_view(feedback("90"))', 5, stream("[a board]\n")),
         ],
     }
 
@@ -271,6 +278,7 @@ BREACHES = {
     names_no_machine: lambda cells: cells[7]["outputs"].append(
         {"output_type": "stream", "text": ["saved in /home/ada/x.png"]}
     ),
+    ends_with_feedback: lambda cells: cells[-1].update(source="1"),
 }
 
 

@@ -26,7 +26,7 @@ VOTES = {  # what the first choice is told
     "01.grain": "You chose (a); it is (b).",
     "01.noise": "You chose (a), and so it is.",
     "01.sixth": "You chose (a); it is (c).",
-    "01.halves": "You chose (a); it is (d).",
+    "01.halves": "You chose (a); it is (b).",
 }
 
 

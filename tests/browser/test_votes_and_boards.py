@@ -12,6 +12,16 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 # lesson: the cell of its imports, its votes with what the first choice is told, its cells of boards
 # with their names
 ROOMS = {
+    "03": (
+        "from helpers.saliency import sanity",
+        {
+            "03.corner": "You chose (a); it is (b).",
+            "03.moved": "You chose (a), and so it is.",
+            "03.head": "You chose (a); it is (c).",
+            "03.halves": "You chose (a); it is (b).",
+        },
+        {},
+    ),
     "04": (
         "from helpers.attention import",
         {
