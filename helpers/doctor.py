@@ -38,13 +38,12 @@ def main(argv: list[str]) -> int:
     print()
     read = lambda name: json.loads((cli.ROOT / "notebooks" / name).read_text(encoding="utf-8"))
     costs = read("costs.json")
-    networks = [] if missing else unmet(cli.NETWORKS)
     for lesson in read("lessons.json"):
         number = lesson["name"][:2]
         needs = f"{lesson['seconds']} s on two quiet cores, up to {lesson['gigabytes']} GB"
         problem = "" if missing else data_problem(number)
-        if number == "12" and networks:
-            problem += f"; shows stored pictures without {', '.join(networks)} (README: Trouble)"
+        if number == "12" and not missing and (lacking := unmet(cli.NETWORKS)):
+            problem += f"; shows stored pictures without {', '.join(lacking)} (README: Trouble)"
         print(f"{number}  {lesson['title']}: about {needs} of memory{problem}")
         if cost := costs.get(lesson["name"]):
             each = ", ".join(f"{ceil(value)} on {card}" for card, value in cost["minutes"].items())

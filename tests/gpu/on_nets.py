@@ -55,11 +55,10 @@ def attended(device):
 
 
 def hooked(device):
-    net = nn.Sequential()
-    net.blocks = nn.ModuleList([nn.Linear(3, 3)])
-    net.append(net.blocks[0]).to(device)
+    net = nn.Module()
+    net.blocks = nn.ModuleList([nn.Linear(3, 3)]).to(device)
     with hooks.hooked(net, {("residual", 0): torch.zeros_like}) as kept:
-        net[0](torch.ones(2, 3, device=device))
+        net.blocks[0](torch.ones(2, 3, device=device))
     return kept["residual", 0]
 
 

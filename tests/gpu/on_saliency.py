@@ -129,7 +129,7 @@ def frozen(device):
 # Waits: `check` and `ranks` look whether all is finite; similarities are computed by SciPy.
 CALLS = {
     attention_maps.attend: Call(attended),
-    attention_maps.attention_in_graph: Call(opened),
+    attention_maps.attention_in_graph: Call(lambda d: opened(d)),
     attention_maps.attn_lrp: Call(
         lambda d: attention_maps.attn_lrp(seeing(d), x(d), 1), waits=2, close=1e-3
     ),

@@ -18,6 +18,7 @@ def course(tmp_path, monkeypatch):
     def needs(*lines, in_colab=True):
         text = "\n".join(["# packages", *lines])
         (tmp_path / "requirements-colab.txt").write_text(text, encoding="utf-8")
+        (tmp_path / "requirements-networks.txt").write_text("", encoding="utf-8")
         monkeypatch.setattr(colab, "in_colab", lambda: in_colab)
         return tmp_path
 

@@ -33,7 +33,9 @@ def test_they_are_found():
 @pytest.mark.parametrize("name", CHECKS)
 def test_a_stub_is_not_answered_yet(name):
     answers = (..., None) if name in TEXTS else (..., None, stub, lambda *args: None)
-    assert [CHECKS[name].verdict(answer) for answer in answers] == [UNANSWERED] * len(answers)
+    asked = 3 if name == "lesson07 toy" else 1  # three functions at once
+    found = [CHECKS[name].verdict(*[answer] * asked) for answer in answers]
+    assert found == [UNANSWERED] * len(answers)
 
 
 @pytest.mark.parametrize("name", sorted(set(CHECKS) - TEXTS))
