@@ -28,7 +28,7 @@ def answer_an_exercise(book):
 
 def explain_a_drawing(book):
     first = book.picture(PLAYGROUND)
-    book.cell(PLAYGROUND).locator("select").first.select_option("lower")
+    book.press_slider(PLAYGROUND, "ArrowRight")
     second = book.wait_new_picture(PLAYGROUND, first, seconds=120)
     book.press_slider(PLAYGROUND, "ArrowRight")
     book.wait_new_picture(PLAYGROUND, second, seconds=120)
