@@ -9,7 +9,7 @@ from helpers.lesson.answers import pool
 
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "07_superposition.ipynb"
 VOTE, TOYS, SLIDERS, EXERCISE, FORK = (
-    "choice_view(",
+    'choice_view("07.kept"',
     "toys = train_toys(",
     "playground(look",
     "check.dimensionality(",
