@@ -42,7 +42,7 @@ ROOMS = {
     ),
     "07": ("from helpers.transformer.toy_models import", {}, {"07.toy": ["07.toy"]}),
     "08": (
-        "from notebooks.support.lesson08 import neurons",
+        "from notebooks.support.lesson08 import checks",
         {"08.wide": "You chose (a); it is (c).", "08.denominator": "You chose (a); it is (b)."},
         {},
     ),

@@ -12,8 +12,9 @@ import ipywidgets as widgets
 from IPython.display import display
 
 from helpers.lesson.plots import COLOURS
-from notebooks.support.lesson08.neuron_puzzle import Ranked, RuleRound, judge_sample
-from notebooks.support.lesson08.rules import KINDS, LEVELS, STRONG, Score
+from notebooks.support.lesson08 import slides
+from notebooks.support.lesson08.neuron_puzzle import Puzzle, Ranked, RuleRound, judge_sample
+from notebooks.support.lesson08.rules import KINDS, LEVELS, STRONG, Score, marked
 from helpers.datasets.excerpts import Excerpt, Excerpts
 from helpers.lesson.widgets.view import WIDE, View, button
 
@@ -210,3 +211,15 @@ def _points(ranked: Ranked) -> str:
 def rule_view(round: RuleRound) -> RuleView:
     """Let a class write rules for neurons. Points are 100 × F1 on text that was not shown."""
     return RuleView(round)
+
+
+def slide_round() -> RuleRound:
+    """Round one: the slide's sentences with their groups; ours are scored and not shown."""
+    words, groups = marked([*slides.SENTENCES, *slides.UNSEEN])
+    shown = coloured(slides.SENTENCES)
+    return RuleRound(
+        [
+            Puzzle(f"slide {letter}", f"group {letter}", shown, words, acts, slides.KEYS[letter])
+            for letter, acts in groups.items()
+        ]
+    )
