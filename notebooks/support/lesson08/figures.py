@@ -64,9 +64,11 @@ def mechanisms(panels: Sequence[tuple[str, str, Mapping]], text: str):
             low, middle, high = np.quantile(as_array(values), [0.05, 0.5, 0.95])
             ax.plot([i, i], [low, high], color=_look(name)["color"], lw=3)
             ax.plot(i, middle, **_look(name), markersize=9)
-        ax.set(title=title, ylabel=ylabel, xlim=(-0.6, len(samples) - 0.4), yscale="log")
+        ax.set(title=title, ylabel=ylabel, xlim=(-0.6, len(samples) - 0.4))
         ax.set_xticks(range(len(samples)), list(samples))
-        plain_log(ax.yaxis)
+        if ax.get_ylim()[1] > 1.5:  # over several sizes
+            ax.set_yscale("log")
+            plain_log(ax.yaxis)
     return fig
 
 

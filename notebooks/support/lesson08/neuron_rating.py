@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -113,7 +114,8 @@ def outcome(rating: Rating, chosen: Sequence[Item], folder=None) -> tuple[dict, 
     rated = accepted(pool(folder or rating.store.folder, ACTIVITY), rating.questions)
     both = len({record.condition for record in rated.records if record.answer}) == 2
     real = both and len(rated.records) > 5
-    found = result(rated.records if real else practice(chosen))
+    crowd = [replace(item, key=f"{item.key} {n}") for item in chosen for n in range(10)]
+    found = result(rated.records if real else practice(crowd))
     title = "your class" if real else "PRACTICE DATA, rated by nobody"
     source = f"Ratings of {rated.people} people." if real else "Every answer is a coin."
     shares = {condition: part[:3] for condition, part in found.items()}
