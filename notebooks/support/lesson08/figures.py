@@ -82,7 +82,7 @@ def fractions(ours: Mapping, title: str, text: str):
     for name, values in PAPERS.items():
         line = PAPER | {"linestyle": "-", "color": _look(name)["color"]}
         left.plot(range(5), values, **line, label=f"paper: {name}")
-    extra = {"markerfacecolor": COLOURS[1], "label": "paper: GELU + LN"}
+    extra = {"color": COLOURS[1], "markerfacecolor": COLOURS[1], "label": "paper: GELU + LN"}
     left.plot(1, PAPER_LN_ONLY, **PAPER | extra)
     left.set_xticks(range(5), LAYERS)
     left.set(xlabel="layers", ylabel="share of neurons with one rule", ylim=(0, 1))
