@@ -1,85 +1,100 @@
-"""Lesson 09: what one neuron should do, the slide's autoencoder mended fault by fault, and two
-measures of a dictionary.
-"""
+"""Lesson 09: a training step, refitted strengths, the slide's autoencoder mended by faults."""
 
 from __future__ import annotations
 
 import copy
 import inspect
-import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers.lesson.checks import UNANSWERED, close, compare, exercise
 
 
-@exercise
-def neuron_loss(loss) -> str | None:
-    """loss(p, fires) -> the best cross-entropy a reader of one binary neuron can reach, in nats."""
-    p, fires = torch.tensor([0.4, 0.3, 0.2, 0.1]), torch.tensor([True, True, False, False])
-    yours, groups = float(loss(p, fires)), [torch.tensor([0.4, 0.3]), torch.tensor([0.2, 0.1])]
-    right = sum(-(g * (g / g.sum()).log()).sum() for g in groups).item()
-    if close(yours, right):
-        always = float(loss(p, torch.zeros(4, dtype=torch.bool)))
-        one_group = f"a neuron that never fires has one group only: yours gives {always} there"
-        return None if math.isfinite(always) else one_group
-    shares = [g / g.sum() for g in groups]
-    mistakes = {
-        "these are bits: take the natural logarithm": right / math.log(2),
-        "both groups count the same in yours: weigh each by how often it occurs": sum(
-            -(s * s.log()).sum().item() for s in shares
-        ),
-        "this is the loss without any neuron: within a group, the reader knows that the others "
-        "are out": -(p * p.log()).sum().item(),
-    }
-    told = (
-        "for p = .4, .3, .2, .1 and a neuron that fires on the first two the loss is "
-        f"{right:.3f}; yours gives {yours:.3f}"
-    )
-    return compare(yours, right, mistakes, otherwise=told)
-
-
-@exercise
-def recovered(share) -> str | None:
-    """share(intact, replaced, ablated) -> loss recovered."""
-    yours = float(share(3.0, 3.5, 5.0))
-    mistakes = {
-        "this is the share that is lost: 1 should mean that the dictionary explains all": 0.25,
-        "this is a ratio of losses; a loss of 0 is not the goal here: count from the ablated model "
-        "to the intact one": 6 / 7,
-        "this is a ratio of losses; measure from the ablated model down to the intact one": 0.7,
-        "the sign is turned: losses fall as the dictionary gets better": -0.75,
-    }
-    told = (
-        "of the 2 nats between 5.0 (no MLP) and 3.0 (intact), 3.5 keeps 1.5: .75; yours gives "
-        f"{yours:.3g}"
-    )
-    return compare(yours, 0.75, mistakes, otherwise=told)
-
-
-@exercise
-def without_feature(edit) -> str | None:
-    """edit(x, f, d, i): x (B, N), features f (B, M), unit directions d (M, N) -> x without f_i."""
+def _weights() -> tuple[Tensor, Tensor, Tensor]:
+    """A small dictionary's W_enc (4, 6), b_enc (6,) and W_dec (6, 4) with rows of length 1."""
     generator = torch.Generator().manual_seed(0)
-    x, f, d = (torch.randn(*shape, generator=generator) for shape in ((5, 8), (5, 20), (20, 8)))
-    f, d = f.relu(), nn.functional.normalize(d, dim=-1)
-    yours, part = torch.as_tensor(edit(x.clone(), f.clone(), d, 3)), f[:, 3, None] * d[3]
-    if yours.shape != x.shape:
-        return (
-            f"the result should have the shape of x, {tuple(x.shape)}; yours has "
-            f"{tuple(yours.shape)}"
-        )
-    silent = f.clone()
-    silent[:, 3] = 0
-    mistakes = {
-        "this is the reconstruction without the feature: it also drops everything that the "
-        "dictionary does not explain": silent @ d,
-        "you add the feature instead of taking it out": x + part,
-        "the direction alone has length 1: take it f_i times": x - d[3],
+    W_enc, b_enc, W_dec = (torch.randn(*s, generator=generator) for s in ((4, 6), (6,), (6, 4)))
+    return W_enc, b_enc, F.normalize(W_dec, dim=1)
+
+
+def _loss(x, W_enc, b_enc, W_dec, lam, *, open_=False, batch="mean", features="sum", power=1):
+    """The right loss, and those of known mistakes."""
+    f = x @ W_enc + b_enc
+    f = f if open_ else f.relu()
+    penalty = getattr(f.abs() ** power, features)(dim=-1)
+    error = (f @ W_dec - x).pow(2)
+    error = error.sum(-1).mean() if batch == "sum of the neurons" else error.mean()
+    return error + lam * (penalty.sum() if batch == "sum" else penalty.mean())
+
+
+@exercise
+def step(train_step) -> str | None:
+    """train_step(x, W_enc, b_enc, W_dec, optimizer, lam) -> the loss; it trains the weights."""
+    x, lam = torch.randn(2, 16, 4, generator=torch.Generator().manual_seed(1)), 0.3
+    yours, right, heaped = ([w.requires_grad_() for w in _weights()] for _ in range(3))
+    sgd = torch.optim.SGD(yours, lr=0.5)
+    losses = [torch.as_tensor(train_step(part, *yours, sgd, lam)).detach() for part in x]
+    wrong = {
+        "the features need a ReLU": {"open_": True},
+        "the penalty sums over the batch: a larger batch would pay more": {"batch": "sum"},
+        "the penalty is Σ|f|, a sum over the features; yours is their mean": {"features": "mean"},
+        "the penalty is |f| and not its square: squares hardly punish small features": {"power": 2},
+        "the error is a mean over the neurons as well": {"batch": "sum of the neurons"},
     }
-    told = "with one feature out, x should change by f_i times d_i, and by nothing else"
-    return compare(yours, x - part, mistakes, otherwise=told)
+    hints = {hint: _loss(x[0], *right, lam, **how).detach() for hint, how in wrong.items()}
+    hints |= {
+        "your loss leaves λ out": _loss(x[0], *right, 1.0).detach(),
+        "your loss has no penalty": _loss(x[0], *right, 0.0).detach(),
+    }
+    if fault := compare(losses[0], _loss(x[0], *right, lam).detach(), hints):
+        return fault
+    if torch.equal(yours[0], _weights()[0]):
+        return "the loss is right, but no weight has moved: backward(), then optimizer.step()"
+    if not close(yours[2].norm(dim=1), torch.ones(6)):
+        return "the rows of W_dec must have length 1 again after the step: divide by their norm"
+    for part in x:
+        for weights, forget in ((right, True), (heaped, False)):
+            _loss(part, *weights, lam).backward()
+            with torch.no_grad():
+                for w in weights:
+                    w -= 0.5 * w.grad
+                    w.grad = None if forget else w.grad
+                weights[2] /= weights[2].norm(dim=1, keepdim=True)
+    kept = {"old gradients add up: call optimizer.zero_grad() in each step": heaped[0].detach()}
+    return compare(yours[0].detach(), right[0].detach(), kept, otherwise="a step goes elsewhere")
+
+
+def least_squares(x: Tensor, f: Tensor, W_dec: Tensor) -> Tensor:
+    """Strengths (B, M) that write x (B, N) best, with only the features that fire in f (B, M)."""
+    g = torch.zeros_like(f)
+    for row, (target, on) in enumerate(zip(x, f > 0, strict=True)):
+        A = W_dec[on]  # (k, N): the normal equations A Aᵀ g = A x
+        g[row, on] = torch.linalg.solve(A @ A.T, A @ target)
+    return g
+
+
+@exercise
+def refit(strengths) -> str | None:
+    """strengths(x, f, W_dec): least squares on the support of f, (B, M)."""
+    generator = torch.Generator().manual_seed(0)
+    W_dec = F.normalize(torch.randn(6, 8, generator=generator), dim=1)
+    f = torch.rand(5, 6, generator=generator) * (
+        torch.arange(6) % 2 == torch.arange(5)[:, None] % 2
+    )
+    x = torch.randn(5, 8, generator=generator)
+    all_six = x @ torch.linalg.pinv(W_dec)
+    right = least_squares(x, f, W_dec)
+    hints = {
+        "other features fire too now: keep to those with f > 0": all_six,
+        "the others have to leave the fit, not the result: fit the chosen rows alone": all_six
+        * (f > 0),
+        "this is how far x goes along each direction; directions that are not orthogonal share "
+        "what they explain": (x @ W_dec.T) * (f > 0),
+        "these are the old strengths": f,
+    }
+    return compare(torch.as_tensor(strengths(x.clone(), f.clone(), W_dec.clone())), right, hints)
 
 
 # ---- the slide's code, mended rung by rung ----
