@@ -101,9 +101,9 @@ def test_votes_and_boards_by_keyboard(open_notebook, lab, number):
 def test_the_slider_of_lesson_09(open_notebook):
     book, cell = (
         open_notebook(NOTEBOOKS / "09_monosemanticity.ipynb"),
-        "playground(lambda common",
+        "playground(judge, common",
     )
-    book.run("from dataclasses import replace", "def loss_of_one_neuron(p", cell)
+    book.run("from dataclasses import replace", cell)
     first = book.picture(cell)
     book.press_slider(cell, times=3)
     book.wait_new_picture(cell, first)

@@ -1,4 +1,4 @@
-"""Lesson 09: a training step, refitted strengths, the slide's autoencoder mended by faults."""
+"""Lesson 09: a training step, the best strength, the slide's autoencoder mended by faults."""
 
 from __future__ import annotations
 
@@ -76,25 +76,23 @@ def least_squares(x: Tensor, f: Tensor, W_dec: Tensor) -> Tensor:
 
 
 @exercise
-def refit(strengths) -> str | None:
-    """strengths(x, f, W_dec): least squares on the support of f, (B, M)."""
-    generator = torch.Generator().manual_seed(0)
-    W_dec = F.normalize(torch.randn(6, 8, generator=generator), dim=1)
-    f = torch.rand(5, 6, generator=generator) * (
-        torch.arange(6) % 2 == torch.arange(5)[:, None] % 2
-    )
-    x = torch.randn(5, 8, generator=generator)
-    all_six = x @ torch.linalg.pinv(W_dec)
-    right = least_squares(x, f, W_dec)
+def best_strength(best) -> str | None:
+    """best(a, lam, N) -> the f that makes (a − f)² / N + λ f smallest, for f ≥ 0."""
+    grid = torch.linspace(0, 4, 40001, dtype=torch.double)
+    right = [grid[((a - grid) ** 2 / 2 + 0.5 * grid).argmin()] for a in (2.0, 0.3)]
+    yours = torch.as_tensor([float(best(a, 0.5, 2)) for a in (2.0, 0.3)])
     hints = {
-        "other features fire too now: keep to those with f > 0": all_six,
-        "the others have to leave the fit, not the result: fit the chosen rows alone": all_six
-        * (f > 0),
-        "this is how far x goes along each direction; directions that are not orthogonal share "
-        "what they explain": (x @ W_dec.T) * (f > 0),
-        "these are the old strengths": f,
+        "right for a strong feature; a weak one would get a negative strength": [
+            torch.tensor([1.5, -0.2])
+        ],
+        "the sign: the penalty pulls f down": [torch.tensor([2.5, 0.8])],
+        "the derivative of (a − f)² / N has a factor of 2": [torch.tensor([1.0, 0.0])],
+        "N belongs to the error, so it makes the penalty count more": [
+            torch.tensor([1.875, 0.175])
+        ],
+        "this is the true strength: the penalty costs something": [torch.tensor([2.0, 0.3])],
     }
-    return compare(torch.as_tensor(strengths(x.clone(), f.clone(), W_dec.clone())), right, hints)
+    return compare(yours, torch.stack(right), hints)
 
 
 # ---- the slide's code, mended rung by rung ----
