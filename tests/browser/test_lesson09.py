@@ -6,8 +6,8 @@ import nbformat
 import pytest
 
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "09_monosemanticity.ipynb"
-IMPORTS, FIRST = "from notebooks.support.lesson09 import checks", "world = train_toys("
-STUB, TOY, ARROWS = "check.step(", "def train_toy(", "playground(watch, step"
+IMPORTS = "from notebooks.support.lesson09 import checks"
+STUB, ARROWS = "check.step(", "playground(watch, step"
 MODEL, SAMPLE, MEND = "model = transformer.load(", "inputs = ActivationBuffer(", "check.mend("
 FAULTS = "09.silent-faults"
 
@@ -25,7 +25,7 @@ def solution() -> str:
 @pytest.mark.skipif(not LESSON.exists(), reason="lesson 09 is not written yet")
 def test_a_class_in_lesson_09(open_notebook):
     book = open_notebook(LESSON)
-    book.run(IMPORTS, FIRST, STUB, TOY, ARROWS, MODEL, SAMPLE, MEND, FAULTS, seconds=600)
+    book.run(IMPORTS, STUB, ARROWS, MODEL, SAMPLE, MEND, FAULTS, seconds=600)
     assert book.check_widgets() >= 2
     move_the_arrows(book)
     mend_the_slide(book)

@@ -69,9 +69,8 @@ def step(train_step) -> str | None:
 def least_squares(x: Tensor, f: Tensor, W_dec: Tensor) -> Tensor:
     """Strengths (B, M) that write x (B, N) best, with only the features that fire in f (B, M)."""
     g = torch.zeros_like(f)
-    for row, (target, on) in enumerate(zip(x, f > 0, strict=True)):
-        A = W_dec[on]  # (k, N): the normal equations A Aᵀ g = A x
-        g[row, on] = torch.linalg.solve(A @ A.T, A @ target)
+    for row, on in enumerate(f > 0):
+        g[row, on] = x[row] @ torch.linalg.pinv(W_dec[on])
     return g
 
 

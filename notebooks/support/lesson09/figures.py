@@ -45,7 +45,7 @@ def opened(words: Sequence[str], parts: Mapping[str, Tensor], caption: str):
     """Slide D2-18 with real numbers: activations (T, n) by title, each sorted in the same way."""
     fig = canvas(height=5.4)[0]
     fig.clear()
-    top, *panels = fig.subplot_mosaic(["ff", "ab"], height_ratios=[1, 2.6]).values()
+    top, *panels = fig.subplot_mosaic([["f", "f"], ["a", "b"]], height_ratios=[1, 2.6]).values()
     _flow(top)
     for ax, (title, values) in zip(panels, parts.items(), strict=True):
         values = as_array(values[:, values.argmax(dim=0).argsort()])  # by their strongest token
