@@ -42,21 +42,20 @@ class Films(NamedTuple):
 
     reader: AttentionModel
     words: list[str]  # of its vocabulary
-    parts: dict[str, list[tuple[Batch, Tensor]]]  # "learn", "choose", "test": states (B, T, 128)
+    parts: dict[str, list[tuple[Batch, Tensor]]]  # "learn", …: batches of 100, states (B, T, 128)
 
 
 @torch.no_grad()
 def films(device: torch.device, samples: int = 1000) -> Films:
-    """The classifier, and hidden states of `samples` reviews of each split in batches of 100."""
+    """The classifier and the hidden states of so many reviews, a third as many to test on."""
     reader, vocabulary = data.load("tanh", device=device)
-    parts = {}
-    names = ("learn", "choose", "test")
-    for name, split in zip(names, reviews.load("imdb"), strict=True):
-        examples = data.examples(split, vocabulary, 200, samples)
-        batches = [
-            collate(examples[i : i + 100], device=device) for i in range(0, len(examples), 100)
-        ]
-        parts[name] = [(batch, reader.encode(batch)[0]) for batch in batches]
+    sizes = {"learn": samples, "choose": samples, "test": max(1, samples // 3)}
+    parts = {name: [] for name in sizes}
+    for (name, size), split in zip(sizes.items(), reviews.load("imdb"), strict=True):
+        examples = data.examples(split, vocabulary, 200, size)
+        for i in range(0, size, 100):
+            batch = collate(examples[i : i + 100], device=device)
+            parts[name].append((batch, reader.encode(batch)[0]))
     return Films(reader, vocabulary.words, parts)
 
 
