@@ -67,11 +67,11 @@ def shuffled(states: Tensor, size: int = 1024) -> Iterator[Tensor]:
 
 
 @torch.no_grad()
-def p_negative(films: Films, edit: Callable[[Tensor], Tensor]) -> Tensor:
-    """P(negative) of the test reviews, (n,), where `edit` replaces the states (B, T, 128)."""
+def p_negative(films: Films, edit: Callable[..., Tensor], *more) -> Tensor:
+    """P(negative) of the test reviews, (n,), with edit(states, *more) for states (B, T, 128)."""
     p = []
     for batch, states in films.parts["test"]:
-        states = edit(states)
+        states = edit(states, *more)
         alpha = films.reader.attend(states, batch.content, None)
         p.append(probabilities(films.reader.decode(states, alpha, None))[:, 0])
     return torch.cat(p)
