@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from helpers.ground.errors import first_line
 from helpers.lesson.checks import UNANSWERED, close, compare, exercise
 
 
@@ -42,12 +43,10 @@ def step(train_step) -> str | None:
         "the penalty is Σ|f|, a sum over the features; yours is their mean": {"features": "mean"},
         "the penalty is |f| and not its square: squares hardly punish small features": {"power": 2},
         "the error is a mean over the neurons as well": {"batch": "sum of the neurons"},
+        "your loss leaves λ out": {"lam": 1.0},
+        "your loss has no penalty": {"lam": 0.0},
     }
-    hints = {hint: _loss(x[0], *right, lam, **how).detach() for hint, how in wrong.items()}
-    hints |= {
-        "your loss leaves λ out": _loss(x[0], *right, 1.0).detach(),
-        "your loss has no penalty": _loss(x[0], *right, 0.0).detach(),
-    }
+    hints = {hint: _loss(x[0], *right, **{"lam": lam, **how}) for hint, how in wrong.items()}
     if fault := compare(losses[0], _loss(x[0], *right, lam).detach(), hints):
         return fault
     if torch.equal(yours[0], _weights()[0]):
@@ -79,18 +78,15 @@ def best_strength(best) -> str | None:
     """best(a, lam, N) -> the f that makes (a − f)² / N + λ f smallest, for f ≥ 0."""
     grid = torch.linspace(0, 4, 40001, dtype=torch.double)
     right = [grid[((a - grid) ** 2 / 2 + 0.5 * grid).argmin()] for a in (2.0, 0.3)]
-    yours = torch.as_tensor([float(best(a, 0.5, 2)) for a in (2.0, 0.3)])
-    hints = {
-        "right for a strong feature; a weak one would get a negative strength": [
-            torch.tensor([1.5, -0.2])
-        ],
-        "the sign: the penalty pulls f down": [torch.tensor([2.5, 0.8])],
-        "the derivative of (a − f)² / N has a factor of 2": [torch.tensor([1.0, 0.0])],
-        "N belongs to the error, so it makes the penalty count more": [
-            torch.tensor([1.875, 0.175])
-        ],
-        "this is the true strength: the penalty costs something": [torch.tensor([2.0, 0.3])],
+    yours = [float(best(a, 0.5, 2)) for a in (2.0, 0.3)]
+    wrong = {
+        "right for a strong feature; a weak one would get a negative strength": (1.5, -0.2),
+        "the sign: the penalty pulls f down": (2.5, 0.8),
+        "the derivative of (a − f)² / N has a factor of 2": (1.0, 0.0),
+        "N belongs to the error, so it makes the penalty count more": (1.875, 0.175),
+        "this is the true strength: the penalty costs something": (2.0, 0.3),
     }
+    hints = {hint: torch.tensor(values) for hint, values in wrong.items()}
     return compare(yours, torch.stack(right), hints)
 
 
@@ -118,8 +114,8 @@ class _Broken(Exception):
     """The text cannot be used so far; the message says why."""
 
 
-def _first(error: BaseException) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:160]}"
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 def _class(source: str) -> type[nn.Module]:
@@ -127,7 +123,7 @@ def _class(source: str) -> type[nn.Module]:
     try:
         exec(compile(source, "<your code>", "exec"), names)
     except Exception as error:
-        raise _Broken(f"running your text ends in {_first(error)}") from None
+        raise _Broken(f"running your text ends in {_said(error)}") from None
     found = [
         value
         for value in names.values()
@@ -153,14 +149,14 @@ def _built(source: str) -> nn.Module:
             if "__init__() call" in str(error)
             else ""
         )
-        raise _Broken(f"SparseAutoEncoder(0.01) ends in {_first(error)}{hint}") from None
+        raise _Broken(f"SparseAutoEncoder(0.01) ends in {_said(error)}{hint}") from None
 
 
 def _call(function, *args):
     try:
         return function(*args)
     except Exception as error:
-        raise _Broken(f"{function.__name__} ends in {_first(error)}") from None
+        raise _Broken(f"{function.__name__} ends in {_said(error)}") from None
 
 
 def _own_width(model: nn.Module, acts: Tensor) -> Tensor:
@@ -190,7 +186,7 @@ def _the_relu(source: str, acts: Tensor) -> str | None:
     try:
         output = model(_own_width(model, acts[:4]))
     except Exception as error:
-        return f"forward ends in {_first(error)}" + (
+        return f"forward ends in {_said(error)}" + (
             ": nn.ReLU(...) builds a layer and takes your tensor for its switch `inplace`; apply "
             "F.relu to the tensor"
             if "ReLU" in str(error)
@@ -222,8 +218,7 @@ def _penalty_and_batch(source: str, acts: Tensor) -> str | None:
     if abs(many - single) > 0.01 * abs(single):
         return (
             f"the same activation once costs {single:.3g}, and 64 times in one batch {many:.3g}: "
-            "the error is a mean over the batch, "
-            "the penalty a sum; sum |f| over the features, then take the mean over the batch"
+            "the error is a mean over the batch and the penalty a sum; take its mean too"
         )
     return None
 
@@ -233,8 +228,7 @@ def _the_width(source: str, acts: Tensor) -> str | None:
     if width != acts.shape[1]:
         return (
             f"the activations have {acts.shape[1]} numbers each and your input takes {width}: that "
-            "is the residual stream's width; "
-            "a dictionary explains the neurons of the MLP"
+            "is the residual stream's width; a dictionary explains the neurons of the MLP"
         )
     return None
 
@@ -245,8 +239,7 @@ def _the_bias(source: str, acts: Tensor) -> str | None:
     if far > 1.001 * near:
         return (
             f"it starts {far:.3g} away from a typical activation, further than 0 does "
-            f"({near:.3g}): start at 0, at the mean, "
-            "or, as the paper, at the geometric median of some activations"
+            f"({near:.3g}): start at 0, at the mean, or at the data's geometric median"
         )
     return None
 

@@ -47,9 +47,9 @@ class Films(NamedTuple):
 
 @torch.no_grad()
 def films(device: torch.device, samples: int = 1000) -> Films:
-    """The classifier and the hidden states of so many reviews, a third as many to test on."""
+    """The classifier and the hidden states of so many reviews, a fifth as many to test on."""
     reader, vocabulary = data.load("tanh", device=device)
-    sizes = {"learn": samples, "choose": samples, "test": max(1, samples // 3)}
+    sizes = {"learn": samples, "choose": samples, "test": max(1, samples // 5)}
     parts = {name: [] for name in sizes}
     for (name, size), split in zip(sizes.items(), reviews.load("imdb"), strict=True):
         examples = data.examples(split, vocabulary, 200, size)
