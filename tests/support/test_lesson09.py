@@ -77,7 +77,7 @@ def test_the_slides_two_numbers():
     equal, tie = torch.full((4,), 0.25), torch.tensor([0.4, 0.2, 0.2, 0.2])
     assert reader_loss(equal, 1).tolist() == pytest.approx([0.8240, 0.5], abs=1e-4)  # D2-17
     assert reader_loss(equal, 2).tolist() == pytest.approx([0.6931, 0.5], abs=1e-4)
-    assert reader_loss(tie, 1)[0] == pytest.approx(reader_loss(tie, 2)[0], abs=1e-6)
+    torch.testing.assert_close(reader_loss(tie, 1)[0], reader_loss(tie, 2)[0])
 
 
 # ---- the slide's code ----
@@ -203,7 +203,7 @@ def test_densities_are_counted_and_silent_features_stand_apart():
     fig = draw.densities({"step 3": torch.tensor([0.0, 0.0, 0.01, 0.5])}, "How often.")
     heights = [patch.get_height() for patch in fig.axes[0].patches]
     assert sum(heights) == 4
-    assert heights[1] == 2
+    assert sum(heights[:2]) == 2  # never, at the left end
 
 
 def test_excerpts_are_of_the_reviews_in_which_a_feature_is_strongest():

@@ -24,7 +24,7 @@ def _loss(x, W_enc, b_enc, W_dec, lam, *, open_=False, batch="mean", features="s
     """The right loss, and those of known mistakes."""
     f = x @ W_enc + b_enc
     f = f if open_ else f.relu()
-    penalty = getattr(f.abs() ** power, features)(dim=-1)
+    penalty = getattr(f**power, features)(dim=-1)  # f ≥ 0 with a ReLU
     error = (f @ W_dec - x).pow(2)
     error = error.sum(-1).mean() if batch == "sum of the neurons" else error.mean()
     return error + lam * (penalty.sum() if batch == "sum" else penalty.mean())
