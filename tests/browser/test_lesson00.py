@@ -28,7 +28,7 @@ def test_a_newcomer_in_lesson_00(open_notebook, lab):
     book = open_notebook(LESSON)
     stored = book.page.get_by_text("run this cell to use it]")
     stored.nth(2).wait_for()  # what a reader sees before anything runs
-    book.shot("lesson00-stored", 'Board("00.shortcuts"')
+    book.shot("lesson00-stored", 'board_view(Board("00.shortcuts"')
     book.run_all(seconds=1200)
     assert not [line for line in book.texts() if line.startswith("✗")]
     assert sum(line.startswith("✓") for line in book.texts()) == 6  # the claims
@@ -71,7 +71,7 @@ def predict(book, lab):
 
 
 def write_on_the_board(book, lab):
-    cell = 'Board("00.shortcuts"'
+    cell = 'board_view(Board("00.shortcuts"'
     answer = "Rulers beside moles: the *dermatologist* would notice"
     assert "no answer yet" in book.output(cell)
     book.cell(cell).locator("textarea").fill(answer)
