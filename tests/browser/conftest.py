@@ -383,7 +383,8 @@ class Notebook:
 @pytest.fixture
 def open_notebook(chromium, lab):
     """open_notebook(path) copies a notebook into the server's folder and opens it; pages are
-    watched and closed."""
+    watched and closed. No answer of an earlier test is left in `class/`."""
+    shutil.rmtree(lab.folder / "class", ignore_errors=True)
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     outside, broken = [], []
     context.on(
