@@ -20,9 +20,9 @@ THERE = [lesson for lesson in LESSONS if lesson.path.exists()]
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """Lessons 09 and 11, with all other pages."""
+    """Lessons 05 and 11, with all other pages."""
     out = tmp_path_factory.mktemp("site")
-    build.build(out, ("09", "11"))
+    build.build(out, ("05", "11"))
     return out
 
 
@@ -49,12 +49,15 @@ def test_the_pages_have_no_fault(site):
 
 
 def test_a_page_of_a_lesson(site):
-    text = (site / "09_monosemanticity.html").read_text(encoding="utf-8")
-    article = checks.read(site / "09_monosemanticity.html").find("article")
+    text = (site / "05_attention_is_not_not_explanation.html").read_text(encoding="utf-8")
+    article = checks.read(site / "05_attention_is_not_not_explanation.html").find("article")
     assert "FileNotFoundError" not in text  # the set-up cell
     assert "no public address" not in text
     figures = [image for image in article.find_all("img") if "shown/" in image["src"]]
     assert len(figures) >= 8
+    (table,) = article.select(".cell_output table")
+    heads = [head.get_text().strip() for head in table.find_all("th")]
+    assert heads == ["", "here: mean (lowest to highest)", "paper"]
     assert all(len(image["alt"]) > 30 and image["loading"] == "lazy" for image in figures)
     assert len(article.get_text()) > 10_000  # to be read without a script
     assert article.find("details")
@@ -78,7 +81,9 @@ def test_the_other_pages(site):
     front = checks.read(site / "index.html")
     assert [h.get_text()[:-1] for h in front.find("article").find_all("h2")][0] == "The lessons"
     order = [
-        checks.read(site / "09_monosemanticity.html").select_one(f".{way}-next, .{way}-prev")
+        checks.read(site / "05_attention_is_not_not_explanation.html").select_one(
+            f".{way}-next, .{way}-prev"
+        )
         for way in ("right", "left")
     ]
     assert [link["href"] for link in order] == ["11_feature_splitting.html", "index.html"]
@@ -195,7 +200,8 @@ def test_a_playground_leaves_a_frame_a_state(monkeypatch, tmp_path):
     assert (entry["control"], entry["values"], entry["start"]) == ("n", [1, 2, 3, 4], 1)
     assert entry["frames"][3] == {"text": "abababab\n"}
     frames.draw(playground(lambda n: print(n), n=(0, 99)), "99-b")  # too many
-    assert "99-b" not in frames.stored()
+    frames.draw(playground(lambda n: None, n=(0, 9)), "99-c")  # nothing to store
+    assert frames.stored().keys() == {"99-a"}
 
 
 def test_the_explorers_data_are_the_lessons(site):
