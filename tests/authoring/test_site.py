@@ -64,7 +64,7 @@ def test_a_page_of_a_lesson(site):
     meanings = [a["data-meaning"] for a in article.find_all("a", href=re.compile("^GLOSSARY"))]
     assert len(meanings) >= 5
     assert all(len(meaning) > 25 for meaning in meanings)
-    assert article.find(class_="tool").get_text().startswith("19 stored pictures of a tool")
+    assert article.find(class_="tool").get_text().startswith("12 stored pictures of a tool")
 
 
 def test_the_other_pages(site):

@@ -260,7 +260,8 @@ def slide_map(teaching: str) -> tuple[str, str]:
     before, table, after = re.split(r"<!-- slides: .*?-->\n|<!-- /slides -->", teaching)
     title = "# The slides, and where they are run\n\nD1 is *Interpretability: Overview, "
     title += "Limitations, & Challenges*, D2 is *Mechanistic Interpretability*.\n\n"
-    teaching = f"{before}[A page of its own](slides.md)\n{after}"
+    wide = "---\nhtml_theme.sidebar_secondary.remove: true\n---\n"  # or its tables do not fit
+    teaching = f"{wide}{before}[A page of its own](slides.md)\n{after}"
     return re.sub(r"<!--.*?-->\n?", "", teaching), title + table
 
 
