@@ -15,7 +15,6 @@ import re
 import shutil
 import tempfile
 import time
-from functools import cache
 from pathlib import Path
 
 from docutils.nodes import make_id
@@ -148,7 +147,6 @@ def finish(app, pagename: str, template: str, context: dict, doctree) -> None:
     context["body"] = body
 
 
-@cache
 def glossary_meanings() -> dict[str, str]:
     """{a term's place in the glossary's page: its meaning in plain words}"""
     text = (NOTEBOOKS / glossary.FILE).read_text(encoding="utf-8")
