@@ -46,6 +46,7 @@ SETTINGS = {
     "html_theme": "sphinx_book_theme",
     "html_theme_options": THEME,
     "html_title": "What does the network know?",
+    "html_context": {"default_mode": "auto"},
     "html_favicon": str(HERE / "static/icon.svg"),
     "html_static_path": [str(HERE / "static"), str(FRAMES)],
     "html_css_files": ["site.css"],
