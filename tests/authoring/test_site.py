@@ -134,7 +134,7 @@ def test_a_vote_with_names_and_one_that_cannot_be_read():
 PLANTED = {
     "leads to no file": '<a href="nowhere.html">x</a>',
     "leads to no place": '<a href="GLOSSARY.html#nothing">x</a>',
-    "has no alternative text": '<img src="shown/09-6-0.png" alt=" ">',
+    "has no alternative text": '<img src="_static/05-c340429c-00.webp" alt=" ">',
     "<script> asks https://cdn": '<script src="https://cdn.example.org/a.js"></script>',
     "<img> asks //": '<img src="//example.org/a.png" alt="a">',
     "<link> asks http": '<link rel="stylesheet" href="http://example.org/a.css">',
