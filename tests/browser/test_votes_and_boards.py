@@ -62,10 +62,11 @@ ROOMS = {
         {"07.fork": ["07.fork"]},
     ),
     "08": (
-        "from notebooks.support.lesson08 import neurons",
+        "from notebooks.support.lesson08 import checks",
         {
             "08.wide": "You chose (a); it is (c).",
             "08.denominator": "You chose (a); it is (b).",
+            "08.weak": "You chose (a); it is (b).",
         },
         {},
     ),
