@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from helpers.clip.maps import Similarity, put_back, whole
+from helpers.clip.maps import Similarity, put_back, refuse_raw, whole
 from helpers.ground.errors import CourseError
 from helpers.ground.runtime import in_chunks
 from helpers.saliency.attention_maps import attention_in_graph, roll_weighted
@@ -17,6 +17,7 @@ def relevance(model, image: Tensor, texts: Tensor, *, first: int = 0) -> Tensor:
     `autograd.grad` over all layers. first: the layer to begin with (-1: the last alone). Returns
     (Q, H, W), never negative. Source: Chefer et al. 2021, eq. 5-6 (their CLIP demo).
     """
+    refuse_raw(model, image, texts)
     visual = model.visual
     by_token = hasattr(visual, "transformer") and getattr(visual, "pool_type", None) == "tok"
     if not by_token or visual.attn_pool is not None:  # CoCa pools all tokens

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from helpers.ground.artifacts import package_folder
+from helpers.ground.errors import CourseError
 
 SOURCES = {"imdb": "imdb", "rotten": "rotten_tomatoes"}
 
@@ -63,6 +64,8 @@ def plain_text(text: str) -> str:
     Curly apostrophes become straight, accents leave Latin letters, wide and joined letters become
     usual ones (NFKC); half an emoji and invisible signs go.
     """
+    if not isinstance(text, str):
+        raise CourseError(f"A text is words in quotes, not a {type(text).__name__}.")
     text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
     text = re.sub("[\u00ad\u200b-\u200f\u2060\ufe00-\ufe0f\ufeff]", "", text)
     text = unicodedata.normalize("NFKD", text.replace("\u00b4", "'"))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from helpers.ground.errors import CourseError
 from helpers.ground.runtime import chunk_for, in_chunks
+from helpers.ground.stats import wide
 
 Target = int | Sequence[int] | Tensor
 Baseline = float | Tensor
@@ -109,13 +110,23 @@ def class_score(model: nn.Module, x: Tensor, target: Tensor, *, softmax: bool = 
 
 def derivative(score: Tensor, at: Tensor) -> Tensor:
     """d(sum of scores) / d(at), of the shape of `at`. Pictures do not mix: each gets its own."""
+    return derivatives(score, [at])[0]
+
+
+def derivatives(score: Tensor, at: Sequence[Tensor]) -> list[Tensor]:
+    """`derivative` at several places, in one pass; 0 where the score depends on others alone."""
     if score.requires_grad:
-        (grad,) = torch.autograd.grad(score.sum(), at, allow_unused=True)
-        if grad is not None:
-            return grad + (0 * score.detach().sum()).to(grad)  # nan where a score is: see `finite`
+        grads = torch.autograd.grad(score.sum(), at, allow_unused=True)
+        if any(grad is not None for grad in grads):
+            nothing = 0 * score.detach().sum()  # nan where a score is: see `finite`
+            grads = (
+                torch.zeros_like(x) if g is None else g for g, x in zip(grads, at, strict=True)
+            )
+            return [grad + nothing.to(grad) for grad in grads]
     raise CourseError(
-        "The score has no gradient with respect to what is to be explained (an argmax, a detach() "
-        "or NumPy inside the model?). occlusion() and rise() need none."
+        "The score has no gradient with respect to what is to be explained: is there an argmax, a "
+        "detach() or NumPy after it, or is it a layer of which another output is used (choose one "
+        "inside it)? occlusion() and rise() need none."
     )
 
 
@@ -140,11 +151,6 @@ def finite(values: Tensor) -> Tensor:
             "model(inputs) and for NaN among its weights; of a half precision model try .float()."
         )
     return values
-
-
-def wide(values: Tensor) -> Tensor:
-    """What sums are made in: float32 instead of half precision; float32 and float64 as they are."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def as_tensor(values, ndim: int) -> Tensor:

@@ -129,12 +129,12 @@ def frozen(device):
 # Waits: `check` and `ranks` look whether all is finite; similarities are computed by SciPy.
 CALLS = {
     attention_maps.attend: Call(attended),
-    attention_maps.attention_in_graph: Call(lambda d: opened(d)),
+    attention_maps.attention_in_graph: Call(lambda d: opened(d), waits=1),
     attention_maps.attn_lrp: Call(
-        lambda d: attention_maps.attn_lrp(seeing(d), x(d), 1), waits=2, close=1e-3
+        lambda d: attention_maps.attn_lrp(seeing(d), x(d), 1), waits=3, close=1e-3
     ),
     attention_maps.halved: Call(lambda d: attention_maps.halved(x(d))),
-    attention_maps.lrp_rules: Call(lambda d: opened(d, attention_maps.lrp_rules)),
+    attention_maps.lrp_rules: Call(lambda d: opened(d, attention_maps.lrp_rules), waits=1),
     attention_maps.normalise: Call(
         lambda d: attention_maps.normalise(seeing(d).norm, draw(d, 2, 8))
     ),
@@ -143,14 +143,14 @@ CALLS = {
     ),
     attention_maps.pass_on: Call(lambda d: attention_maps.pass_on(nn.GELU(), x(d))),
     attention_maps.relevance: Call(
-        lambda d: attention_maps.relevance(seeing(d), x(d), 1), waits=2, close=1e-3
+        lambda d: attention_maps.relevance(seeing(d), x(d), 1), waits=3, close=1e-3
     ),
     attention_maps.roll: Call(lambda d: attention_maps.roll(weights(d))),
     attention_maps.roll_weighted: Call(
         lambda d: attention_maps.roll_weighted(weights(d), weights(d, 5))
     ),
     attention_maps.rollout: Call(
-        lambda d: attention_maps.rollout(seeing(d), x(d), 1), waits=2, close=1e-3
+        lambda d: attention_maps.rollout(seeing(d), x(d), 1), waits=3, close=1e-3
     ),
     cam.as_maps: Call(lambda d: cam.as_maps(draw(d, 2, 10, 4), x(d), (3, 3))),
     cam.grad_cam: Call(lambda d: cam.grad_cam(network(d), x(d), 1, layer="1"), waits=2),
@@ -166,6 +166,9 @@ CALLS = {
         waits=2,
     ),
     core.class_score: Call(lambda d: core.class_score(network(d), x(d), torch.tensor([1, 2]))),
+    core.derivatives: Call(
+        lambda d: core.derivatives((at := x(d).requires_grad_()).square().sum((1, 2, 3)), [at])
+    ),
     core.derivative: Call(
         lambda d: core.derivative((at := x(d).requires_grad_()).square().sum((1, 2, 3)), at)
     ),
@@ -276,6 +279,7 @@ LEFT_OUT = {
     "no tensor is computed": [
         attention_maps.attention_layers,
         attention_maps.is_timms,
+        attention_maps.compared,
         attention_maps.swapped,
         cam.find_layer,
         cam.misfit,
