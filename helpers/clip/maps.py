@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from helpers import saliency
 from helpers.datasets.photos import as_rgb
+from helpers.datasets.reviews import visible
 from helpers.ground.errors import CourseError
 from helpers.ground.runtime import chunk_for, in_chunks
 from helpers.ground.stats import pearson
@@ -35,9 +36,9 @@ def encode_queries(model, tokenizer, queries: str | Sequence[str]) -> Tensor:
     for query in queries or [""]:
         if not isinstance(query, str):
             raise CourseError(f"A query is a text in quotes, not {query!r:.80}.")
-        if all(unicodedata.category(c) in INVISIBLE for c in query):
+        if all(unicodedata.category(c) in INVISIBLE or c == "\ufe0f" for c in query):
             raise CourseError("The query is empty: write one, such as 'Who puts out fires?'.")
-    queries = [query.encode("utf-8", "replace").decode() for query in queries]  # half an emoji: ?
+    queries = [visible(query) for query in queries]
     tokens = tokenizer(queries)  # (Q, T)
     longest = tokens.shape[1]
     for query, beyond in zip(queries, tokenizer(queries, 2 * longest)[:, longest:], strict=True):
@@ -54,15 +55,21 @@ def scaled(model, image) -> Tensor:
     if max(height, width) > LARGEST:
         given = f"{width} x {height} pixels, more than {LARGEST} on a side"
         raise CourseError(f"This picture has {given}: photos.open_picture reduces it.")
-    config = getattr(model.visual, "preprocess_cfg", {"mean": (0.5,) * 3, "std": (0.5,) * 3})
+    config = getattr(tower_of(model), "preprocess_cfg", {"mean": (0.5,) * 3, "std": (0.5,) * 3})
     mean, std = (pixels.new_tensor(config[key])[:, None, None] for key in ("mean", "std"))
     return (pixels - mean) / std
 
 
-def refuse_raw(model, image, texts) -> None:
-    """CourseError for what has not been through `scaled` and `encode_queries`, or no CLIP model."""
+def tower_of(model) -> nn.Module:
+    """The tower that sees; CourseError for other models."""
     if not hasattr(model, "visual"):
         raise CourseError(f"model should be a CLIP model of open_clip, not {type(model).__name__}.")
+    return model.visual
+
+
+def refuse_raw(model, image, texts) -> None:
+    """CourseError for what has not been through `scaled` and `encode_queries`, or no CLIP model."""
+    tower_of(model)
     wanted = {"(3, H, W), from maps.scaled": image, "(Q, D), from maps.encode_queries": texts}
     for what, values in wanted.items():
         ndim = what.count(",")  # 3 of the picture, 2 of the texts
@@ -247,11 +254,11 @@ def put_back(maps: Tensor, image: Tensor) -> Tensor:
 
 
 def explain(method: Callable, model, image: Tensor, texts: Tensor, **options) -> Tensor:
-    """A method of `saliency` that gives (B, 1, h, w), applied to the similarity: (Q, H, W)."""
+    """A method of `saliency`, channels summed, applied to the similarity: (Q, H, W)."""
     refuse_raw(model, image, texts)
     x = whole(model, image).expand(len(texts), -1, -1, -1)  # the picture once for each text
     maps = method(Similarity(model, texts), x, range(len(texts)), **options)
-    return put_back(maps[:, 0], image)
+    return put_back(maps.sum(dim=1), image)
 
 
 def grad_cam(model, image: Tensor, texts: Tensor, *, layer=None) -> Tensor:

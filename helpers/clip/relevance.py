@@ -26,6 +26,11 @@ def relevance(model, image: Tensor, texts: Tensor, *, first: int = 0) -> Tensor:
     with frozen_eval(model), attention_in_graph(visual) as A:  # A: (1, heads, T, T) a layer
         s = Similarity(model, texts)(whole(model, image).requires_grad_())[0]  # (Q,)
 
+        if not A[first:]:
+            raise CourseError(
+                f"first={first}, but this model has {len(A)} layers, 0 to {len(A) - 1}."
+            )
+
         def rows(which: Tensor) -> Tensor:  # (q, Q) -> (q, T - 1)
             dA = torch.autograd.grad(s, A, which, is_grads_batched=True, retain_graph=True)
             slopes = [slope[:, 0].to(s) for slope in dA[first:]]  # (q, heads, T, T)

@@ -66,11 +66,16 @@ def plain_text(text: str) -> str:
     """
     if not isinstance(text, str):
         raise CourseError(f"A text is words in quotes, not a {type(text).__name__}.")
-    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
-    text = re.sub("[\u00ad\u200b-\u200f\u2060\ufe00-\ufe0f\ufeff]", "", text)
+    text = re.sub("[\u200c\u200d\ufe00-\ufe0f]", "", visible(text))  # what joins emoji
     text = unicodedata.normalize("NFKD", text.replace("\u00b4", "'"))
     text = re.sub("([A-Za-z])[\u0300-\u036f]+", r"\1", text)
     return re.sub("[\u2018\u2019\u201b\u02bc\u2032`]", "'", unicodedata.normalize("NFKC", text))
+
+
+def visible(text: str) -> str:
+    """A text without half emoji, soft hyphens and other signs of no width."""
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
+    return re.sub("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\ufeff]", "", whole)
 
 
 @lru_cache(maxsize=2)

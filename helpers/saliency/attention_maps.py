@@ -194,7 +194,7 @@ def compared(own: Callable, other: Callable, differs: list[Tensor], *inputs, **o
         y, y0 = (out[0] if isinstance(out, tuple) else out for out in (result, expected))
         rounding = torch.finfo(y0.dtype).eps ** 0.5
         differs.append((core.wide(y.detach()) - y0).norm() > rounding * core.wide(y0).norm())
-    except (TypeError, ValueError, RuntimeError) as error:  # other inputs, other shapes
+    except (TypeError, ValueError, IndexError, RuntimeError) as error:  # inputs of another kind
         if isinstance(error, torch.OutOfMemoryError):
             raise
         raise CourseError(OTHER) from error

@@ -138,6 +138,7 @@ LEFT_OUT = {
         maps.in_pixels,
         maps.pixels_of,
         maps.refuse_raw,
+        maps.tower_of,
         model.dropped,
         model.rate,
         model.verified,

@@ -142,15 +142,18 @@ CALLS = {
         lambda d: attention_maps.on_patches(seeing(d), draw(d, 2, 9), x(d))
     ),
     attention_maps.pass_on: Call(lambda d: attention_maps.pass_on(nn.GELU(), x(d))),
+    attention_maps.refuse_other_readers: Call(
+        lambda d: attention_maps.refuse_other_readers(torch.zeros(1, 2, 5, 5, device=d)), waits=1
+    ),
     attention_maps.relevance: Call(
-        lambda d: attention_maps.relevance(seeing(d), x(d), 1), waits=3, close=1e-3
+        lambda d: attention_maps.relevance(seeing(d), x(d), 1), waits=4, close=1e-3
     ),
     attention_maps.roll: Call(lambda d: attention_maps.roll(weights(d))),
     attention_maps.roll_weighted: Call(
         lambda d: attention_maps.roll_weighted(weights(d), weights(d, 5))
     ),
     attention_maps.rollout: Call(
-        lambda d: attention_maps.rollout(seeing(d), x(d), 1), waits=3, close=1e-3
+        lambda d: attention_maps.rollout(seeing(d), x(d), 1), waits=4, close=1e-3
     ),
     cam.as_maps: Call(lambda d: cam.as_maps(draw(d, 2, 10, 4), x(d), (3, 3))),
     cam.grad_cam: Call(lambda d: cam.grad_cam(network(d), x(d), 1, layer="1"), waits=2),
@@ -160,7 +163,7 @@ CALLS = {
     cam.output_of: Call(collected),
     core.as_baseline: Call(lambda d: core.as_baseline(0.5, x(d))),
     core.as_tensor: Call(lambda d: core.as_tensor(x(d).half(), 4)),
-    core.each_ones: Call(lambda d: core.each_ones(maps(d), x(d)[:, 0, 0, 0])),
+    core.each_ones: Call(lambda d: core.each_ones(maps(d), x(d)[:, 0, 0, 0], x(d))),
     core.check: Call(
         lambda d: core.check(network(d), x(d), torch.tensor([1, 2], device=d))[0],
         waits=2,
@@ -239,6 +242,8 @@ CALLS = {
         ),
         waits=2,
     ),
+    metrics.numbers: Call(lambda d: metrics.numbers([1, 2, 3, 4], heat(d))),
+    metrics.places: Call(lambda d: metrics.places(heat(d), x(d)), waits=1),
     metrics.pointing_game: Call(lambda d: metrics.pointing_game(heat(d), boxes("cpu"))),
     metrics.ranks: Call(lambda d: metrics.ranks(heat(d)), waits=1),
     metrics.remove: Call(lambda d: metrics.remove(x(d), heat(d), 0.2, 0.0), waits=1),
@@ -289,9 +294,10 @@ LEFT_OUT = {
         core.chunk_size,
         core.copies_at_once,
         core.groups,
-        core.refuse_lazy,
+        core.refuse_unfit,
         guided.is_relu,
         guided.refuse_scripted,
+        sanity.as_list,
         sanity.layers_of,
     ],
     "made on the CPU; the caller moves it": [
