@@ -266,7 +266,7 @@ def grad_cam(model, image: Tensor, texts: Tensor, *, layer=None) -> Tensor:
 
     layer: by default a ResNet's last maps, or a ViT's patches before the last attention.
     """
-    visual = model.visual
+    visual = tower_of(model)
     if layer is None and hasattr(visual, "layer4"):
         layer = visual.layer4
     elif layer is None and hasattr(visual, "transformer"):

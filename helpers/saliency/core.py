@@ -77,10 +77,10 @@ def refuse_unfit(model: nn.Module) -> None:
     if not isinstance(model, nn.Module):
         kind = type(model).__name__
         raise CourseError(f"model should be an nn.Module, not a {kind}: wrap it in a class.")
-    if any(p.is_inference() for p in model.parameters()):
-        raise CourseError("This model was made in torch.inference_mode(): make it outside.")
     if any(map(nn.parameter.is_lazy, model.parameters())):
         raise CourseError("This model's weights do not exist yet: run model(inputs) once before.")
+    if any(p.is_inference() for p in model.parameters()):
+        raise CourseError("This model was made in torch.inference_mode(): make it outside.")
 
 
 def at_least_one(**counts: int) -> None:
@@ -175,8 +175,8 @@ def each_ones(attribution: Tensor, scores: Tensor, x: Tensor) -> Tensor:
     """
     maps = as_tensor(attribution, x.ndim)
     if maps.shape not in (x.shape, (len(x), 1, *x.shape[2:])):
-        given = f"a map each, not maps {tuple(maps.shape)}"
-        raise CourseError(f"Pictures {tuple(x.shape)} need {given}.")
+        given = f"{len(maps)} of {tuple(maps.shape[1:])}"
+        raise CourseError(f"{len(x)} pictures need a map each, not {given}.")
     return maps.to(scores)
 
 

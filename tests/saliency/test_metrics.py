@@ -184,7 +184,7 @@ WRONG = {
     "heat should be .* not .2,": lambda x, m: metrics.remove(x, m[:2, 0], 0.5, 0.0),
     "not 'left'": lambda x, m: metrics.pointing_game(m[:, 0], "left"),
     "not None": lambda x, m: metrics.energy_in_box(m[:, 0], None),
-    "need a map each, not maps .2,": lambda x, m: metrics.infidelity(
+    "3 pictures need a map each, not 2 of": lambda x, m: metrics.infidelity(
         make_net("plain"), x, 0, m[:2]
     ),
     "Maps should be .* not .3, 1": lambda x, m: saliency.completeness_error(
@@ -192,7 +192,9 @@ WRONG = {
     ),
     "3 x 3 cells of 99": lambda x, m: sanity.edges(m, m, cell=99),
     "not of one size": lambda x, m: sanity.structural(m, m[:2]),
-    "by their names": lambda x, m: sanity.cascade(make_net("plain"), [nn.ReLU()], None, x, 0),
+    "by their names": lambda x, m: sanity.cascade(
+        make_net("plain"), [nn.ReLU()], saliency.gradient, x, 0
+    ),
     "nn.Module, not a function": lambda x, m: sanity.layers_of(lambda x: x),
 }
 

@@ -130,7 +130,6 @@ FOLLOWED = {
     "plain": lambda layer, t: layer(t, t, t)[0],
     "by keywords": lambda layer, t: layer(query=t, key=t, value=t)[0],
     "masked": lambda layer, t: layer(t, t, t, attn_mask=later(t), is_causal=True)[0],
-    "its weights used": with_weights,
 }
 REFUSED = {
     "another reads": lambda layer, t: layer(t.mean(1, keepdim=True), t, t)[0],
@@ -140,9 +139,10 @@ REFUSED = {
     "padding": lambda layer, t: layer(t, t, t, key_padding_mask=t[..., 0] > 0)[0],
     "one by one": lambda layer, t: torch.stack([layer(row, row, row)[0] for row in t]),
     "never called": lambda layer, t: t,
+    "its weights used": with_weights,
     "all are averaged at last": lambda layer, t: layer(t, t, t)[0].mean(1, keepdim=True),
 }
-LRP_ALONE = ("never called", "all are averaged at last")  # AttnLRP follows every token's way
+LRP_ALONE = ("never called", "its weights used", "all are averaged at last")  # AttnLRP follows all
 
 
 @pytest.mark.parametrize("method", [saliency.rollout, saliency.relevance, saliency.attn_lrp])
