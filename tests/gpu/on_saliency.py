@@ -192,7 +192,6 @@ CALLS = {
         lambda d: core.in_batches(lambda x, c: x.sum((1, 2, 3)), x(d), torch.tensor([1, 2]))
     ),
     core.scores: Call(lambda d: core.scores(network(d), x(d), 1, softmax=True), waits=2),
-    core.wide: Call(lambda d: core.wide(x(d).half())),
     gradients.completeness_error: Call(
         lambda d: gradients.completeness_error(network(d), x(d), 1, maps(d)), waits=2
     ),
