@@ -345,11 +345,7 @@ def test_signed_maps_of_the_colours_are_added_up(tiny):
     torch.testing.assert_close(ours, plain.sum(1))
 
 
-def test_towers_that_a_map_would_misread_are_refused(tiny, monkeypatch):
-    """CoCa pools all tokens by attention; a view that is not square has other patches."""
-    monkeypatch.setattr(tiny.visual, "attn_pool", torch.nn.Identity())
-    with pytest.raises(CourseError, match="take a ViT, or grad_cam"):
-        relevance(tiny, picture(), texts())
+def test_a_view_that_is_not_square_is_refused(tiny, monkeypatch):
     monkeypatch.setattr(tiny.visual, "image_size", (64, 96))
     with pytest.raises(CourseError, match="reads 96 x 64 pixels"):
         maps.grad_cam(tiny, picture(), texts())
