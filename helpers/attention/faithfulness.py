@@ -34,6 +34,8 @@ def jsd(p: Tensor, q: Tensor) -> Tensor:
     return 0.5 * (kl(p, middle) + kl(q, middle)).clamp(0, 2 * math.log(2))
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def gradient_importance(model: AttentionModel, batch: Batch) -> Tensor:
     """(B, T): |sum_e x_e dy/dx_e| of each word; y is the probability of the predicted class.
 
@@ -43,11 +45,7 @@ def gradient_importance(model: AttentionModel, batch: Batch) -> Tensor:
     model.eval()
     x = model.embedding(batch.words).detach().requires_grad_()  # (B, T, E)
     # cuDNN's LSTM has no gradient in eval mode; torch's own has
-    with (
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        torch.backends.cudnn.flags(enabled=False),
-    ):
+    with torch.backends.cudnn.flags(enabled=False):
         hidden, query = model.encode(batch, x)
         alpha = model.attend(hidden, batch.content, query).detach()
         y = probabilities(model.decode(hidden, alpha, query)).amax(-1)  # (B,)
@@ -112,6 +110,8 @@ class Adversary(NamedTuple):
     tvd: Tensor  # (B,) the change of the output they cause, at most epsilon
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def adversarial_attention(
     model: AttentionModel,
     batch: Batch,

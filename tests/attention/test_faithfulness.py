@@ -41,6 +41,9 @@ def test_number_types(dtype):
         for mode in (torch.no_grad, torch.inference_mode):
             ours = mode()(importance)(model, batch)
             torch.testing.assert_close(ours.float(), expected.float(), atol=0.02, rtol=0.1)
+            draw = torch.Generator().manual_seed(0)
+            adversary = mode()(faithfulness.adversarial_attention)
+            assert len(adversary(model, batch, generator=draw, steps=2).alpha) == 3
         assert len(faithfulness.kendall(ours.requires_grad_(), expected, batch.content)) == 3
 
 
