@@ -137,13 +137,13 @@ def adversarial_attention(
         own = model.attend(hidden, batch.content, query)  # (B, T)
         output = probabilities(model.decode(hidden, own, query))  # (B, C)
     noise = torch.randn((restarts, *own.shape), generator=generator)
-    scores = (3 * noise).to(own).requires_grad_()  # (K, B, T)
+    scores = (3 * noise).to(wide(own)).requires_grad_()  # (K, B, T)
     optimizer = torch.optim.Adam([scores], lr=rate, amsgrad=True)
     pairs = max(restarts * (restarts - 1), 1)
 
     def measure() -> tuple[Tensor, Tensor, Tensor]:
         alpha = scores.masked_fill(~batch.content, -torch.inf).softmax(-1)  # (K, B, T)
-        change = tvd(probabilities(model.decode(hidden, alpha, query)), output)
+        change = tvd(probabilities(model.decode(hidden, alpha.to(hidden), query)), output)
         return alpha, jsd(alpha, own), change  # the last two (K, B)
 
     for _ in range(steps):
