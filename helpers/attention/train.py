@@ -122,8 +122,8 @@ def predict(
     weights = torch.zeros(len(data), longest, device=model.device)
     for batch in batches(data, size, device=model.device):
         logits, alpha = model(batch, pick(guide, batch))
-        probs[batch.index] = probabilities(logits)
-        weights[batch.index, : alpha.shape[1]] = alpha
+        probs[batch.index] = probabilities(logits).to(probs)
+        weights[batch.index, : alpha.shape[1]] = alpha.to(weights)
     return probs, weights
 
 

@@ -157,6 +157,7 @@ LEFT_OUT = {
         reviews.clean,
         reviews.load,
         reviews.plain_text,
+        reviews.visible,
         scenes.Scene.boxes,
         scenes.Scene.names,
         scenes.caption,
