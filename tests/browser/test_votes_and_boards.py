@@ -57,7 +57,6 @@ ROOMS = {
             "07.kept": "You chose (a); it is (c).",
             "07.together": "You chose (a), and so it is.",
             "07.room": "You chose (a); it is (b).",
-            "07.stream": "You chose (a); it is (b).",
         },
         {"07.fork": ["07.fork"]},
     ),
