@@ -123,7 +123,7 @@ class Hub:
         if idle:  # the same configuration, with less patience
             lines = [f"import sys; sys.path.insert(0, {str(Path(config).parent)!r})"]
             lines += ["import room", f"room.IDLE = {idle}", f"load_subconfig({config!r})"]
-            lines += ["c.JupyterHub.services = []"]  # of kernels alone
+            lines += ["c.JupyterHub.services = c.JupyterHub.load_roles = []"]  # of kernels alone
             config = at / "impatient.py"
             config.write_text("\n".join(lines) + "\n")
         values = {
@@ -169,7 +169,7 @@ def wait(until, said) -> None:
     end = time.monotonic() + PATIENCE
     while not until():
         assert time.monotonic() < end, f"still not after {PATIENCE} s. {said()}"
-        time.sleep(2)
+        time.sleep(5)
 
 
 class Student:
@@ -355,14 +355,14 @@ def test_a_room_of_thirty(environment, capsys):
     hub = Hub(environment, at)
     try:
         table = session(hub)
+        with capsys.disabled():
+            print("\n", *(f"{what:58}{value}" for what, value in table.items()), sep="\n")
         hub.stop()
         hub = Hub(environment, at, idle=30)
         idle(hub)
     finally:
         hub.stop()
         shutil.rmtree(at)
-    with capsys.disabled():
-        print("\n", *(f"{what:58}{value}" for what, value in table.items()), sep="\n")
 
 
 def session(hub: Hub) -> dict[str, str]:
