@@ -7,7 +7,6 @@ import math
 from typing import NamedTuple
 
 import torch
-from scipy.stats import kendalltau
 from torch import Tensor
 
 from helpers.attention.model import PAD, AttentionModel, Batch, probabilities
@@ -80,6 +79,8 @@ def leave_one_out(model: AttentionModel, batch: Batch) -> Tensor:
 
 def kendall(a: Tensor, b: Tensor, content: Tensor) -> list[tuple[float, float]]:
     """Kendall's tau-b and p-value over the words of each text; nan where one side is constant."""
+    from scipy.stats import kendalltau  # here: it takes memory from who only looks
+
     rows = zip(wide(a.detach()).cpu(), wide(b.detach()).cpu(), content.cpu(), strict=True)
     pairs = [kendalltau(x[words], y[words]) for x, y, words in rows]
     return [(float(tau), float(p)) for tau, p in pairs]
