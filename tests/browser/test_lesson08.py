@@ -15,7 +15,7 @@ SLIDERS, NEURONS, RATING, RESULT = (
     "rating_view(my_rating",
     "neuron_rating.outcome(",
 )
-ROUND_ONE, ROUND_TWO = "puzzle.slide_round", "puzzle.neuron_round"
+ROUND_ONE, ROUND_TWO = "rule_view(puzzle.slide_round", "rule_view(puzzle.neuron_round"
 
 
 @pytest.mark.skipif(not LESSON.exists(), reason="lesson 08 is not written yet")

@@ -66,6 +66,7 @@ ROOMS = {
         {
             "08.wide": "You chose (a); it is (c).",
             "08.denominator": "You chose (a); it is (b).",
+            "08.random": "You chose (a); it is (c).",
             "08.weak": "You chose (a); it is (b).",
         },
         {},

@@ -22,7 +22,7 @@ def settle(c, python: Path) -> None:
     c.Authenticator.admin_users = {TEACHER}
     c.Spawner.cmd = [str(python), str(HUB / "seat.py")]
     c.Spawner.args = [
-        "--KernelManager.transport=ipc",  # thirty at a time took one another's TCP ports
+        "--KernelManager.transport=ipc",  # thirty took one another's TCP ports
         f"--MappingKernelManager.cull_idle_timeout={IDLE}",
         "--MappingKernelManager.cull_connected=True",
         "--MappingKernelManager.cull_interval=60",
