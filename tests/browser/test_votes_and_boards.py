@@ -71,6 +71,16 @@ ROOMS = {
         },
         {},
     ),
+    "09": (
+        "from notebooks.support.lesson09 import",
+        {
+            "09.pentagon": "You chose (a); it is (b).",
+            "09.neuron": "You chose (a); it is (c).",
+            "09.no-l1": "You chose (a); it is (c).",
+            "09.passes": "You chose (a), and so it is.",
+        },
+        {},
+    ),
     "10": (
         "from notebooks.support.lesson10 import explainers",
         {},
@@ -162,9 +172,9 @@ def test_the_three_questions_at_the_end(open_notebook, lab, tmp_path, path):
 def test_the_slider_of_lesson_09(open_notebook):
     book, cell = (
         open_notebook(NOTEBOOKS / "09_monosemanticity.ipynb"),
-        "playground(lambda common",
+        "playground(judge, common",
     )
-    book.run("from dataclasses import replace", "def loss_of_one_neuron(p", cell)
+    book.run("from notebooks.support.lesson09 import", cell)
     first = book.picture(cell)
     book.press_slider(cell, times=3)
     book.wait_new_picture(cell, first)
