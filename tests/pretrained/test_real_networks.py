@@ -71,7 +71,8 @@ def test_one_block_of_dinov2_by_hand():
 
 @needs_dinov2
 def test_dinov2_equals_the_package_s_own_output():
-    onnxruntime = pytest.importorskip("onnxruntime")
+    import onnxruntime  # only here: it takes a while
+
     x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     session = onnxruntime.InferenceSession(str(dinov2.weights_file()))
     expected = torch.tensor(session.run(None, {"input_image": x.numpy()})[0])  # a saliency map

@@ -170,7 +170,7 @@ def test_copies_heads_and_orders_are_what_they_say():
 
 def test_a_ceiling_is_1_where_all_scenes_agree_and_near_0_for_noise():
     order = torch.arange(5.0)[:, None, None].expand(5, 2, 8)
-    assert pictures.ceiling(list(order)) == 1
+    assert pictures.ceiling(list(order)) > 0.999
     noise = torch.randn(5, 2, 40, generator=torch.Generator().manual_seed(0))
     assert abs(pictures.ceiling(list(noise))) < 0.4
 

@@ -1,6 +1,6 @@
 """Lesson 12: its figures, and the numbers printed beside them."""
 
-from IPython.display import Markdown
+from IPython.display import Markdown, display
 from torch import Tensor
 
 from helpers.datasets import photos
@@ -122,8 +122,8 @@ def heads(panels: dict):
     for ax, (title, table) in zip(axes.flat, panels.items(), strict=False):
         scale = {"cmap": plots.SIGNED, "vmin": -largest, "vmax": largest, "aspect": "auto"}
         drawn = ax.imshow(plots.as_array(table.T), **scale)
-        ax.set(title=title, xlabel="layer", ylabel="head")
-        print(f"{title}: largest {table.max():.2f}, added {table.sum():.2f}")
+        ax.set(title=f"'the' from {title}", xlabel="layer", ylabel="head", yticks=range(0, 9, 2))
+        print(f"'the' from {title}: largest {table.max():.2f}, added {table.sum():.2f}")
     for ax in axes.flat[len(panels) :]:
         ax.set_axis_off()
     fig.colorbar(drawn, ax=list(axes.flat), label="nats of finding lost")
@@ -185,11 +185,11 @@ def depth(lines: dict):
     return plots.curves(range(len(p)), lines, **axes, caption=caption)
 
 
-def beside_paper(tau: Tensor, block=10) -> Markdown:
-    """τ (stories, L) in blocks of layers, and the paper's."""
+def beside_paper(tau: Tensor, block=10) -> None:
+    """Show τ (stories, L) in blocks of layers, and the paper's."""
     rows = ["| τ of weights with leaving out, or with cutting | |", "|---|---|"]
     rows += [f"| Jain & Wallace 2019, {name} | {value:.2f} |" for name, value in PAPER_TAU.items()]
     for first in range(0, tau.shape[1], block):
         mean = tau[:, first : first + block].nanmean()
         rows.append(f"| SmolLM2, layers {first} to {first + block - 1} | {mean:.2f} |")
-    return Markdown("\n".join(rows))
+    display(Markdown("\n".join(rows)))

@@ -35,19 +35,19 @@ def seen(images, side: int, *, device="cpu") -> Tensor:
     return dinov2.preprocess((torch.stack(small).permute(0, 3, 1, 2) / 255).to(device))
 
 
-def draw(samples: int, side: int, seed: int, *, count=None, device="cpu") -> Scenes:
+def draw(number: int, side: int, seed: int, *, count=None, device="cpu") -> Scenes:
     """Scenes of one to four things, or of `count`."""
-    some = scenes.sample(samples, seed, count=count)
+    some = scenes.sample(number, seed, count=count)
     kind = [c.kind for c in scenes.concepts()]
     kinds = [[KINDS.index(kind[thing.concept]) for thing in s.things] for s in some]
     x = seen([s.image for s in some], side, device=device)
     return Scenes(x, kinds, [s.boxes for s in some])
 
 
-def of_two_kinds(samples: int, side: int, seed: int, *, device="cpu") -> Scenes:
+def of_two_kinds(number: int, side: int, seed: int, *, device="cpu") -> Scenes:
     """Scenes of two things of different kinds: kinds (n, 2), boxes (n, 2, 4) in pixels."""
-    x, kinds, boxes = draw(3 * samples, side, seed, count=2, device=device)
-    two = [i for i, row in enumerate(kinds) if row[0] != row[1]][:samples]
+    x, kinds, boxes = draw(3 * number, side, seed, count=2, device=device)
+    two = [i for i, row in enumerate(kinds) if row[0] != row[1]][:number]
     boxes = torch.tensor(boxes)[two] * side // scenes.SIZE
     return Scenes(x[two], torch.tensor(kinds)[two].to(device), boxes)
 
@@ -77,7 +77,7 @@ def train(z: Tensor, labels: Tensor, loss, steps=300) -> nn.Linear:
     return probe.requires_grad_(False)
 
 
-def crops(images, samples: int, side: int, *, device="cpu") -> tuple[Tensor, Tensor]:
+def crops(images, each: int, side: int, *, device="cpu") -> tuple[Tensor, Tensor]:
     """Random squares of each image, at least .6 of its shorter side, and whose they are."""
     rng = random.Random(0)
 
@@ -87,7 +87,7 @@ def crops(images, samples: int, side: int, *, device="cpu") -> tuple[Tensor, Ten
         top, left = rng.randrange(h - size + 1), rng.randrange(w - size + 1)
         return image[top : top + size, left : left + size]
 
-    x = seen([crop(image) for image in images for _ in range(samples)], side, device=device)
+    x = seen([crop(image) for image in images for k in range(each)], side, device=device)
     whose = torch.arange(len(images), device=device).repeat_interleave(len(x) // len(images))
     return x, whose
 

@@ -59,11 +59,11 @@ class Story(NamedTuple):
 SLIDE = Story("John", "Sandra", "garden", "garden", "Sandra")  # D1-12
 
 
-def draw(samples: int, seed: int) -> list[Story]:
-    """Stories in pairs that differ in who is asked for alone: 2 · samples."""
+def draw(pairs: int, seed: int) -> list[Story]:
+    """Stories in pairs that differ in who is asked for alone: 2 · pairs."""
     rng = random.Random(seed)
     found = []
-    for _ in range(samples):
+    for _pair in range(pairs):
         a, b = rng.choice(FIRST), rng.choice(SECOND)
         p, q = rng.sample(PLACES, 2)
         found += [Story(a, b, p, q, b), Story(a, b, p, q, a)]
@@ -228,10 +228,10 @@ def centred(values: Tensor) -> Tensor:
     return values - values.mean(1, keepdim=True)
 
 
-def orders(samples: int, generator: torch.Generator) -> Tensor:
-    """`samples` orders of all tokens, and as many that leave the first: (2 · samples, 1, 1, T)."""
-    every = [torch.randperm(LENGTH, generator=generator) for _ in range(samples)]
-    later = [1 + torch.randperm(LENGTH - 1, generator=generator) for _ in range(samples)]
+def orders(number: int, generator: torch.Generator) -> Tensor:
+    """`number` orders of all tokens, and as many that leave the first: (2 · number, 1, 1, T)."""
+    every = [torch.randperm(LENGTH, generator=generator) for k in range(number)]
+    later = [1 + torch.randperm(LENGTH - 1, generator=generator) for k in range(number)]
     kept = [torch.cat([torch.zeros(1, dtype=torch.long), order]) for order in later]
     return torch.stack(every + kept)[:, None, None]
 
