@@ -1,8 +1,8 @@
 """One hook for both transformers: give and take any site, inside a `with`, on unpatched models.
 
-Sites, in layer i: ("attention", i) the weights (B, heads, T, T) after the softmax; ("heads", i) what
-the heads read with them (B, T, heads · d), before they are mixed; ("mlp", i) what the MLP adds
-(B, T, D); ("residual", i) the stream after the block (B, T, D).
+Sites, in layer i: ("attention", i) the weights (B, heads, T, T) after the softmax; ("heads", i)
+what the heads read with them (B, T, heads · d), before they are mixed; ("mlp", i) what the MLP
+adds (B, T, D); ("residual", i) the stream after the block (B, T, D).
 """
 
 from collections.abc import Callable, Mapping
