@@ -92,12 +92,12 @@ ROOMS = {
         {"11.which-width": ["11.which-width"]},
     ),
     "12": (
-        "from helpers.pretrained import dinov2",
+        "from helpers.pretrained import smollm2",
         {
             "12.asked": "You chose (a), and so it is.",
-            "12.random": "You chose (a); it is (c).",
             "12.follows": "You chose (a); it is (b).",
             "12.sink": "You chose (a); it is (c).",
+            "12.tau": "You chose (a); it is (c).",
         },
         {"12.edge": ["12.edge"]},
     ),
