@@ -34,7 +34,7 @@ saliency/test_behaviour.py::test_more_masks_are_no_worse_in_half_precision
 helpers/saliency/perturbation.py: kept.to(x.device, core.wide(x).dtype)
 => kept.to(x)
 D a picture of another number type than the model
-clip/test_maps.py::test_each_method_takes_a_model_of_another_number_type
+test_fuzz.py::test_any_number_types_of_model_picture_and_map
 helpers/saliency/core.py: x = x.to(weight)
 => x = x.to(weight.device)
 D similarities of bfloat16 maps

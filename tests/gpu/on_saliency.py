@@ -142,9 +142,6 @@ CALLS = {
         lambda d: attention_maps.on_patches(seeing(d), draw(d, 2, 9), x(d))
     ),
     attention_maps.pass_on: Call(lambda d: attention_maps.pass_on(nn.GELU(), x(d))),
-    attention_maps.refuse_other_readers: Call(
-        lambda d: attention_maps.refuse_other_readers(torch.zeros(1, 2, 5, 5, device=d)), waits=1
-    ),
     attention_maps.relevance: Call(
         lambda d: attention_maps.relevance(seeing(d), x(d), 1), waits=4, close=1e-3
     ),
@@ -284,6 +281,7 @@ LEFT_OUT = {
         attention_maps.attention_layers,
         attention_maps.is_timms,
         attention_maps.compared,
+        attention_maps.refuse_other_readers,
         attention_maps.swapped,
         cam.find_layer,
         cam.misfit,
