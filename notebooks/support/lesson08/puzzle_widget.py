@@ -14,8 +14,6 @@ from IPython.display import display
 from helpers.lesson.plots import COLOURS
 from notebooks.support.lesson08 import slides
 from notebooks.support.lesson08.neuron_puzzle import Puzzle, Ranked, RuleRound, judge_sample
-from notebooks.support.lesson08.neuron_rating import shown
-from notebooks.support.lesson08.neurons import stages
 from notebooks.support.lesson08.rules import KINDS, LEVELS, STRONG, Score, marked, words_of_tokens
 from helpers.datasets.excerpts import Excerpt, Excerpts
 from helpers.lesson.widgets.view import WIDE, View, button
@@ -232,6 +230,9 @@ def neuron_round(models, found, rows, picks: Sequence[tuple[str, int]]) -> RuleR
 
     models: {name: transformer}; found: {name: where its neurons fire}; rows: tokens (R, T).
     """
+    from notebooks.support.lesson08.neuron_rating import shown  # PyTorch: round one needs none
+    from notebooks.support.lesson08.neurons import stages
+
     unseen, puzzles = rows[2::16][:480], []
     words = words_of_tokens(unseen)
     fired = {name: stages(models[name], unseen).post for name in {name for name, _ in picks}}
