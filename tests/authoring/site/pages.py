@@ -153,6 +153,10 @@ def vote_in(code: str, known: dict, name: str) -> tuple[str, str]:
             with suppress(ValueError):
                 known[node.targets[0].id] = ast.literal_eval(node.value)
                 constants += 1
+        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            with suppress(ValueError, KeyError, TypeError):  # a long list in two lines
+                known[node.target.id] = known[node.target.id] + ast.literal_eval(node.value)
+                constants += 1
         elif re.match(r"([\w.]+\.)?choice_view\(", ast.unparse(node)):
             call = node.value
     if call is None:

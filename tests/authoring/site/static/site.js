@@ -46,6 +46,7 @@ for (const film of all(".film")) {
 for (const link of all("a[data-meaning]")) {
   const tip = make("span", link.dataset.meaning, { className: "tip", role: "tooltip" });
   const show = () => {
+    all(".tip").forEach(other => other.remove());
     document.body.append(tip);
     const box = link.getBoundingClientRect(), room = document.documentElement.clientWidth - tip.offsetWidth - 8;
     tip.style.left = `${Math.max(8, Math.min(box.left, room))}px`;
