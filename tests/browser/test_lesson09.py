@@ -7,7 +7,7 @@ import pytest
 
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "09_monosemanticity.ipynb"
 IMPORTS = "from notebooks.support.lesson09 import checks"
-STUB, ARROWS = "check.step(", "SelectionSlider(options"
+STUB, ARROWS = "check.step(", "playground(lambda step=steps"
 MODEL, SAMPLE, MEND = "model = transformer.load(", "inputs = ActivationBuffer(", "check.mend("
 FAULTS = "09.silent-faults"
 
