@@ -277,7 +277,7 @@ def lab(argv: list[str]) -> int:
     token = os.environ.get("JUPYTER_TOKEN") or secrets.token_hex(16)
     show = has_display() and not choice.no_browser
     where = "If no browser opens, go to" if show else "Open in a browser:"
-    print("Ctrl-C stops JupyterLab.", where, end=" ")
+    print("JupyterLab starts in some seconds; Ctrl-C stops it.", where, end=" ")
     print(f"http://localhost:{port}/lab/tree/notebooks/{page.name}?token={token}", flush=True)
     command = lab_command(str(page), port, choice.ip, show)
     return become(command, {"JUPYTER_TOKEN": token, **quiet_lab()})

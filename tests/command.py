@@ -57,20 +57,20 @@ def run_parts(parts: dict[str, list[str]], keep_going: bool, at: Path = ROOT) ->
             ended[name] = "not run because of this (`--keep-going` runs it all the same)"
             continue
         print(f"\n==== {name} ====", flush=True)
-        threads = "1" if name == "units" else "2"  # units run two at a time
-        codes = [run_python(shlex.split(command), threads, at) for command in commands]
+        codes = [run_python(shlex.split(command), at) for command in commands]
         ended[name] = "FAILED" if any(codes) else "passed"
     print("", *(f"{name}: {how}" for name, how in ended.items()), sep="\n", flush=True)
     return int("FAILED" in ended.values())
 
 
-def run_python(arguments: list[str], threads: str = "2", at: Path = ROOT) -> int:
+def run_python(arguments: list[str], at: Path = ROOT) -> int:
+    """Python's -m with the tests' settings: one thread, as the parts run two tests at a time."""
     settings = {
         "COURSE_SCALE": "small",
         "COURSE_SOURCE": "packaged",
         "COURSE_TEST": "1",
     }
     settings |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    settings |= dict.fromkeys(("COURSE_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads)
+    settings |= dict.fromkeys(("COURSE_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     command = [sys.executable, "-m", *arguments]
     return subprocess.run(command, cwd=at, env={**cli.clean(), **settings}).returncode

@@ -165,6 +165,16 @@ def leaves_exercises_to_the_learner(lesson):
         yield "some exercises have no folded hints"
 
 
+def writes_folds_in_html(lesson):
+    """Markdown beside a fold's tags, without an empty line between, is shown as its signs."""
+    for cell in lesson["cells"]:
+        for part in re.split(r"\n\s*\n", text(cell["source"])):
+            if part.lstrip().startswith("<details") and (
+                found := re.search(r"\*\*[^*\n]+\*\*|`[^`\n]+`|\]\([^)\n]+\)", part)
+            ):
+                yield f"a fold shows {found[0][:40]} as it is written: use <b>, <code> or <a>"
+
+
 def names_no_machine(lesson):
     for number, output in outputs(lesson):
         shown = text(output.get("text", "")) + "".join(
@@ -193,6 +203,7 @@ RULES = [
     describes_every_figure,
     makes_claims,
     leaves_exercises_to_the_learner,
+    writes_folds_in_html,
     names_no_machine,
     ends_with_feedback,
 ]
@@ -275,6 +286,7 @@ BREACHES = {
     describes_every_figure: lambda cells: cells[3]["outputs"][0].update(metadata={}),
     makes_claims: lambda cells: cells[5].update(source="print(1)"),
     leaves_exercises_to_the_learner: lambda cells: cells[7]["outputs"][0].update(text=["✓\n"]),
+    writes_folds_in_html: lambda cells: cells[8].update(source="<details>**b**"),
     names_no_machine: lambda cells: cells[7]["outputs"].append(
         {"output_type": "stream", "text": ["saved in /home/ada/x.png"]}
     ),

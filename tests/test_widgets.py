@@ -84,7 +84,7 @@ def users(tool: Tool) -> list[str]:
         for path in BROWSER.glob("test_*.py")
         if path.name in (f"test_lesson{tool.lesson}.py", "test_votes_and_boards.py")
     ]
-    code = tool.code.removeprefix("widgets.")
+    code = re.sub(r"^\w+\.", "", tool.code)  # widgets.choice_view(…)
     variable = re.match(r"\w+\((\w+)\)$", code)  # board_view(checklist)
     whole, source = re.sub(r"\s+", "", code), "".join(tool.cell["source"])
     alone = (
@@ -97,7 +97,7 @@ def users(tool: Tool) -> list[str]:
     )
 
     def means_it(text: str, enough: int) -> bool:
-        short = re.sub(r"\s+", "", re.sub(r"^(\w+ = )?(widgets\.)?", "", text))
+        short = re.sub(r"\s+", "", re.sub(r"^(\w+ = )?(\w+\.)?", "", text))
         names_call = (
             len(short) >= len(tool.kind) + enough
             and short.startswith(f"{tool.kind}(")

@@ -42,6 +42,11 @@ TRIALS = {f"l1 {l1:g}": replace(BASE, l1=l1) for l1 in (2e-3, 3e-3, 5e-3, 1e-2, 
     "columns of any length": replace(BASE, unit_norm=False),
     "no resampling": replace(BASE, resample=False),
 }
+TRIALS |= {  # once more from other random weights
+    f"seed {seed}, {name}": replace(TRIALS[name], seed=seed)
+    for seed in (1, 2)
+    for name in ("l1 0.005", "not overcomplete", "no input bias", "columns of any length")
+}
 FULL = {"tokens": 10_000_000}  # one pass over all the text there is
 
 
@@ -132,7 +137,7 @@ Dictionaries on lm_relu's activations, {BASE.features} features and λ = {BASE.l
 {_numbers(numbers)}
 
 "columns of any length" pays the L1 penalty in features that shrink while directions grow: compare
-its L0, not its λ.
+its L0, not its λ. Seeds are those of the random weights; the activations come in the same order.
 
 {SOURCES}""")
 

@@ -7,31 +7,34 @@ import math
 from typing import NamedTuple
 
 import torch
-from scipy.stats import kendalltau
 from torch import Tensor
 
 from helpers.attention.model import PAD, AttentionModel, Batch, probabilities
 from helpers.ground.runtime import in_chunks
+from helpers.ground.stats import wide
 
 TINY = 1e-12
 
 
 def tvd(p: Tensor, q: Tensor) -> Tensor:
     """Total variation distance over the last dimension, 0 to 1: half the summed difference."""
-    return 0.5 * (p - q).abs().sum(-1)
+    return 0.5 * (wide(p) - wide(q)).abs().sum(-1)
 
 
 def kl(p: Tensor, q: Tensor) -> Tensor:
     """Kullback-Leibler divergence KL(p || q) in nats; finite, and its gradient, where one is 0."""
+    p, q = wide(p), wide(q)  # half precision has no TINY
     return (p * (p.clamp_min(TINY).log() - q.clamp_min(TINY).log())).sum(-1)
 
 
 def jsd(p: Tensor, q: Tensor) -> Tensor:
     """Jensen-Shannon divergence over the last dimension in nats, 0 to ln 2 (J & W, eq. 2)."""
-    middle = 0.5 * (p + q)
+    middle = 0.5 * (wide(p) + wide(q))
     return 0.5 * (kl(p, middle) + kl(q, middle)).clamp(0, 2 * math.log(2))
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def gradient_importance(model: AttentionModel, batch: Batch) -> Tensor:
     """(B, T): |sum_e x_e dy/dx_e| of each word; y is the probability of the predicted class.
 
@@ -41,7 +44,7 @@ def gradient_importance(model: AttentionModel, batch: Batch) -> Tensor:
     model.eval()
     x = model.embedding(batch.words).detach().requires_grad_()  # (B, T, E)
     # cuDNN's LSTM has no gradient in eval mode; torch's own has
-    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+    with torch.backends.cudnn.flags(enabled=False):
         hidden, query = model.encode(batch, x)
         alpha = model.attend(hidden, batch.content, query).detach()
         y = probabilities(model.decode(hidden, alpha, query)).amax(-1)  # (B,)
@@ -70,13 +73,15 @@ def leave_one_out(model: AttentionModel, batch: Batch) -> Tensor:
         return tvd(probabilities(logits), output[texts])
 
     importance = torch.zeros(batch.words.shape, device=batch.words.device)
-    importance[texts, places] = in_chunks(change, texts, places, chunk=512)
+    importance[texts, places] = in_chunks(change, texts, places, chunk=512).to(importance)
     return importance
 
 
 def kendall(a: Tensor, b: Tensor, content: Tensor) -> list[tuple[float, float]]:
     """Kendall's tau-b and p-value over the words of each text; nan where one side is constant."""
-    rows = zip(a.cpu(), b.cpu(), content.cpu(), strict=True)
+    from scipy.stats import kendalltau  # here: it takes memory from who only looks
+
+    rows = zip(wide(a.detach()).cpu(), wide(b.detach()).cpu(), content.cpu(), strict=True)
     pairs = [kendalltau(x[words], y[words]) for x, y, words in rows]
     return [(float(tau), float(p)) for tau, p in pairs]
 
@@ -106,6 +111,8 @@ class Adversary(NamedTuple):
     tvd: Tensor  # (B,) the change of the output they cause, at most epsilon
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def adversarial_attention(
     model: AttentionModel,
     batch: Batch,
@@ -131,13 +138,13 @@ def adversarial_attention(
         own = model.attend(hidden, batch.content, query)  # (B, T)
         output = probabilities(model.decode(hidden, own, query))  # (B, C)
     noise = torch.randn((restarts, *own.shape), generator=generator)
-    scores = (3 * noise).to(own).requires_grad_()  # (K, B, T)
+    scores = (3 * noise).to(wide(own)).requires_grad_()  # (K, B, T)
     optimizer = torch.optim.Adam([scores], lr=rate, amsgrad=True)
     pairs = max(restarts * (restarts - 1), 1)
 
     def measure() -> tuple[Tensor, Tensor, Tensor]:
         alpha = scores.masked_fill(~batch.content, -torch.inf).softmax(-1)  # (K, B, T)
-        change = tvd(probabilities(model.decode(hidden, alpha, query)), output)
+        change = tvd(probabilities(model.decode(hidden, alpha.to(hidden), query)), output)
         return alpha, jsd(alpha, own), change  # the last two (K, B)
 
     for _ in range(steps):

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import f1_score, roc_auc_score
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -122,13 +121,15 @@ def predict(
     weights = torch.zeros(len(data), longest, device=model.device)
     for batch in batches(data, size, device=model.device):
         logits, alpha = model(batch, pick(guide, batch))
-        probs[batch.index] = probabilities(logits)
-        weights[batch.index, : alpha.shape[1]] = alpha
+        probs[batch.index] = probabilities(logits).to(probs)
+        weights[batch.index, : alpha.shape[1]] = alpha.to(weights)
     return probs, weights
 
 
 def score(model: AttentionModel, data: list[tuple], *, guide: Guide = None) -> float:
     """ROC-AUC for two classes, accuracy for more."""
+    from sklearn.metrics import roc_auc_score  # here: it takes 80 MB from who only looks
+
     probs = predict(model, data, guide=guide)[0].cpu()
     still_numbers([probs], "training")
     labels = torch.tensor([example[1] for example in data])
@@ -139,6 +140,8 @@ def score(model: AttentionModel, data: list[tuple], *, guide: Guide = None) -> f
 
 def f1(model: AttentionModel, data: list[tuple], *, guide: Guide = None) -> float:
     """F1 of the positive class, what the papers report; accuracy for question answering."""
+    from sklearn.metrics import f1_score
+
     if model.outputs > 1:
         return score(model, data, guide=guide)
     probs = predict(model, data, guide=guide)[0].cpu()

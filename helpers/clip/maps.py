@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from helpers import saliency
 from helpers.datasets.photos import as_rgb
+from helpers.datasets.reviews import visible
 from helpers.ground.errors import CourseError
 from helpers.ground.runtime import chunk_for, in_chunks
 from helpers.ground.stats import pearson
@@ -35,9 +36,9 @@ def encode_queries(model, tokenizer, queries: str | Sequence[str]) -> Tensor:
     for query in queries or [""]:
         if not isinstance(query, str):
             raise CourseError(f"A query is a text in quotes, not {query!r:.80}.")
-        if all(unicodedata.category(c) in INVISIBLE for c in query):
+        if all(unicodedata.category(c) in INVISIBLE or c == "\ufe0f" for c in query):
             raise CourseError("The query is empty: write one, such as 'Who puts out fires?'.")
-    queries = [query.encode("utf-8", "replace").decode() for query in queries]  # half an emoji: ?
+    queries = [visible(query) for query in queries]
     tokens = tokenizer(queries)  # (Q, T)
     longest = tokens.shape[1]
     for query, beyond in zip(queries, tokenizer(queries, 2 * longest)[:, longest:], strict=True):
@@ -54,9 +55,28 @@ def scaled(model, image) -> Tensor:
     if max(height, width) > LARGEST:
         given = f"{width} x {height} pixels, more than {LARGEST} on a side"
         raise CourseError(f"This picture has {given}: photos.open_picture reduces it.")
-    config = getattr(model.visual, "preprocess_cfg", {"mean": (0.5,) * 3, "std": (0.5,) * 3})
+    config = getattr(tower_of(model), "preprocess_cfg", {"mean": (0.5,) * 3, "std": (0.5,) * 3})
     mean, std = (pixels.new_tensor(config[key])[:, None, None] for key in ("mean", "std"))
     return (pixels - mean) / std
+
+
+def tower_of(model) -> nn.Module:
+    """The tower that sees; CourseError for other models."""
+    if not hasattr(model, "visual"):
+        raise CourseError(f"model should be a CLIP model of open_clip, not {type(model).__name__}.")
+    return model.visual
+
+
+def refuse_raw(model, image, texts) -> None:
+    """CourseError for what has not been through `scaled` and `encode_queries`, or no CLIP model."""
+    tower_of(model)
+    wanted = {"(3, H, W), from maps.scaled": image, "(Q, D), from maps.encode_queries": texts}
+    for what, values in wanted.items():
+        ndim = what.count(",")  # 3 of the picture, 2 of the texts
+        fits = isinstance(values, Tensor) and values.is_floating_point() and values.ndim == ndim
+        if not fits or not values.numel() or (ndim == 3 and len(values) != 3):
+            given = f"{type(values).__name__} {tuple(getattr(values, 'shape', ()))}"
+            raise CourseError(f"Give float numbers {what}, not this {given}.")
 
 
 def device_of(model) -> torch.device:
@@ -81,6 +101,9 @@ class Similarity(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.model.encode_image(images, normalize=True)  # (B, D)
+        if (D := self.texts.shape[1]) != features.shape[1]:
+            widths = f"{D} numbers and the picture {features.shape[1]}"
+            raise CourseError(f"Each text has {widths}: encode both with the same model.")
         return wide(features) @ wide(self.texts).to(wide(features)).T
 
 
@@ -102,6 +125,7 @@ def crop_boxes(crops: int, height: int, width: int, smallest: int, generator) ->
 
 def crop_gains(model, image: Tensor, texts: Tensor, boxes: Tensor) -> Tensor:
     """How much closer each crop is to each text: cos(text, crop) - cos(text, picture), (N, Q)."""
+    refuse_raw(model, image, texts)
     everything = torch.cat((middle(image)[None], boxes.to(image.device)))
     chunk = 64  # on two cores
     if image.device.type != "cpu":
@@ -174,6 +198,7 @@ def crop_map(model, image, texts, *, crops: int = 400, smallest=0.22, seed: int 
 
     Positive: closer than the whole picture. smallest: a share of the shorter side, or pixels.
     """
+    refuse_raw(model, image, texts)
     generator = torch.Generator().manual_seed(seed)
     boxes = crop_boxes(crops, *image.shape[1:], in_pixels(smallest, image), generator)
     return add_up(crop_gains(model, image, texts, boxes), boxes, *image.shape[1:])
@@ -189,6 +214,8 @@ def crop_map_until(
     model, image, texts, *, agree=0.95, step=100, most=3000, smallest=0.22, seed=0
 ) -> Converged:
     """`crop_map` with as many crops as it takes until even and odd ones correlate that well."""
+    at_least_one(step=step, most=most)
+    refuse_raw(model, image, texts)
     generator = torch.Generator().manual_seed(seed)
     size = image.shape[1:]
     halves = torch.zeros(2, len(texts), *size, device=image.device)
@@ -227,10 +254,11 @@ def put_back(maps: Tensor, image: Tensor) -> Tensor:
 
 
 def explain(method: Callable, model, image: Tensor, texts: Tensor, **options) -> Tensor:
-    """A method of `saliency` that gives (B, 1, h, w), applied to the similarity: (Q, H, W)."""
+    """A method of `saliency`, channels summed, applied to the similarity: (Q, H, W)."""
+    refuse_raw(model, image, texts)
     x = whole(model, image).expand(len(texts), -1, -1, -1)  # the picture once for each text
     maps = method(Similarity(model, texts), x, range(len(texts)), **options)
-    return put_back(maps[:, 0], image)
+    return put_back(maps.sum(dim=1), image)
 
 
 def grad_cam(model, image: Tensor, texts: Tensor, *, layer=None) -> Tensor:
@@ -238,7 +266,7 @@ def grad_cam(model, image: Tensor, texts: Tensor, *, layer=None) -> Tensor:
 
     layer: by default a ResNet's last maps, or a ViT's patches before the last attention.
     """
-    visual = model.visual
+    visual = tower_of(model)
     if layer is None and hasattr(visual, "layer4"):
         layer = visual.layer4
     elif layer is None and hasattr(visual, "transformer"):

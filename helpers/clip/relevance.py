@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from helpers.clip.maps import Similarity, put_back, whole
+from helpers.clip.maps import Similarity, put_back, refuse_raw, whole
 from helpers.ground.errors import CourseError
 from helpers.ground.runtime import in_chunks
 from helpers.saliency.attention_maps import attention_in_graph, roll_weighted
@@ -17,6 +17,7 @@ def relevance(model, image: Tensor, texts: Tensor, *, first: int = 0) -> Tensor:
     `autograd.grad` over all layers. first: the layer to begin with (-1: the last alone). Returns
     (Q, H, W), never negative. Source: Chefer et al. 2021, eq. 5-6 (their CLIP demo).
     """
+    refuse_raw(model, image, texts)
     visual = model.visual
     by_token = hasattr(visual, "transformer") and getattr(visual, "pool_type", None) == "tok"
     if not by_token or visual.attn_pool is not None:  # CoCa pools all tokens
@@ -24,6 +25,11 @@ def relevance(model, image: Tensor, texts: Tensor, *, first: int = 0) -> Tensor:
         raise CourseError(f"Relevance follows a class token; {tower}: take a ViT, or grad_cam.")
     with frozen_eval(model), attention_in_graph(visual) as A:  # A: (1, heads, T, T) a layer
         s = Similarity(model, texts)(whole(model, image).requires_grad_())[0]  # (Q,)
+
+        if not A[first:]:
+            raise CourseError(
+                f"first={first}, but this model has {len(A)} layers, 0 to {len(A) - 1}."
+            )
 
         def rows(which: Tensor) -> Tensor:  # (q, Q) -> (q, T - 1)
             dA = torch.autograd.grad(s, A, which, is_grads_batched=True, retain_graph=True)

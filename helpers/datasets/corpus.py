@@ -90,7 +90,8 @@ def tokenizer():
 
 def encode(text: str, *, start: bool = True) -> Tensor:
     """Text to tokens, (T,) int64; `start` puts END in front, as in every document of the stream."""
-    return torch.tensor([END] * start + tokenizer().encode(text).ids)
+    whole = text.encode(errors="ignore").decode()  # without half emoji
+    return torch.tensor([END] * start + tokenizer().encode(whole).ids)
 
 
 def decode(tokens: Tensor) -> str:

@@ -2,6 +2,8 @@
 
 import difflib
 import http.client
+import os
+import re
 import urllib.request
 import warnings
 from contextlib import suppress
@@ -21,7 +23,8 @@ from helpers.ground.errors import CourseError
 SIZE = 224  # pixels: the side of what the ImageNet networks see
 LARGEST, SMALLEST = 1024, 16  # an own picture is reduced to the first and must reach the second
 FULL = (1, 255, 1023, 4095, 16383, 65535)  # a white pixel in 1, 8, 10, 12, 14 and 16 bits
-HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1", b"avif")  # brands
+HEIC = b"heic heix heim heis hevc hevx hevm hevs mif1 mif2 msf1 avif avis".split()  # brands
+AROUND = " \t\r\n\"'`“”„‘’‚‹›«»<>\u200b\u200e\u200f\u202a\u202c\ufeff"  # pasted with a path
 PICTURES = {  # name: (title, credit); only these lie inside the wheels
     "cat": ("Chelsea the cat", "Stefan van der Walt, CC0, scikit-image"),
     "coffee": (
@@ -98,10 +101,14 @@ def as_rgb(picture, name: str = "This picture") -> np.ndarray:
     one of its batch; what is transparent becomes white. Numbers run from 0 to 255 or, floats and
     masks, from 0 to 1; larger ones have 10 to 16 bits. CourseError for anything else.
     """
+    picture = picture.image if isinstance(picture, Photo) else picture
     if not isinstance(picture, Image.Image):
         values = eight_bits(_channels_last(picture, name), name)  # (H, W, C)
         picture = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
-    return _large_enough(_rgb(_upright(picture.copy()), name), name)
+    try:
+        return _large_enough(_rgb(_upright(picture.copy()), name), name)
+    except (ValueError, OSError) as error:  # closed, cut off, or of a mode that Pillow cannot turn
+        raise CourseError(f"{name} cannot be read ({error}): open it again.") from error
 
 
 def _large_enough(picture: Image.Image, name: str) -> np.ndarray:
@@ -116,11 +123,13 @@ def _large_enough(picture: Image.Image, name: str) -> np.ndarray:
 def _channels_last(picture, name: str) -> np.ndarray:
     """Numbers (H, W, C), C from 1 to 4; CourseError where they are no single picture."""
     if isinstance(picture, Tensor):
-        picture = picture.detach().to_dense().cpu()  # next: NumPy has no bfloat16
-        picture = picture.float() if picture.is_floating_point() else picture
+        with suppress(RuntimeError, NotImplementedError):  # meta and nested ones have no numbers
+            picture = picture.detach().to_dense().cpu().resolve_neg()
+            picture = picture.dequantize() if picture.is_quantized else picture
+            picture = picture.float() if picture.is_floating_point() else picture  # not bfloat16
     try:
         values = np.asarray(picture)
-    except ValueError:  # rows of different lengths
+    except (ValueError, TypeError, RuntimeError):  # rows of different lengths; no numbers
         values = np.empty(0)
     shape = values.shape
     values = values[0] if values.ndim == 4 and len(values) == 1 else values
@@ -129,18 +138,24 @@ def _channels_last(picture, name: str) -> np.ndarray:
         values = np.moveaxis(values, 0, 2)  # (C, H, W), as torch has it
     if values.dtype.kind not in "buif" or values.ndim != 3 or not 1 <= values.shape[2] <= 4:
         given = f"this one is a {type(picture).__name__} {shape} of {values.dtype}"
+        if isinstance(picture, (str, Path, bytes)):
+            given = f"{type(picture).__name__} is none: photos.open_picture opens files"
         raise CourseError(f"A picture is an array (height, width, 3) of numbers; {given}.")
     return values
 
 
 def eight_bits(values: np.ndarray, name: str = "This picture") -> np.ndarray:
-    """Numbers from 0 to white as uint8; white is the first of FULL that the largest fits."""
+    """Numbers from 0 to white as uint8; white is the first of FULL that the largest fits.
+
+    Floats up to 8 that are beyond 1 are in no such range: most were standardised for a network.
+    """
     if values.dtype == np.uint8 or not values.size:
         return values.astype(np.uint8)
     low, high = float(values.min()), float(values.max())
     beyond = 1.1 if values.dtype.kind == "f" else 1  # enlarging overshoots: cut off, no other range
     white = next((full for full in FULL if high <= beyond * full), high)
-    if not low >= white * (1 - beyond) or not np.isfinite(high):
+    standardised = values.dtype.kind == "f" and white == 255 and high < 8
+    if not low >= high * (1 - beyond) or not np.isfinite(high) or standardised:
         given = f"numbers from {low:.3g} to {high:.3g}"
         raise CourseError(f"{name} has {given}, not 0 to 1 or 0 to 255 (see photos.as_image).")
     return (values * (255 / white)).clip(0, 255).round().astype(np.uint8)
@@ -157,7 +172,7 @@ def _upright(picture: Image.Image) -> Image.Image:
 def _rgb(picture: Image.Image, name: str) -> Image.Image:
     """Any of Pillow's modes to 8-bit RGB: grey ones with more bits reduced, transparency white."""
     if picture.mode.startswith(("I", "F")):
-        values = np.asarray(picture, dtype=np.float64)
+        values = np.asarray(picture)
         picture = Image.fromarray(eight_bits(values - min(values.min(), 0), name))
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
@@ -169,14 +184,19 @@ def _rgb(picture: Image.Image, name: str) -> Image.Image:
 def open_picture(source: str | Path | bytes, *, name: str | None = None) -> np.ndarray:
     """A learner's own picture, (H, W, 3) uint8 RGB, upright, at most 1,024 pixels a side.
 
-    source: a path or web address as people paste it, or a file's bytes, which `name` names. Raises
-    CourseError, in one sentence, for what cannot be read.
+    source: a path or web address as people paste it, or a file's bytes, which `name` names, or what
+    `as_rgb` takes. Raises CourseError, in one sentence, for what cannot be read.
     """
+    source = source.read() if hasattr(source, "read") else source  # an open file
     if isinstance(source, (str, Path)):
         content, found = _read(source)
         name = name or found
-    else:
+    elif isinstance(source, (bytes, bytearray, memoryview)):
         content, name = bytes(source), name or "The uploaded file"
+    else:
+        small = Image.fromarray(as_rgb(source, name or "This picture"))
+        small.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
+        return _large_enough(small, name or "This picture")
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(content)) as picture:
             picture.draft("RGB", (LARGEST, LARGEST))  # JPEG: decode at a fraction of the size
@@ -195,7 +215,7 @@ def open_picture(source: str | Path | bytes, *, name: str | None = None) -> np.n
 
 def _read(source: str | Path) -> tuple[bytes, str]:
     """What lies at a path or address as people paste it, and a short name for it."""
-    typed = str(source).strip().strip("\"'“”‘’<>").strip()
+    typed = str(source).strip(AROUND).removeprefix("& ").strip(AROUND)  # "& " by PowerShell
     shown = typed if len(typed) <= 90 else f"{typed[:70]}…{typed[-15:]}"
     if typed.lower().startswith(("http://", "https://", "data:")):
         return _download(typed, shown), shown
@@ -203,7 +223,9 @@ def _read(source: str | Path) -> tuple[bytes, str]:
         typed = urllib.request.url2pathname(urlsplit(typed).path)
     path = Path(typed)
     try:
-        path = path.expanduser()
+        path = Path(os.path.expandvars(path.expanduser()))
+        plain = Path(re.sub(r"\\(.)", r"\1", str(path)))  # a terminal writes my\ cat.png
+        path = plain if plain.is_file() and not path.exists() else path
         if path.is_file():
             return path.read_bytes(), path.name
         folder = " (it is a folder)" if typed and path.is_dir() else _nearest(path)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from helpers.ground.artifacts import package_folder
+from helpers.ground.errors import CourseError
 
 SOURCES = {"imdb": "imdb", "rotten": "rotten_tomatoes"}
 
@@ -63,11 +64,18 @@ def plain_text(text: str) -> str:
     Curly apostrophes become straight, accents leave Latin letters, wide and joined letters become
     usual ones (NFKC); half an emoji and invisible signs go.
     """
-    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
-    text = re.sub("[\u00ad\u200b-\u200f\u2060\ufe00-\ufe0f\ufeff]", "", text)
+    if not isinstance(text, str):
+        raise CourseError(f"A text is words in quotes, not a {type(text).__name__}.")
+    text = re.sub("[\u200c\u200d\ufe00-\ufe0f]", "", visible(text))  # what joins emoji
     text = unicodedata.normalize("NFKD", text.replace("\u00b4", "'"))
     text = re.sub("([A-Za-z])[\u0300-\u036f]+", r"\1", text)
     return re.sub("[\u2018\u2019\u201b\u02bc\u2032`]", "'", unicodedata.normalize("NFKC", text))
+
+
+def visible(text: str) -> str:
+    """A text without half emoji, soft hyphens and other signs of no width."""
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
+    return re.sub("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\ufeff]", "", whole)
 
 
 @lru_cache(maxsize=2)

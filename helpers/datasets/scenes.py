@@ -22,6 +22,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from helpers.ground.errors import CourseError
+
 SIZE = 96  # pixels on a side
 SIDES = {1: (0.35, 0.95), 2: (0.30, 0.50), 3: (0.27, 0.40), 4: (0.24, 0.34)}  # a thing's, by count
 SKINS = ("", "-1f3fb", "-1f3fc", "-1f3fd", "-1f3fe", "-1f3ff")
@@ -134,6 +136,8 @@ def sample(
     concepts unseen in training; a scene of one is held out by its caption's wording. look: what
     the things stand on, how large they are, and who drew them.
     """
+    if count not in (None, 1, 2, 3, 4):
+        raise CourseError(f"A scene has 1 to 4 things, not {count}; count=None draws how many.")
     rng = random.Random(seed)
     counts = (count or rng.choice((1, 2, 3, 4)) for _ in range(n))  # drawn one by one, as they come
     how = {"people": people, "held_out": held_out, "look": look}

@@ -5,6 +5,11 @@ import torch
 from torch import Tensor
 
 
+def wide(values: Tensor) -> Tensor:
+    """What sums are made in: float32 instead of half precision; float32 and float64 as they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def clustered_mean(
     values, clusters, *, draws: int = 2000, seed: int = 0
 ) -> tuple[float, float, float]:

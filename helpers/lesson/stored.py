@@ -1,6 +1,8 @@
 """Where a network's package is missing, the lesson goes on with what is stored in it."""
 
 import json
+import linecache
+import sys
 from collections.abc import Callable
 
 from IPython import get_ipython
@@ -13,9 +15,9 @@ from helpers.ground.errors import CourseError
 def loaded(lesson: str, load: Callable, *args, **options):
     """load(*args, **options). Where it raises a CourseError, one line says so; returns None.
 
-    From there on each cell of the lesson ("12") that is as it came shows its stored output instead
-    of running, up to a cell that calls `loaded` again. Predictions and exercises run, and so do
-    cells that somebody has changed.
+    This cell's stored output is shown; and from there on each cell of the lesson ("12") that is as
+    it came shows its own instead of running, up to a cell that calls `loaded` again. Predictions
+    and exercises run, and so do cells that somebody has changed.
     """
     shell = get_ipython()
     if shell:
@@ -26,8 +28,9 @@ def loaded(lesson: str, load: Callable, *args, **options):
     except CourseError as error:
         print(f"{error} Until then, the next cells show what is stored with the lesson.")
     if shell:
-        shell.user_ns["_stored"] = Stored(lesson)
-        shell.input_transformers_cleanup.append(shell.user_ns["_stored"])
+        stored = shell.user_ns["_stored"] = Stored(lesson)
+        stored.show("".join(linecache.getlines(sys._getframe(1).f_code.co_filename)).strip())
+        before.append(stored)
     return None
 
 
@@ -47,10 +50,10 @@ class Stored:
         source = "".join(lines).strip()
         if source not in self.outputs or any(call in source for call in RUN):
             return lines
-        return [f"_stored.show({list(self.outputs).index(source)})\n"]
+        return [f"_stored.show({source!r})\n"]
 
-    def show(self, place: int) -> None:
-        for output in list(self.outputs.values())[place]:
+    def show(self, source: str) -> None:
+        for output in self.outputs.get(source, ()):
             if "text" in output:
                 print("".join(output["text"]), end="")
             elif "data" in output:

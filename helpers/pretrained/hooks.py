@@ -1,7 +1,8 @@
 """One hook for both transformers: give and take any site, inside a `with`, on unpatched models.
 
-Sites, in layer i: ("attention", i) the weights (B, heads, T, T) after the softmax; ("mlp", i) what
-the MLP adds (B, T, D); ("residual", i) the stream after the block (B, T, D).
+Sites, in layer i: ("attention", i) the weights (B, heads, T, T) after the softmax; ("heads", i)
+what the heads read with them (B, T, heads · d), before they are mixed; ("mlp", i) what the MLP
+adds (B, T, D); ("residual", i) the stream after the block (B, T, D).
 """
 
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from helpers.ground.errors import CourseError
 Site = tuple[str, int]
 NAMES = {  # of DINOv2 (timm) and of SmolLM2 (transformers)
     "attention": ("blocks.{}.attn.attn_drop", "model.layers.{}.self_attn.attn_drop"),
+    "heads": ("blocks.{}.attn.norm", "model.layers.{}.self_attn.heads"),
     "mlp": ("blocks.{}.mlp", "model.layers.{}.mlp"),
     "residual": ("blocks.{}", "model.layers.{}"),
 }

@@ -51,6 +51,7 @@ def load(*, device: torch.device | str = "cpu") -> LanguageModel:
         logging.enable_progress_bar()
     for block in model.model.layers:
         block.self_attn.attn_drop = nn.Identity()  # the weights pass through it
+        block.self_attn.heads = nn.Identity()  # and here what they read
     return LanguageModel(model.eval().requires_grad_(False).to(device), tokenizer)
 
 
@@ -63,7 +64,8 @@ def attend(layer, q: Tensor, k: Tensor, v: Tensor, _mask, scaling: float, **_):
     scores = q @ k.mT * scaling  # (B, 9, T, T)
     later = torch.ones_like(scores[0, 0]).triu(1 + k.shape[2] - q.shape[2]).bool()
     weights = layer.attn_drop(scores.masked_fill(later, -torch.inf).softmax(-1))
-    return (weights @ v).transpose(1, 2).contiguous(), weights
+    read = layer.heads((weights @ v).transpose(1, 2).flatten(2))  # (B, T, 9 · 64)
+    return read.unflatten(2, (-1, v.shape[-1])), weights
 
 
 def open_gguf(folder: Path) -> None:

@@ -100,11 +100,11 @@ class Dictionary(nn.Module):
 
     def features(self, acts: Tensor) -> Tensor:
         """(..., N) → (..., M)."""
-        return self.sae.encode(acts * self.scale)
+        return self.sae.encode((acts * self.scale).to(self.sae.W_enc))
 
     def reconstruct(self, acts: Tensor) -> Tensor:
         """(..., N) → (..., N); give it to the transformer as `edit`."""
-        return self.sae(acts * self.scale) / self.scale
+        return self.sae((acts * self.scale).to(self.sae.W_enc)).to(acts) / self.scale
 
     @property
     def directions(self) -> Tensor:

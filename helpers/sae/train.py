@@ -71,10 +71,10 @@ def train(
     if checkpoint and (state := checkpoint.load()):
         start = restore(state, saes, optimizer, logs)
     else:
-        centre(saes, next(inputs.batches(training.batch)).to(device))
+        centre(saes, next(inputs.batches(training.batch)).to(saes[0].W_enc))
     steps = tqdm(range(start, training.steps), initial=start, total=training.steps, mininterval=10)
     for step, x in zip(steps, inputs.batches(training.batch, start=start), strict=False):
-        x = x.to(device)  # (B, N)
+        x = x.to(saes[0].W_enc)  # (B, N), on its device
         set_learning_rate(optimizer, step, training)
         results = [backward(sae, x, training.bfloat16) for sae in saes]  # loss, features (B, M)
         update(saes, optimizer)

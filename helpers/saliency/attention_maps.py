@@ -18,6 +18,10 @@ from helpers.saliency.cam import as_maps, patch_sides
 from helpers.saliency.core import Target, check, frozen_eval
 
 SMOOTH = nn.GELU, nn.ReLU, nn.SiLU  # activations that AttnLRP passes relevance through
+OTHER = (
+    "A part of this model is no plain self-attention or LayerNorm (it reads other tokens than it "
+    "writes, turns or masks them, or has more weights): it cannot be followed. Use grad_cam()."
+)
 
 
 # ---- from weights to one table: who has read whom ----
@@ -51,7 +55,8 @@ def rollout(model: nn.Module, inputs: Tensor, target: Target = 0) -> Tensor:
 
     def one_batch(x, target):
         with attention_in_graph(model) as A:
-            model(x)
+            score = core.class_score(model, x.requires_grad_(), target)
+        refuse_other_readers(*core.derivatives(score, at=A[-1:]))
         return on_patches(model, roll(A)[:, 0], x).detach()
 
     with frozen_eval(model):
@@ -65,7 +70,8 @@ def relevance(model: nn.Module, inputs: Tensor, target: Target) -> Tensor:
     def one_batch(x, target):
         with attention_in_graph(model) as A:
             score = core.class_score(model, x.requires_grad_(), target)
-        dA = torch.autograd.grad(score.sum(), A)
+        dA = core.derivatives(score, at=A)
+        refuse_other_readers(dA[-1])
         return on_patches(model, roll_weighted(A, dA)[:, 0], x).detach()
 
     with frozen_eval(model):
@@ -91,6 +97,16 @@ def attn_lrp(model: nn.Module, inputs: Tensor, target: Target) -> Tensor:
 
     with frozen_eval(model):
         return core.finite(core.in_batches(one_batch, x, target))
+
+
+def refuse_other_readers(slope: Tensor) -> None:
+    """CourseError where dS/dA of the last layer shows that not only the first token is read."""
+    others = slope[:, :, 1:]
+    if (others.isfinite() & (others != 0)).any():
+        raise CourseError(
+            "This model's score depends on more tokens than the first, at last: without a class "
+            "token rollout and relevance follow nothing. Use attn_lrp() or grad_cam()."
+        )
 
 
 def on_patches(model: nn.Module, row: Tensor, x: Tensor) -> Tensor:
@@ -121,11 +137,17 @@ def attention_in_graph(model: nn.Module) -> Iterator[list[Tensor]]:
     """Inside, the attention weights (B, heads, T, T) are part of the graph; a list by layer.
 
     torch's own attention never forms them, or returns a copy that nothing depends on. So the
-    modules' `forward`s are swapped, and put back afterwards; the results stay the same.
+    modules' `forward`s are swapped, and put back afterwards. CourseError where a layer did not
+    give what its own `forward` gives, or where the layers do not share their tokens.
     """
     weights: list[Tensor] = []
     with swapped({layer: partial(attend, layer, weights) for layer in attention_layers(model)}):
         yield weights
+    if len({A.shape[2:] for A in weights}) != 1:
+        raise CourseError(
+            f"From one attention of this {type(model).__name__} to the next nothing can be "
+            "followed: they read no tokens, or not the same ones. Use grad_cam()."
+        )
 
 
 @contextmanager
@@ -144,25 +166,48 @@ def lrp_rules(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def swapped(forwards: dict[nn.Module, Callable]) -> Iterator[None]:
+    """Inside, these modules have other forwards; CourseError, at the end, where one differs."""
     before = {module: vars(module).get("forward") for module in forwards}
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # it would call no module's forward
+    differs: list[Tensor] = []
     try:
         for module, forward in forwards.items():
-            module.forward = forward
+            module.forward = partial(compared, module.forward, forward, differs)
         yield
     finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
         for module, forward in before.items():
             vars(module).pop("forward", None)
             if forward is not None:
                 module.forward = forward
+    if differs and torch.stack(differs).any():  # one wait
+        raise CourseError(OTHER)
 
 
-def attend(layer, keep: list[Tensor], x: Tensor, *_, attn_mask=None, shared=lambda x: x, **__):
-    """Self-attention of x (B, T, D), written out: what `layer` does, but its weights are kept.
+def compared(own: Callable, other: Callable, differs: list[Tensor], *inputs, **options):
+    """What the other forward gives; noted is whether it differs from what the module's own does."""
+    with torch.no_grad():  # clones, as an activation may work in place
+        expected = own(*(x.clone() if isinstance(x, Tensor) else x for x in inputs), **options)
+    try:
+        result = other(*inputs, **options)
+        y, y0 = (out[0] if isinstance(out, tuple) else out for out in (result, expected))
+        rounding = torch.finfo(y0.dtype).eps ** 0.5
+        differs.append((core.wide(y.detach()) - y0).norm() > rounding * core.wide(y0).norm())
+    except (TypeError, ValueError, IndexError, RuntimeError) as error:  # inputs of another kind
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise CourseError(OTHER) from error
+    return result
+
+
+def attend(layer, keep: list[Tensor], query, *_, attn_mask=None, shared=lambda x: x, **__):
+    """Self-attention of (B, T, D), written out: what `layer` does, but its weights are kept.
 
     shared: what each factor of a product passes through.
     """
     torchs = isinstance(layer, nn.MultiheadAttention)
-    x = x if not torchs or layer.batch_first else x.transpose(0, 1)
+    x = query if not torchs or layer.batch_first else query.transpose(0, 1)
     qkv = F.linear(x, layer.in_proj_weight, layer.in_proj_bias) if torchs else layer.qkv(x)
     q, k, v = qkv.unflatten(2, (3, layer.num_heads, -1)).permute(2, 0, 3, 1, 4)  # (B, heads, T, d)
     scores = shared(q) @ shared(k).mT / q.shape[-1] ** 0.5  # (B, heads, T, T)
@@ -172,7 +217,7 @@ def attend(layer, keep: list[Tensor], x: Tensor, *_, attn_mask=None, shared=lamb
     if not torchs:
         return layer.proj(out)
     out = layer.out_proj(out)
-    return (out if layer.batch_first else out.transpose(0, 1)), None
+    return (out if layer.batch_first else out.transpose(0, 1)), weights.mean(1)
 
 
 def halved(x: Tensor) -> Tensor:
@@ -192,5 +237,5 @@ def normalise(norm: nn.LayerNorm, x: Tensor) -> Tensor:
 
 def pass_on(activation: Callable, x: Tensor) -> Tensor:
     """activation(x) as x times a constant."""
-    y = activation(x)
+    y = activation(x.clone())  # it may work in place
     return x * torch.where(x == 0, 0, y / torch.where(x == 0, 1, x)).detach()

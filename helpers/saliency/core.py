@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from helpers.ground.errors import CourseError
 from helpers.ground.runtime import chunk_for, in_chunks
+from helpers.ground.stats import wide
 
 Target = int | Sequence[int] | Tensor
 Baseline = float | Tensor
@@ -44,10 +45,7 @@ def check(
     inputs: (B, ...), on the model's device, in its number type, outside of any graph. target: (B,),
     on the CPU, where looking at it waits for no device. CourseError for what cannot be explained.
     """
-    if not isinstance(model, nn.Module):
-        kind = type(model).__name__
-        raise CourseError(f"model should be an nn.Module, not a {kind}: wrap it in a class.")
-    refuse_lazy(model)
+    refuse_unfit(model)
     if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
         given = getattr(inputs, "dtype", type(inputs).__name__)
         raise CourseError(f"inputs should be a float tensor (see photos.preprocess), not {given}.")
@@ -74,10 +72,15 @@ def check(
     return x, classes.long().expand(len(x))
 
 
-def refuse_lazy(model: nn.Module) -> None:
-    """CourseError for modules such as nn.LazyLinear whose weights the first inputs will make."""
+def refuse_unfit(model: nn.Module) -> None:
+    """CourseError for a function, and for weights that do not exist yet or can have no gradient."""
+    if not isinstance(model, nn.Module):
+        kind = type(model).__name__
+        raise CourseError(f"model should be an nn.Module, not a {kind}: wrap it in a class.")
     if any(map(nn.parameter.is_lazy, model.parameters())):
         raise CourseError("This model's weights do not exist yet: run model(inputs) once before.")
+    if any(p.is_inference() for p in model.parameters()):
+        raise CourseError("This model was made in torch.inference_mode(): make it outside.")
 
 
 def at_least_one(**counts: int) -> None:
@@ -109,13 +112,23 @@ def class_score(model: nn.Module, x: Tensor, target: Tensor, *, softmax: bool = 
 
 def derivative(score: Tensor, at: Tensor) -> Tensor:
     """d(sum of scores) / d(at), of the shape of `at`. Pictures do not mix: each gets its own."""
+    return derivatives(score, [at])[0]
+
+
+def derivatives(score: Tensor, at: Sequence[Tensor]) -> list[Tensor]:
+    """`derivative` at several places, in one pass; 0 where the score depends on others alone."""
     if score.requires_grad:
-        (grad,) = torch.autograd.grad(score.sum(), at, allow_unused=True)
-        if grad is not None:
-            return grad + (0 * score.detach().sum()).to(grad)  # nan where a score is: see `finite`
+        grads = torch.autograd.grad(score.sum(), at, allow_unused=True)
+        if any(grad is not None for grad in grads):
+            nothing = 0 * score.detach().sum()  # nan where a score is: see `finite`
+            grads = (
+                torch.zeros_like(x) if g is None else g for g, x in zip(grads, at, strict=True)
+            )
+            return [grad + nothing.to(grad) for grad in grads]
     raise CourseError(
-        "The score has no gradient with respect to what is to be explained (an argmax, a detach() "
-        "or NumPy inside the model?). occlusion() and rise() need none."
+        "The score has no gradient with respect to what is to be explained: is there an argmax, a "
+        "detach() or NumPy after it, or is it a layer of which another output is used (choose one "
+        "inside it)? occlusion() and rise() need none."
     )
 
 
@@ -136,35 +149,35 @@ def finite(values: Tensor) -> Tensor:
     """What was made of a model's output; CourseError where that held NaN or infinite numbers."""
     if not values.sum().isfinite() and not values.isfinite().all():  # the sum: twice as fast
         raise CourseError(
-            "The model's scores or gradients for these inputs are NaN or infinite: look at "
-            "model(inputs) and for NaN among its weights; of a half precision model try .float()."
+            "The model's scores or gradients for these inputs are NaN or infinite: look for NaN in "
+            "inputs and weights, and at model(inputs); of a half precision model try .float()."
         )
     return values
 
 
-def wide(values: Tensor) -> Tensor:
-    """What sums are made in: float32 instead of half precision; float32 and float64 as they are."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
-
-
 def as_tensor(values, ndim: int) -> Tensor:
-    """Maps (B, C, H, W) or, with ndim 3, (B, H, W), as `wide` makes them, outside of any graph."""
+    """Maps (B, C, H, W), with ndim 3 (B, H, W), or curves (B, n), `wide`, outside of any graph."""
     try:
         maps = wide(torch.as_tensor(values).detach().to_dense())
     except (TypeError, ValueError, RuntimeError):  # no numbers, or rows of different lengths
         maps = torch.empty(0)
     if maps.ndim != ndim:
-        wanted = "(B, C, H, W)" if ndim == 4 else "(B, H, W)"
+        wanted = {2: "Curves should be (B, n)", 3: "Maps should be (B, H, W)"}
         given = tuple(getattr(values, "shape", ())) or type(values).__name__
-        raise CourseError(f"Maps should be {wanted}, not {given}.")
+        raise CourseError(f"{wanted.get(ndim, 'Maps should be (B, C, H, W)')}, not {given}.")
     return maps
 
 
-def each_ones(attribution: Tensor, scores: Tensor) -> Tensor:
-    """Each picture's map, outside of any graph, as exact as the scores (B,), where they are."""
-    if len(attribution) != len(scores):
-        raise CourseError(f"{len(scores)} pictures need a map each, not {len(attribution)} maps.")
-    return torch.as_tensor(attribution).detach().to(scores)
+def each_ones(attribution: Tensor, scores: Tensor, x: Tensor) -> Tensor:
+    """Each picture's map, outside of any graph, as exact as the scores (B,), where they are.
+
+    attribution: as large as the pictures x, or one value a pixel (B, 1, H, W).
+    """
+    maps = as_tensor(attribution, x.ndim)
+    if maps.shape not in (x.shape, (len(x), 1, *x.shape[2:])):
+        given = f"{len(maps)} of {tuple(maps.shape[1:])}"
+        raise CourseError(f"{len(x)} pictures need a map each, not {given}.")
+    return maps.to(scores)
 
 
 # ---- batches ----
@@ -210,6 +223,8 @@ def as_baseline(baseline: Baseline, x: Tensor) -> Tensor:
         if isinstance(baseline, float) and not math.isfinite(baseline):
             raise ValueError("nan or infinite")
         given = torch.as_tensor(baseline, dtype=x.dtype, device=x.device)
+        if given.ndim and not given.isfinite().all():
+            raise ValueError("nan or infinite")
         return given.detach().to_dense().expand_as(x)
     except (TypeError, ValueError, RuntimeError) as error:
         given = f"shape {tuple(baseline.shape)}" if isinstance(baseline, Tensor) else repr(baseline)

@@ -97,7 +97,7 @@ def completeness_error(
     with frozen_eval(model):
         before = core.forward_scores(model, core.as_baseline(baseline, x), target)
         difference = core.finite(core.forward_scores(model, x, target) - before)  # (B,)
-    accounted = core.each_ones(attribution, difference).flatten(1).sum(1)  # (B,)
+    accounted = core.each_ones(attribution, difference, x).flatten(1).sum(1)  # (B,)
     return (accounted - difference).abs() / difference.abs()
 
 

@@ -25,7 +25,12 @@ def total_variation(attribution: Tensor, *, block: int = 1) -> Tensor:
 
     A noisy map has a high one. block: neighbours are averages of block x block pixels.
     """
-    m = F.avg_pool2d(magnitude(attribution), block)
+    core.at_least_one(block=block)
+    m = magnitude(attribution)
+    if min(m.shape[1:]) < 2 * block:
+        size = f"{m.shape[1]} x {m.shape[2]}"
+        raise CourseError(f"Maps {size} have no neighbours in blocks of {block} x {block} pixels.")
+    m = F.avg_pool2d(m, block)
     steps = m.diff(dim=1).abs().mean(dim=(1, 2)) + m.diff(dim=2).abs().mean(dim=(1, 2))
     return steps / m.mean(dim=(1, 2))
 
@@ -47,19 +52,23 @@ def ranks(heat: Tensor) -> Tensor:
     return heat.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(dim=1).view_as(heat)
 
 
+def places(heat: Tensor, images: Tensor) -> Tensor:
+    """`ranks` of the pixels of these pictures, (B, 1, H, W), on their device."""
+    shape = (len(images), *images.shape[2:])
+    if (heat := core.as_tensor(heat, 3)).shape != shape:
+        given = f"{tuple(heat.shape)}; magnitude(attribution) makes it"
+        raise CourseError(f"heat should be {shape}, one value a pixel, not {given}.")
+    return ranks(heat).to(images.device)[:, None]
+
+
 def perturbation_curve(model, before, after, target, heat: Tensor, steps: int) -> Tensor:
     """The class's probability while pixels turn from `before` to `after`: (B, steps + 1)."""
     core.at_least_one(steps=steps)
-    shape = (len(before), *before.shape[2:])
-    heat = core.as_tensor(heat, 3)
-    if heat.shape != shape:
-        given = f"{tuple(heat.shape)}; magnitude(attribution) makes it"
-        raise CourseError(f"heat should be {shape}, one value a pixel, not {given}.")
-    place = ranks(heat).to(before.device)[:, None]  # (B, 1, H, W)
+    place = places(heat, before)  # (B, 1, H, W)
     curve = []
     with core.frozen_eval(model):
         for some in core.groups(range(steps + 1), before):
-            done = [k * heat[0].numel() / steps for k in some]  # pixels exchanged by step k
+            done = [k * place[0].numel() / steps for k in some]  # pixels exchanged by step k
             copies = torch.stack([torch.where(place < n, after, before) for n in done])
             curve.append(for_copies(forward_scores, model, copies, target, softmax=True))  # (k, B)
     return core.finite(torch.cat(curve)).T
@@ -86,19 +95,33 @@ def insertion(
 
 def area(curve: Tensor) -> Tensor:
     """The area under each curve, its width being 1, by trapezoids: (B, n) -> (B,)."""
-    return torch.trapezoid(wide(curve.detach()), dim=1) / (curve.shape[1] - 1)
+    curve = core.as_tensor(curve, 2)
+    return torch.trapezoid(curve, dim=1) / (curve.shape[1] - 1)
 
 
 def remove(images: Tensor, heat: Tensor, share: float, value: Baseline) -> Tensor:
     """The pictures, the most important share of pixels replaced. ROAR: Hooker et al. 2019, 3."""
-    gone = ranks(heat)[:, None] < round(share * heat[0].numel())  # (B, 1, H, W)
-    return torch.where(gone.to(images.device), core.as_baseline(value, images), images)
+    if not 0 <= share <= 1:
+        raise CourseError(f"share is the part of the pixels that goes, from 0 to 1, not {share}.")
+    images = torch.as_tensor(images)
+    place = places(heat, images)
+    gone = place < round(share * place[0].numel())  # (B, 1, H, W)
+    return torch.where(gone, core.as_baseline(value, images), images)
 
 
 # ---- does it lie where the thing is? ----
+def numbers(boxes, heat: Tensor) -> Tensor:
+    """Boxes however they were written, on the map's device."""
+    try:
+        return torch.as_tensor(boxes, device=heat.device)
+    except (TypeError, ValueError, RuntimeError) as error:  # a text, None, ragged lists
+        wanted = "four numbers: left, top, right, bottom"
+        raise CourseError(f"A box is {wanted}, not {boxes!r:.80}.") from error
+
+
 def in_boxes(boxes: Tensor, heat: Tensor) -> Tensor:
     """Boxes (B, 4) or (4,): left, top, right, bottom, exclusive -> True inside, (B, H, W)."""
-    boxes = torch.as_tensor(boxes, device=heat.device)
+    boxes = numbers(boxes, heat)
     if boxes.shape not in ((4,), (1, 4), (len(heat), 4)):
         needs = f"{len(heat)} heat maps need boxes ({len(heat)}, 4), or one (4,) for all"
         raise CourseError(f"{needs}, not {tuple(boxes.shape)}.")
@@ -115,7 +138,7 @@ def pointing_game(heat: Tensor, boxes: Tensor, *, tolerance: int = 0) -> Tensor:
     Source: Zhang et al. 2016, with a tolerance of 15 pixels on photographs.
     """
     heat = core.as_tensor(heat, 3)
-    boxes = torch.as_tensor(boxes, device=heat.device)
+    boxes = numbers(boxes, heat)
     wider = torch.cat((boxes[..., :2] - tolerance, boxes[..., 2:] + tolerance), dim=-1)
     flat = heat.flatten(1)
     hit = in_boxes(wider, heat).flatten(1).gather(1, flat.argmax(dim=1, keepdim=True))[:, 0]
@@ -154,7 +177,7 @@ def infidelity(
         drop = forward_scores(model, x, target) - after  # (n, B)
     core.finite(drop)
     predicted = (
-        (wide(change) * core.each_ones(attribution, drop[0])).flatten(2).sum(dim=2)
+        (wide(change) * core.each_ones(attribution, drop[0], x)).flatten(2).sum(dim=2)
     )  # (n, B)
     if normalise:
         predicted = predicted * (predicted * drop).mean(0) / (predicted**2).mean(0)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from helpers.ground.errors import CourseError
 from helpers.ground.stats import spearman
 from helpers.saliency.cam import find_layer
-from helpers.saliency.core import as_tensor, refuse_lazy
+from helpers.saliency.core import as_tensor, refuse_unfit
 from helpers.saliency.metrics import magnitude
 
 Layer = str | Sequence[str]  # a module's name, or the names of several that fall together
@@ -25,6 +25,7 @@ Layer = str | Sequence[str]  # a module's name, or the names of several that fal
 # ---- destroying what was learned ----
 def layers_of(model: nn.Module) -> list[str]:
     """All layers with weights of their own, as they stand; first the model's own (class tokens)."""
+    refuse_unfit(model)
     top = [name for name, _ in model.named_parameters(recurse=False)]
     parts = list(model.named_modules())[1:]
     return top + [name for name, part in parts if list(part.parameters(recurse=False))]
@@ -107,9 +108,9 @@ def randomised(
     A layer's random weights follow from the seed and its name: they are the same for every method,
     alone or in a cascade, on every device. initialise: `reset` or `shuffle`.
     """
-    refuse_lazy(model)
+    refuse_unfit(model)
     saved = {name: value.detach().clone() for name, value in model.state_dict().items()}
-    names = [name for layer in layers for name in ([layer] if isinstance(layer, str) else layer)]
+    names = [name for layer in as_list(layers) for name in as_list(layer)]
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             for name in names:
@@ -119,6 +120,13 @@ def randomised(
         yield model
     finally:
         model.load_state_dict(saved)
+
+
+def as_list(layers: str | Sequence) -> list:
+    """Names as a list, also a single one."""
+    if isinstance(layers, nn.Module):
+        raise CourseError(f"Layers are given by their names, not as {type(layers).__name__}s.")
+    return [layers] if isinstance(layers, str) else list(layers)
 
 
 def randomise(model: nn.Module, name: str, initialise: Callable) -> None:
@@ -142,6 +150,7 @@ def cascade(
     layers: in the order in which they fall, usually from the output down. independent: only the
     l-th layer is random, and all others are as trained.
     """
+    layers = as_list(layers)
     maps = [method(model, inputs, target)]
     for depth in range(len(layers)):
         fallen = layers[depth if independent else 0 : depth + 1]
@@ -177,6 +186,8 @@ def edges(a: Tensor, b: Tensor, *, cell: int | None = None) -> Tensor:
 
     a, b = two(a, b, magnitude)
     cell = cell or max(1, min(16, a.shape[-1] // 4))
+    if 3 * cell > min(a.shape[1:]):  # a block of HOG
+        raise CourseError(f"HOG compares 3 x 3 cells of {cell} pixels; maps: {tuple(a.shape)}.")
     features = [each(lambda p: hog(p, pixels_per_cell=(cell, cell)), m) for m in (a, b)]
     return spearman(*features)  # of (B, F) each
 
@@ -190,11 +201,12 @@ SIMILARITIES = {
 
 
 def two(a, b, reduce: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-    """Both stacks of maps as (B, H, W); CourseError where their pictures differ in size."""
+    """Both stacks of maps as (B, H, W), one map for all; CourseError where they differ in size."""
     a, b = reduce(a), reduce(b)
-    if a.shape[1:] != b.shape[1:]:
+    many = max(len(a), len(b))
+    if a.shape[1:] != b.shape[1:] or not {len(a), len(b)} <= {1, many}:
         raise CourseError(f"Maps {tuple(a.shape)} and {tuple(b.shape)} are not of one size.")
-    return a, b
+    return a.expand(many, -1, -1), b.expand(many, -1, -1)
 
 
 def each(compare: Callable, *maps: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.ground.runtime import in_chunks
+from helpers.ground.stats import wide
 from helpers.transformer.model import OneLayerTransformer
 
 Edit = Callable[[Tensor], Tensor]  # the neurons' activations (B, T, F) → what W_out gets instead
@@ -26,7 +27,7 @@ def token_losses(model: OneLayerTransformer, contexts: Tensor, edit: Edit | None
         rows = rows.to(device)
         logits = model(rows[:, :-1], edit)  # (rows, T − 1, V): at t what comes at t + 1
         losses = F.cross_entropy(
-            logits.flatten(0, 1), rows[:, 1:].flatten().long(), reduction="none"
+            wide(logits).flatten(0, 1), rows[:, 1:].flatten().long(), reduction="none"
         )
         return losses.view(len(rows), -1)
 

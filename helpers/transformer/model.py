@@ -83,10 +83,13 @@ class OneLayerTransformer(nn.Module):
 
     def residual(self, tokens: Tensor) -> Tensor:
         """The residual stream that the MLP reads, (B, T, D)."""
+        if not isinstance(tokens, Tensor) or tokens.is_floating_point() or tokens.ndim != 2:
+            given = f"{type(tokens).__name__} {tuple(getattr(tokens, 'shape', ()))}"
+            raise CourseError(f"Tokens are whole numbers (B, T), not this {given}: corpus.encode.")
         if tokens.shape[-1] > self.settings.context:
             T, most = tokens.shape[-1], self.settings.context
             raise ValueError(f"{T} tokens given, but the model has {most} positions.")
-        x = self.embed(tokens) + self.positions[: tokens.shape[-1]]
+        x = self.embed(tokens.long()) + self.positions[: tokens.shape[-1]]
         return x + self.attend(self.norm_1(x))
 
     def attend(self, x: Tensor) -> Tensor:

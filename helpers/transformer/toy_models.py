@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from helpers.ground.artifacts import still_numbers
+
 
 @dataclass(frozen=True)
 class ToySettings:
@@ -77,7 +79,7 @@ def train_toys(
     """
     if importance.shape[-1] != (n := settings.features):
         raise ValueError(f"importance has {importance.shape[-1]} entries for {n} features.")
-    if ((sparsity < 0) | (sparsity >= 1)).any():
+    if not ((sparsity >= 0) & (sparsity < 1)).all():  # nor nan
         given = f"{sparsity.min():.3g} to {sparsity.max():.3g}"
         raise ValueError(f"a sparsity is a probability, from 0 to below 1; got {given}.")
     device = sparsity.device
@@ -96,6 +98,7 @@ def train_toys(
     with torch.no_grad():
         x = draw(each, 8192, settings.features, generator=generator)
         loss = loss_per_model(model, x, weight).view(-1, tries)
+        still_numbers([loss], f"{settings.steps} steps")
         best = loss.argmin(1) + torch.arange(len(sparsity), device=device) * tries
         model.W, model.b = nn.Parameter(model.W[best]), nn.Parameter(model.b[best])
     return model.requires_grad_(False)

@@ -9,6 +9,8 @@ from helpers.attention import faithfulness
 from helpers.attention import model as M
 from tests.attention.texts import build, questions, texts
 
+IMPORTANCES = (faithfulness.gradient_importance, faithfulness.leave_one_out)
+
 
 def test_jsd_by_hand_and_its_bound():
     p, q = torch.tensor([1.0, 0, 0]), torch.tensor([0.0, 0.5, 0.5])
@@ -25,6 +27,26 @@ def test_jsd_by_hand_and_its_bound():
     with_zeros = p.clone().requires_grad_()
     faithfulness.jsd(with_zeros, q).backward()
     assert with_zeros.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_number_types(dtype):
+    """1e-12, which keeps a logarithm finite, is 0 in half precision."""
+    p, q = torch.tensor([0.5, 0.5, 0.0], dtype=dtype), torch.tensor([0.0, 0.5, 0.5], dtype=dtype)
+    for measure in (faithfulness.kl, faithfulness.jsd, faithfulness.tvd):
+        torch.testing.assert_close(measure(p, q).float(), measure(p.float(), q.float()))
+    model, batch = build().to(dtype), M.collate(texts(3))
+    exact = [importance(build(), batch) for importance in IMPORTANCES]
+    for importance, expected in zip(IMPORTANCES, exact, strict=True):
+        for mode in (torch.no_grad, torch.inference_mode):
+            ours = mode()(importance)(model, batch)
+            torch.testing.assert_close(ours.float(), expected.float(), atol=0.02, rtol=0.1)
+            draw = torch.Generator().manual_seed(0)
+            adversary = mode()(faithfulness.adversarial_attention)
+            assert adversary(model, batch, generator=draw, steps=2).jsd.min() > 0.3
+        assert (
+            len(faithfulness.kendall(ours.clone().requires_grad_(), expected, batch.content)) == 3
+        )
 
 
 def test_tvd_of_two_outputs_is_the_change_of_the_probability():

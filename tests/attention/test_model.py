@@ -97,6 +97,11 @@ def test_texts_that_cannot_be_read_end_in_a_sentence(words, part):
         M.Vocabulary([["good", "film"]]).encode(words)
 
 
+def test_one_text_is_its_words_and_not_its_letters():
+    vocabulary = M.Vocabulary([["good", "film"]])
+    assert torch.equal(vocabulary.encode("good film"), vocabulary.encode(["good", "film"]))
+
+
 def test_what_is_not_offered_is_named():
     with pytest.raises(ValueError, match="'lstm' or 'average'"):
         build(encoder="gru")

@@ -94,7 +94,7 @@ class Lab:
             **cli.quiet_lab(),
             "JUPYTER_TOKEN": self.token,
             "COURSE_TEST": "1",
-            "COURSE_THREADS": "2",
+            "COURSE_THREADS": os.environ.get("COURSE_THREADS", "2"),
             "COURSE_CLASS": str(folder / "class"),
             "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),

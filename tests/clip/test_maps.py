@@ -257,6 +257,7 @@ def tokenizer(request):
     [
         (["a dog", ""], "query is empty"),
         (["a dog", "  \n"], "query is empty"),
+        ("\u200d\ufe0f", "query is empty"),
         ("", "query is empty"),
         ([], "query is empty"),
         (["a dog and " * 250], "750 words"),
@@ -269,6 +270,14 @@ def test_bad_queries_end_in_a_sentence(tokenizer, queries, said):
     with pytest.raises(CourseError, match=said) as caught:
         maps.encode_queries(Encoder(), tokenizer, queries)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "typed", ["a dog’s bone", "a do\u00adg's bone", "ａ dog's\u00a0bone", "a dog's bone\ud83d"]
+)
+def test_typed_queries_are_read_like_plain_ones(tokenizer, typed):
+    rows = maps.encode_queries(Encoder(), tokenizer, [typed, "a dog's bone"])
+    assert torch.equal(*rows)
 
 
 def test_a_query_may_fill_the_model_to_its_last_token(tokenizer):
@@ -305,11 +314,38 @@ def test_what_cannot_be_mapped_ends_in_a_sentence(tiny):
         score.methods(tiny)["RISE"](tiny, picture(), texts(), masks=0)
 
 
-def test_towers_that_a_map_would_misread_are_refused(tiny, monkeypatch):
-    """CoCa pools all tokens by attention; a view that is not square has other patches."""
-    monkeypatch.setattr(tiny.visual, "attn_pool", torch.nn.Identity())
-    with pytest.raises(CourseError, match="take a ViT, or grad_cam"):
-        relevance(tiny, picture(), texts())
+RAW = {  # what has not been through `scaled` and `encode_queries`
+    "array": lambda image, texts: (np.zeros((80, 90, 3), np.uint8), texts),
+    "eight bits": lambda image, texts: (image.byte(), texts),
+    "batch": lambda image, texts: (image[None], texts),
+    "channels last": lambda image, texts: (image.permute(1, 2, 0), texts),
+    "words": lambda image, texts: (image, ["a dog"]),
+    "one text": lambda image, texts: (image, texts[0]),
+    "no text": lambda image, texts: (image, texts[:0]),
+    "another model's": lambda image, texts: (image, texts[:, :9]),
+    "not numbers": lambda image, texts: (image * torch.nan, texts),
+}
+
+
+@pytest.mark.parametrize("name", [*NAMES, "until"])
+@pytest.mark.parametrize("raw", RAW)
+def test_what_was_not_made_for_the_model_ends_in_a_sentence(tiny, name, raw):
+    method = (score.methods(tiny) | {"until": maps.crop_map_until})[name]
+    said = {"another model's": "9 numbers and the picture 32", "not numbers": "NaN"}
+    with pytest.raises(CourseError, match=said.get(raw, "from maps.(scaled|encode_queries), not")):
+        method(tiny, *RAW[raw](picture(), texts()))
+    with pytest.raises(CourseError, match="CLIP model of open_clip, not Linear"):
+        method(torch.nn.Linear(2, 2), picture(), texts())
+
+
+def test_signed_maps_of_the_colours_are_added_up(tiny):
+    x = maps.whole(tiny, picture(64, 64))
+    plain = saliency.gradient(maps.Similarity(tiny, texts(1)), x, 0)
+    ours = maps.explain(saliency.gradient, tiny, picture(64, 64), texts(1))
+    torch.testing.assert_close(ours, plain.sum(1))
+
+
+def test_a_view_that_is_not_square_is_refused(tiny, monkeypatch):
     monkeypatch.setattr(tiny.visual, "image_size", (64, 96))
     with pytest.raises(CourseError, match="reads 96 x 64 pixels"):
         maps.grad_cam(tiny, picture(), texts())

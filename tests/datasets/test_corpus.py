@@ -78,6 +78,10 @@ def test_tokens_come_back_as_text():
     assert any(s.startswith("⟨") for s in strings), "parts of characters are shown as bytes"
 
 
+def test_half_an_emoji_that_was_typed_is_left_out():
+    assert torch.equal(corpus.encode("a \ud83ddog"), corpus.encode("a dog"))
+
+
 def test_every_document_begins_with_the_end_token(heldout):
     starts = (heldout.tokens == corpus.END).nonzero().flatten()
     change = (heldout.domains[1:] != heldout.domains[:-1]).nonzero().flatten() + 1

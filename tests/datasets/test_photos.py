@@ -6,6 +6,7 @@ from base64 import b64encode
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,23 +69,53 @@ def test_masks_are_black_and_white_and_a_dark_picture_stays_dark():
     ("picture", "said"),
     [
         (RGB / 127.5 - 1, "numbers from -1 to 1.*0 to 1"),
+        ((RGB / 255 - 0.45) / 0.22, "numbers from -2.05 to 2.5"),  # standardised: was black
+        (RGB / 255 * 1.6 - 0.3, "numbers from -0.3 to 1.3"),
+        (RGB / 255 * 1.3, "numbers from 0 to 1.3"),
+        (Image.fromarray((GREY / 127.5 - 1).astype(np.float32)), "numbers from 0 to 2"),
+        (torch.zeros(3, 40, 60, device="meta"), "is a Tensor"),
+        (Path("cat.png"), "photos.open_picture opens files"),
+        (as_bytes(Image.fromarray(RGB)), "photos.open_picture opens files"),
         (np.full((30, 30), np.nan), "numbers from nan"),
         (np.where(GREY > 250, np.inf, 0), "to inf"),
         (np.stack([RGB] * 2), r"ndarray \(2, 60, 90, 3\)"),
         (np.zeros((40, 50, 7)), r"\(40, 50, 7\)"),
         (RGB.astype(complex), "complex"),
-        ("cat.jpg", "str"),
+        ("cat.jpg", "str is none: photos.open_picture"),
         (None, "NoneType"),
         ([[1, 2], [3]], "list"),
         (np.zeros((0, 0, 3), np.uint8), "0 x 0 pixels"),
         (RGB[:8], "90 x 8 pixels"),
     ],
-    ids=str,
+    ids=lambda value: f"{value:.20}" if isinstance(value, str) else type(value).__name__,
 )
 def test_what_is_no_picture_is_refused_in_a_sentence(picture, said):
     with pytest.raises(CourseError, match=said) as caught:
         photos.as_rgb(picture)
     assert "\n" not in str(caught.value)
+
+
+def test_a_picture_that_was_closed_is_refused_in_a_sentence():
+    (closed := Image.fromarray(RGB)).close()
+    with pytest.raises(CourseError, match="cannot be read .*: open it again"):
+        photos.as_rgb(closed)
+
+
+@pytest.mark.parametrize(
+    "hand_over",
+    [
+        lambda: RGB,
+        lambda: Image.fromarray(RGB),
+        lambda: torch.from_numpy(RGB).permute(2, 0, 1) / 255,
+        lambda: torch.quantize_per_tensor(torch.from_numpy(RGB).float(), 1.0, 0, torch.quint8),
+        lambda: photos.Photo("grey", "A ramp", RGB, "nobody"),
+        lambda: BytesIO(as_bytes(Image.fromarray(RGB))),
+        lambda: bytearray(as_bytes(Image.fromarray(RGB))),
+    ],
+)
+def test_open_picture_takes_what_is_open_already(hand_over):
+    np.testing.assert_array_equal(photos.open_picture(hand_over()), RGB)
+    assert max(photos.open_picture(np.zeros((60, 3000, 3), np.uint8)).shape) == photos.LARGEST
 
 
 # ---- files
@@ -144,6 +175,7 @@ UNREADABLE = {
     "small.png": (as_bytes(Image.new("RGB", (8, 40))), "only 8 x 40 pixels"),
     "IMG_0001.HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99), "a HEIC.*as JPEG"),
     "IMG_0002.jpg": (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(99), "a HEIC.*as JPEG"),
+    "burst.jpg": (b"\0\0\0\x18ftyphevx\0\0\0\0mif2" + bytes(99), "a HEIC"),
     "film.jpg": (b"\0\0\0\x18ftypqt  \0\0\0\0qt  " + bytes(99), "it is a film"),
 }
 
@@ -169,9 +201,21 @@ def test_a_gigantic_picture_gets_one_sentence(monkeypatch):
 # ---- paths as people paste them
 @pytest.mark.parametrize(
     "pasted",
-    ["{}", ' "{}" ', "'{}'\n", "“{}”", "file://{}", '"file://{}"', "FILE://localhost{}", "<{}>"],
+    ["{}", ' "{}" ', "'{}'\n", "“{}”", "file://{}", '"file://{}"', "FILE://localhost{}", "<{}>"]
+    + [
+        "& '{}'",
+        "\u202a{}",
+        "`{}`",
+        "«{}»",
+        "„{}“",
+        "$FOLDER/my cat.png",
+        "~/my cat.png",
+        r"~/my\ cat.png",
+    ],
 )
-def test_a_pasted_path_is_found(pasted, tmp_path):
+def test_a_pasted_path_is_found(pasted, tmp_path, monkeypatch):
+    for name in ("FOLDER", "HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
     path = tmp_path / ("my cat.png" if "//" not in pasted else "my%20cat.png")
     Image.fromarray(RGB).save(tmp_path / "my cat.png")
     np.testing.assert_array_equal(photos.open_picture(pasted.format(path)), RGB)

@@ -3,6 +3,7 @@ import hashlib
 import pytest
 
 from helpers.datasets import reviews
+from helpers.ground.errors import CourseError
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,12 @@ def test_clean_drops_markup_and_keeps_faces():
         == "Good. Very good & short too >.<"
     )
     assert not any("<br" in text for part in reviews.load("imdb") for text in part.texts)
+
+
+@pytest.mark.parametrize("text", [None, b"good", ["good"]])
+def test_what_is_no_text_is_named(text):
+    with pytest.raises(CourseError, match=f"not a {type(text).__name__}"):
+        reviews.plain_text(text)
 
 
 def test_unknown_source_speaks_to_the_learner():

@@ -11,6 +11,7 @@ from PIL import Image
 from data.recipes import scenes as recipe
 from data.recipes.clip_emoji import draw_pairs
 from helpers.datasets import grounds, scenes
+from helpers.ground.errors import CourseError
 
 
 def test_a_seed_fixes_everything_and_another_seed_changes_it():
@@ -176,6 +177,12 @@ def test_white_noise_and_clouds_differ_in_how_alike_neighbours_are():
         alike.append(np.corrcoef(ground[:, 1:].ravel(), ground[:, :-1].ravel())[0, 1])
     assert min(alike) < 0.1
     assert max(alike) > 0.8
+
+
+@pytest.mark.parametrize("count", [0, -1, 5, 2.5])
+def test_a_scene_has_one_to_four_things(count):
+    with pytest.raises(CourseError, match=f"1 to 4 things, not {count}"):
+        scenes.sample(1, 0, count=count)
 
 
 def test_small_things_are_small():

@@ -48,7 +48,7 @@ def firings(device, steps):
 
 
 def attended(device):
-    layer = SimpleNamespace(num_key_value_groups=3, attn_drop=nn.Identity())
+    layer = SimpleNamespace(num_key_value_groups=3, attn_drop=nn.Identity(), heads=nn.Identity())
     g = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(2, n, 5, 4, generator=g).to(device) for n in (6, 2, 2))
     return smollm2.attend(layer, q, k, v, None, 0.5)
@@ -157,6 +157,7 @@ LEFT_OUT = {
         reviews.clean,
         reviews.load,
         reviews.plain_text,
+        reviews.visible,
         scenes.Scene.boxes,
         scenes.Scene.names,
         scenes.caption,

@@ -129,12 +129,12 @@ def frozen(device):
 # Waits: `check` and `ranks` look whether all is finite; similarities are computed by SciPy.
 CALLS = {
     attention_maps.attend: Call(attended),
-    attention_maps.attention_in_graph: Call(lambda d: opened(d)),
+    attention_maps.attention_in_graph: Call(lambda d: opened(d), waits=1),
     attention_maps.attn_lrp: Call(
-        lambda d: attention_maps.attn_lrp(seeing(d), x(d), 1), waits=2, close=1e-3
+        lambda d: attention_maps.attn_lrp(seeing(d), x(d), 1), waits=3, close=1e-3
     ),
     attention_maps.halved: Call(lambda d: attention_maps.halved(x(d))),
-    attention_maps.lrp_rules: Call(lambda d: opened(d, attention_maps.lrp_rules)),
+    attention_maps.lrp_rules: Call(lambda d: opened(d, attention_maps.lrp_rules), waits=1),
     attention_maps.normalise: Call(
         lambda d: attention_maps.normalise(seeing(d).norm, draw(d, 2, 8))
     ),
@@ -143,14 +143,14 @@ CALLS = {
     ),
     attention_maps.pass_on: Call(lambda d: attention_maps.pass_on(nn.GELU(), x(d))),
     attention_maps.relevance: Call(
-        lambda d: attention_maps.relevance(seeing(d), x(d), 1), waits=2, close=1e-3
+        lambda d: attention_maps.relevance(seeing(d), x(d), 1), waits=4, close=1e-3
     ),
     attention_maps.roll: Call(lambda d: attention_maps.roll(weights(d))),
     attention_maps.roll_weighted: Call(
         lambda d: attention_maps.roll_weighted(weights(d), weights(d, 5))
     ),
     attention_maps.rollout: Call(
-        lambda d: attention_maps.rollout(seeing(d), x(d), 1), waits=2, close=1e-3
+        lambda d: attention_maps.rollout(seeing(d), x(d), 1), waits=4, close=1e-3
     ),
     cam.as_maps: Call(lambda d: cam.as_maps(draw(d, 2, 10, 4), x(d), (3, 3))),
     cam.grad_cam: Call(lambda d: cam.grad_cam(network(d), x(d), 1, layer="1"), waits=2),
@@ -160,12 +160,15 @@ CALLS = {
     cam.output_of: Call(collected),
     core.as_baseline: Call(lambda d: core.as_baseline(0.5, x(d))),
     core.as_tensor: Call(lambda d: core.as_tensor(x(d).half(), 4)),
-    core.each_ones: Call(lambda d: core.each_ones(maps(d), x(d)[:, 0, 0, 0])),
+    core.each_ones: Call(lambda d: core.each_ones(maps(d), x(d)[:, 0, 0, 0], x(d))),
     core.check: Call(
         lambda d: core.check(network(d), x(d), torch.tensor([1, 2], device=d))[0],
         waits=2,
     ),
     core.class_score: Call(lambda d: core.class_score(network(d), x(d), torch.tensor([1, 2]))),
+    core.derivatives: Call(
+        lambda d: core.derivatives((at := x(d).requires_grad_()).square().sum((1, 2, 3)), [at])
+    ),
     core.derivative: Call(
         lambda d: core.derivative((at := x(d).requires_grad_()).square().sum((1, 2, 3)), at)
     ),
@@ -186,7 +189,6 @@ CALLS = {
         lambda d: core.in_batches(lambda x, c: x.sum((1, 2, 3)), x(d), torch.tensor([1, 2]))
     ),
     core.scores: Call(lambda d: core.scores(network(d), x(d), 1, softmax=True), waits=2),
-    core.wide: Call(lambda d: core.wide(x(d).half())),
     gradients.completeness_error: Call(
         lambda d: gradients.completeness_error(network(d), x(d), 1, maps(d)), waits=2
     ),
@@ -236,6 +238,8 @@ CALLS = {
         ),
         waits=2,
     ),
+    metrics.numbers: Call(lambda d: metrics.numbers([1, 2, 3, 4], heat(d))),
+    metrics.places: Call(lambda d: metrics.places(heat(d), x(d)), waits=1),
     metrics.pointing_game: Call(lambda d: metrics.pointing_game(heat(d), boxes("cpu"))),
     metrics.ranks: Call(lambda d: metrics.ranks(heat(d)), waits=1),
     metrics.remove: Call(lambda d: metrics.remove(x(d), heat(d), 0.2, 0.0), waits=1),
@@ -276,6 +280,8 @@ LEFT_OUT = {
     "no tensor is computed": [
         attention_maps.attention_layers,
         attention_maps.is_timms,
+        attention_maps.compared,
+        attention_maps.refuse_other_readers,
         attention_maps.swapped,
         cam.find_layer,
         cam.misfit,
@@ -285,9 +291,10 @@ LEFT_OUT = {
         core.chunk_size,
         core.copies_at_once,
         core.groups,
-        core.refuse_lazy,
+        core.refuse_unfit,
         guided.is_relu,
         guided.refuse_scripted,
+        sanity.as_list,
         sanity.layers_of,
     ],
     "made on the CPU; the caller moves it": [

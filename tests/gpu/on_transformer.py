@@ -159,7 +159,7 @@ TRANSFORMER = {
     ),
     toy_models.represented: Call(lambda d: toy_models.represented(draw(d, 3, 2, 4))),
     toy_models.sample: Call(toy_sample),
-    toy_models.train_toys: Call(toys_trained, waits=1),
+    toy_models.train_toys: Call(toys_trained, waits=2),
     lm_train.Saver.after: Call(saved, waits=34),
     lm_train.Saver.check: Call(saved, waits=34),
     lm_train.backward: Call(lm_gradient),

@@ -32,8 +32,8 @@ MISTAKES = {
     ),
     "numpy() on the device": (
         faithfulness.kendall,
-        "a.cpu()",
-        "a.numpy()",
+        "wide(a.detach()).cpu()",
+        "wide(a.detach()).numpy()",
         "attention.faithfulness.kendall",
     ),
     "a wait in every step": (
@@ -68,8 +68,8 @@ MISTAKES = {
     ),
     "boxes on the CPU": (
         metrics.in_boxes,
-        ", device=heat.device)\n    if",
-        ")\n    if",
+        "numbers(boxes, heat)",
+        "numbers(boxes, heat).cpu()",
         "saliency.metrics.in_boxes",
     ),
     "cuDNN left on": (

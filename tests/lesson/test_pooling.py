@@ -190,15 +190,14 @@ def test_what_is_no_rating_is_noticed(answer, good):
 def test_lesson_08s_own_cell_draws_the_class_and_names_who_is_missing(tmp_path, capsys):
     folder, whole = gather(tmp_path, "neurons", lambda home, n: rate(home, n, "neurons"))
     path = next(path for path in NOTEBOOKS if path.name.startswith("08"))
-    (cell,) = (cell for cell in code_cells(path) if "rated = " in cell)
+    (cell,) = (cell for cell in code_cells(path) if "neuron_rating.outcome(" in cell)
     mine = SimpleNamespace(store=SimpleNamespace(folder=folder), questions=RATINGS["neurons"])
-    space = vars(neuron_rating) | {"figures": figures, "pool": pool, "accepted": accepted}
-    space |= {"my_rating": mine}
+    space = {"neuron_rating": neuron_rating, "figures": figures, "my_rating": mine, "chosen": []}
     exec(cell, space)
-    for condition, (share, *_) in space["shares"].items():
+    for condition, (share, *_) in space["rated"].items():
         given = [r.answer["one rule"] for r in whole if r.answer and r.condition == condition]
         assert share == pytest.approx(sum(given) / len(given))
-    assert len(space["shares"]) == 2
+    assert len(space["rated"]) == 2
     caption = space["_"].caption_text
     assert f"Ratings of {PEOPLE - 3} people" in caption
     says_whom(caption)

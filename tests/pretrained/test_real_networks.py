@@ -71,7 +71,8 @@ def test_one_block_of_dinov2_by_hand():
 
 @needs_dinov2
 def test_dinov2_equals_the_package_s_own_output():
-    onnxruntime = pytest.importorskip("onnxruntime")
+    import onnxruntime  # only here: it takes a while
+
     x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     session = onnxruntime.InferenceSession(str(dinov2.weights_file()))
     expected = torch.tensor(session.run(None, {"input_image": x.numpy()})[0])  # a saliency map
@@ -148,12 +149,14 @@ def test_a_hook_gives_and_takes_every_site_and_leaves_nothing_behind():
 def test_dinov2_s_attention_is_its_layer_s_own():
     model = dinov2.load(56)
     x = torch.randn(1, 3, 56, 56, generator=torch.Generator().manual_seed(0))
-    with hooked(model, {("attention", 3): None, ("residual", 2): None}) as kept:
+    with hooked(model, {("attention", 3): None, ("heads", 3): None, ("residual", 2): None}) as kept:
         model(x)
     block = model.blocks[3]
-    q, k, _ = block.attn.qkv(block.norm1(kept["residual", 2])).view(1, 17, 3, 6, 64).unbind(2)
+    q, k, v = block.attn.qkv(block.norm1(kept["residual", 2])).view(1, 17, 3, 6, 64).unbind(2)
     expected = torch.einsum("bqhd,bkhd->bhqk", q, k).div(8).softmax(-1)
     torch.testing.assert_close(kept["attention", 3], expected, rtol=1e-4, atol=1e-6)
+    read = torch.einsum("bhqk,bkhd->bqhd", expected, v).flatten(2)
+    torch.testing.assert_close(kept["heads", 3], read, rtol=1e-4, atol=1e-5)
 
 
 @needs_smollm2
@@ -181,8 +184,11 @@ def test_smollm2_knows_where_sandra_is():
 
 @needs_smollm2
 def test_smollm2_reads_on_from_what_it_kept():
+    from transformers import DynamicCache
+
     model, tokenizer = smollm2.load()
     ids = tokenizer("John went to the garden. Sandra went", return_tensors="pt").input_ids
-    past = model(ids[:, :-2], use_cache=True).past_key_values
-    rest = model(ids[:, -2:], past_key_values=past).logits
+    past = DynamicCache(config=model.config)  # the fourth argument; its name has changed
+    model(ids[:, :-2], None, None, past, use_cache=True)
+    rest = model(ids[:, -2:], None, None, past).logits
     torch.testing.assert_close(rest, model(ids).logits[:, -2:], rtol=1e-3, atol=1e-3)

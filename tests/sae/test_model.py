@@ -97,6 +97,16 @@ def test_a_dictionary_takes_the_transformers_own_units():
     torch.testing.assert_close(Dictionary(sae, 2.5).features(acts), sae.encode(acts * 2.5))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_dictionary_takes_activations_of_any_number_type(dtype):
+    dictionary, acts = Dictionary(tiny(), 2.5), inputs(20)
+    half = Dictionary(tiny().to(dtype), 2.5)
+    for mine, given in ((dictionary, acts.to(dtype)), (half, acts)):
+        for which in ("features", "reconstruct"):
+            ours, exact = getattr(mine, which)(given), getattr(dictionary, which)(acts)
+            assert (ours.double() - exact).norm() < 0.02 * exact.norm()
+
+
 @pytest.mark.parametrize("value", [0.0, 3.0])
 def test_pinning_moves_along_one_direction_only(value):
     sae = tiny()

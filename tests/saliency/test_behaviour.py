@@ -321,6 +321,31 @@ def test_scripted_models_have_gradients_and_no_layers(how, x):
             METHODS[method](scripted, x, 0)
 
 
+def test_weights_from_inference_mode_are_named(x):
+    with torch.inference_mode():
+        net = make_net("plain")
+    for method in METHODS.values():
+        with pytest.raises(CourseError, match=r"made in torch.inference_mode\(\): make it outside"):
+            method(net, x, 0)
+
+
+def test_a_layer_of_which_another_output_is_used_is_named(x):
+    class Two(nn.Module):
+        def forward(self, x):
+            return x, x * 1
+
+    class Second(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.two, self.net = Two(), make_net("plain")
+
+        def forward(self, x):
+            return self.net(self.two(x)[1])
+
+    with pytest.raises(CourseError, match="of which another output is used .choose one inside it"):
+        saliency.grad_cam(Second(), x, 0, layer="two")
+
+
 def test_bad_layers(x):
     net = make_net("plain")
     with pytest.raises(CourseError, match="no layer 'lst'; near it: last"):
@@ -368,6 +393,7 @@ def test_a_transformers_last_block_is_too_late():
                 ([0.0, 1.0, 2.0, 3.0], "fits the inputs' .*, not \\[0.0"),
                 ("black", "a number or a tensor .*, not 'black'"),
                 (float("nan"), "a number or a tensor .*, not nan"),
+                (torch.full((3, 17, 26), torch.nan), "a number or a tensor .*, not shape"),
             )
         ),
         (lambda m, x, t: saliency.occlusion(m, x[0], t), "picture\\[None\\]"),

@@ -5,10 +5,11 @@ from functools import partial
 import pytest
 import torch
 from captum import metrics as captum
+from torch import nn
 
 from helpers import saliency
 from helpers.ground.errors import CourseError
-from helpers.saliency import metrics
+from helpers.saliency import metrics, sanity
 from tests.saliency.conftest import Smooth, make_net
 
 close = partial(torch.testing.assert_close, rtol=1e-9, atol=1e-12)
@@ -172,6 +173,49 @@ def test_nan_has_no_place_in_an_order(curve, x):
 def test_no_steps_and_no_samples(count, x):
     with pytest.raises(CourseError, match="should be a whole number of 1 or more, not 0"):
         count(make_net("plain"), x)
+
+
+WRONG = {
+    "no neighbours in blocks of 9": lambda x, m: metrics.total_variation(m, block=9),
+    "block should be": lambda x, m: metrics.total_variation(m, block=0),
+    "Curves should be": lambda x, m: metrics.area(m[0, 0, 0]),
+    "from 0 to 1, not 2": lambda x, m: metrics.remove(x, m[:, 0], 2, 0.0),
+    "from 0 to 1, not nan": lambda x, m: metrics.remove(x, m[:, 0], float("nan"), 0.0),
+    "heat should be .* not .2,": lambda x, m: metrics.remove(x, m[:2, 0], 0.5, 0.0),
+    "not 'left'": lambda x, m: metrics.pointing_game(m[:, 0], "left"),
+    "not None": lambda x, m: metrics.energy_in_box(m[:, 0], None),
+    "3 pictures need a map each, not 2 of": lambda x, m: metrics.infidelity(
+        make_net("plain"), x, 0, m[:2]
+    ),
+    "Maps should be .* not .3, 1": lambda x, m: saliency.completeness_error(
+        make_net("plain"), x, 0, m[:, 0]
+    ),
+    "3 x 3 cells of 99": lambda x, m: sanity.edges(m, m, cell=99),
+    "not of one size": lambda x, m: sanity.structural(m, m[:2]),
+    "by their names": lambda x, m: sanity.cascade(
+        make_net("plain"), [nn.ReLU()], saliency.gradient, x, 0
+    ),
+    "nn.Module, not a function": lambda x, m: sanity.layers_of(lambda x: x),
+}
+
+
+@pytest.mark.parametrize("said", WRONG)
+def test_what_cannot_be_measured_ends_in_a_sentence(said, x):
+    with pytest.raises(CourseError, match=said) as caught:
+        WRONG[said](x, x * 1)
+    assert "\n" not in str(caught.value)
+
+
+def test_measures_take_lists_arrays_one_map_for_all_and_a_single_name(x):
+    m, heat = x * 1, x.sum(1)
+    torch.testing.assert_close(metrics.area([[0.0, 1, 1]]), torch.tensor([0.75]))
+    gone = metrics.remove(x.numpy(), heat.numpy(), 0.5, 0.0)
+    assert torch.equal(gone, metrics.remove(x, heat, 0.5, 0.0))
+    for alike in sanity.SIMILARITIES.values():
+        torch.testing.assert_close(alike(m, m[:1]), alike(m, m[:1].expand_as(m)))
+    net = make_net("plain")
+    one, same = (sanity.cascade(net, of, saliency.gradient, x, 0) for of in ("head", ["head"]))
+    assert torch.equal(one, same)
 
 
 def test_remove_takes_the_top_share_and_nothing_else():

@@ -15,7 +15,7 @@ from helpers.attention import faithfulness
 from helpers.attention.data import SMALL, Data, Size
 from helpers.attention.data import notes as clinic
 from helpers.attention.diagnostic import train_adversary, train_one
-from helpers.attention.faithfulness import jsd, kl
+from helpers.attention.faithfulness import jsd, kl, tvd
 from helpers.attention.model import Vocabulary, new_model, uniform
 from helpers.attention.tables import load
 from helpers.attention.train import predict
@@ -51,6 +51,10 @@ def tv(p, b):
     return (p - b).abs()
 
 
+def two(p):  # both classes
+    return torch.stack([p, 1 - p], -1)
+
+
 def plain_kl(x, y):  # no clamp: nan where both are 0
     return (x * (x / y).log()).sum(-1)
 
@@ -62,6 +66,11 @@ def plain_kl(x, y):  # no clamp: nan where both are 0
         (lambda p, b, x, y, lam: (tv(p, b) + lam * kl(x, y)).mean(), "LIKE the base model's"),
         (lambda p, b, x, y, lam: (tv(p, b) - lam * kl(y, x)).mean(), "wrong way round"),
         (lambda p, b, x, y, lam: (tv(p, b) - lam * kl(x, y)).sum(), "take the mean"),
+        (lambda p, b, x, y, lam: tvd(p, b) - lam * kl(x, y).mean(), "take the mean"),
+        (lambda p, b, x, y, lam: tv(p, b).sum() / 2 - lam * kl(x, y).mean(), "take the mean"),
+        (lambda p, b, x, y, lam: tv(p, b).sum() - lam * kl(x, y).mean(), "take the mean"),
+        (lambda p, b, x, y, lam: tv(p, b).mean() - lam * kl(x, y).sum(), "take the mean"),
+        (lambda p, b, x, y, lam: (tvd(two(p), two(b)) - lam * kl(x, y)).mean(), RIGHT),
         (lambda p, b, x, y, lam: (tv(p, b) - kl(x, y)).mean(), "λ is missing"),
         (lambda p, b, x, y, lam: tv(p, b).mean(), "where is the attention"),
         (lambda p, b, x, y, lam: -lam * kl(x, y).mean(), "nothing keeps the output"),
@@ -83,12 +92,18 @@ def softly(c, p):  # P(positive) on the first word, the rest on the last
     return p[:, None] * first + (1 - p[:, None]) * last
 
 
+def places(c, p, yes, no):  # all weight on one place or another
+    return torch.eye(c.shape[1])[torch.where(p > 0.5, yes, no)]
+
+
 @pytest.mark.parametrize(
     ("guide", "hint"),
     [
         (check.first_or_last, RIGHT),
         (lambda c, p: torch.where(p[:, None] > 0.5, uniform(c), check.first_or_last(c, p)), RIGHT),
         (softly, RIGHT),
+        (lambda c, p: places(c, p, 1, 2), RIGHT),  # every note's second word is "in"
+        (lambda c, p: places(c, p, 1, 3), "a word in the middle"),
         (lambda c, p: uniform(c), "nothing leaks"),
         (lambda c, p: check.first_or_last(c, 0 * p), "nothing leaks"),
         (lambda c, p: torch.eye(9)[torch.where(p > 0.5, 1, 8)], "before the end token"),
@@ -128,8 +143,10 @@ def test_strips_share_one_scale():
 
 
 def test_scores_show_ours_above_the_papers():
-    (ax,) = figures.scores({"ours": {"x": 0.9}}, {"theirs": (0.8,)}, "Scores.").axes
+    floor = {"ours": 0.7}
+    (ax,) = figures.scores({"ours": {"x": 0.9}}, {"theirs": (0.8,)}, "Scores.", floor=floor).axes
     assert [t.get_text() for t in ax.get_yticklabels()] == ["ours (here)", "theirs (paper)"]
+    assert "always positive" in [line.get_label() for line in ax.lines]
 
 
 def test_a_tree_finds_the_code_in_the_weights_and_none_where_there_is_none(notes):
@@ -139,6 +156,10 @@ def test_a_tree_finds_the_code_in_the_weights_and_none_where_there_is_none(notes
     content = alpha > 0
     leaks = figures.codes(check.first_or_last(content, notes.label), written, notes.label)
     assert leaks["the heaviest word"] > 0.95  # a note's last word is a full stop
+    pointer = windows(500, 1, content.shape[1], affirmed=True)
+    at = torch.where(pointer.any(1)[:, None], pointer > 0, content)
+    told = figures.codes(uniform(at), written, notes.label)
+    assert told["its weight, no word"] > 0.95  # whoever points at affirmed findings predicts it
     told = figures.codes(uniform(content), written, notes.label)
     assert max(told.values()) < 0.65  # always positive: .60
     told = figures.codes(notes.alpha["adversary 0.1"], written, notes.label)
@@ -196,11 +217,11 @@ def notes():
     return load("findings")
 
 
-def windows(count, seed, width):  # (N, width): 1 within two words of a finding
+def windows(count, seed, width, affirmed=False):  # (N, width): 1 within two words of a finding
     mask = torch.zeros(count, width)
     texts = clinical_notes.load(count, seed=seed, history=(0, 0), fillers=clinical_notes.talk())
     for n, one in enumerate(texts):
-        for m in one.mentions:
+        for m in [m for m in one.mentions if m.affirmed or not affirmed]:
             mask[n, max(m.position - 1, 1) : min(m.position + 4, len(one.words) + 1)] = 1
     return mask
 
@@ -212,6 +233,11 @@ def near(notes):
 
 def share(notes, near, weights, label):
     return float((weights * near).sum(1)[notes.label == label].mean())
+
+
+def test_every_note_s_second_word_is_in():  # exercise 5.3 allows it
+    texts = clinical_notes.load(500, seed=1, history=(0, 0), fillers=clinical_notes.talk())
+    assert {one.words[1] for one in texts} == {"in"}
 
 
 def test_two_honest_seeds_look_at_findings_less_than_uniform_weights_do(notes, near):

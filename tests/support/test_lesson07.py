@@ -28,10 +28,10 @@ from notebooks.support.lesson07 import figures, spaces
 from tests.notebook_cells import solved
 
 
-def batch(S, count, n, generator, absent=torch.ge, same=False, once=False):
+def batch(S, count, n, generator, absent=torch.ge, same=False, once=False, alike=False):
     values, chance = torch.rand(2, count, n, generator=generator)
     chance = values if once else chance[:, :1] if same else chance
-    return values * absent(chance, S)
+    return (values[:, :1] if alike else values) * absent(chance, S)
 
 
 def forward(x, W, b):
@@ -50,6 +50,11 @@ def loss(x, out, importance):
         ({"batch": lambda *a: batch(*a, absent=torch.lt)}, "the probability of being absent"),
         ({"batch": lambda S, *a: batch(S / 2, *a)}, "four of five values are 0"),
         ({"batch": lambda *a: batch(*a, same=True)}, "absent by itself"),
+        ({"batch": lambda *a: batch(*a)[:, [0, 0, 2]]}, "absent by itself"),
+        ({"batch": lambda *a: batch(*a, alike=True)}, "a value of its own"),
+        ({"batch": lambda S, *a: batch(0.8, *a)}, "S is an argument"),
+        ({"batch": lambda S, count, n, g: batch(S, count, n, None)}, "every draw"),
+        ({"batch": lambda S, *a: batch(S, *a[:2], torch.Generator())}, "every draw"),
         ({"batch": lambda *a: batch(*a, once=True)}, "one draw for both"),
         ({"batch": lambda *a: batch(*a) ** 2}, "uniform in [0, 1]"),
         ({"forward": lambda x, W, b: x @ W.T @ W + b}, "forward: the ReLU is missing"),
@@ -168,6 +173,12 @@ def test_directions_are_spread_to_near_the_bound():
     torch.testing.assert_close(v.norm(dim=1), torch.ones(5))
     largest = spaces.overlaps(spaces.spread(v)).max().item()
     assert largest == pytest.approx(math.cos(math.pi / 5), abs=0.01)  # lines 36° apart
+
+
+def test_random_directions_are_picked_one_by_one():
+    assert spaces.picked(1, 0.5, tries=20) == 1  # all on one line
+    assert spaces.picked(2, 1e-9, tries=20) == 1  # none is orthogonal to the first
+    assert spaces.picked(3, 1.1, tries=20) == 20
 
 
 def test_a_relu_on_rotated_axes_has_the_old_moments_before_it():

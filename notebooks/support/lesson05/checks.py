@@ -43,11 +43,12 @@ def _kl(p: list[float], q: list[float]) -> float:
 @exercise
 def adversary_loss(loss) -> str | None:
     """loss(p, base_p, alpha, base_alpha, lam): the mean of TVD − lam · KL(alpha ‖ base_alpha)."""
-    p, base_p, lam = torch.tensor([0.9, 0.3]), torch.tensor([0.6, 0.35]), 0.1  # TVD 0.3, 0.05
+    p, base_p, lam = torch.tensor([0.9, 0.3, 0.2]), torch.tensor([0.6, 0.35, 0.3]), 0.1
     a, b = [[0.7, 0.2, 0.1], [0.5, 0.5, 0]], [[0.1, 0.3, 0.6], [0.2, 0.8, 0]]  # 0: padding
-    tvd = 0.175
-    kl = sum(_kl(x, y) for x, y in zip(a, b, strict=True)) / 2
-    back = sum(_kl(y, x) for x, y in zip(a, b, strict=True)) / 2
+    a, b = [*a, [0.3, 0.7, 0]], [*b, [0.6, 0.4, 0]]
+    tvd = 0.15  # the mean of 0.3, 0.05, 0.1
+    kl = sum(_kl(x, y) for x, y in zip(a, b, strict=True)) / 3
+    back = sum(_kl(y, x) for x, y in zip(a, b, strict=True)) / 3
     right = tvd - lam * kl
     mistakes = {
         "the sign of the second term is turned round: it rewards weights LIKE the base model's": (
@@ -56,14 +57,19 @@ def adversary_loss(loss) -> str | None:
         "the KL is the wrong way round: in KL(alpha ‖ base_alpha) the adversary's come first": (
             tvd - lam * back
         ),
-        "you sum over the texts: take the mean, or λ depends on the size of the batch": 2 * right,
+        "you sum over the texts: take the mean, or λ depends on the size of the batch": [
+            3 * right,
+            3 * tvd - lam * kl,
+            1.5 * tvd - lam * kl,  # faithfulness.tvd(p, base_p) takes the texts for classes
+            tvd - lam * 3 * kl,
+        ],
         "λ is missing: it says how much looking elsewhere is worth": tvd - kl,
         "this is the output's part alone: where is the attention?": tvd,
         "this is the attention's part alone: nothing keeps the output": -lam * kl,
         "the TVD is halved once too often, as in the published code": tvd / 2 - lam * kl,
         "the TVD is twice too large: for two classes it is |p − base_p|": 2 * tvd - lam * kl,
         "without |…| a rise in one text and a fall in another cancel: take the TVD of each": (
-            0.125 - lam * kl
+            0.05 - lam * kl
         ),
         "all signs are turned round: training makes this number SMALL": -right,
     }
@@ -97,9 +103,9 @@ def leaky_guide(guide) -> str | None:
     if not close(yours.sum(-1), torch.ones(5)):
         return "each row must sum to 1: the answer is told by WHERE the weight lies"
     heaviest = yours.argmax(-1)
-    inside = (heaviest > 1) & (heaviest < lengths) & (yours.amax(-1) > 0.5)
-    if bool(inside.any()):
-        return "a word in the middle is another one in each note: take the first or the last"
+    inside = (heaviest > 2) & (heaviest < lengths) & (yours.amax(-1) > 0.5)
+    if bool(inside.any()):  # the second word of every note is "in"
+        return "a word in the middle is another one in each note: take the first two or the last"
     apart = 0.5 * (yours[0] - yours[1]).abs().sum()
     if apart < 1e-3:
         return "yes and no get the same weights in a text of the same length: nothing leaks"

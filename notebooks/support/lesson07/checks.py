@@ -10,7 +10,11 @@ from helpers.lesson.checks import compare, exercise
 @exercise
 def toy(batch, forward, loss) -> str | None:
     """batch(S, count, n, generator), forward(x, W, b), loss(x, out, importance), in this order."""
-    x = torch.as_tensor(batch(0.8, 20_000, 3, torch.Generator().manual_seed(0)))
+
+    def sampled(S=0.8, seed=0):
+        return torch.as_tensor(batch(S, 20_000, 3, torch.Generator().manual_seed(seed)))
+
+    x = sampled()
     if x.shape != (20_000, 3):
         return f"batch: (count, n) is expected, (20000, 3) here; yours has shape {tuple(x.shape)}"
     absent, there = (x == 0).double().mean().item(), x[x != 0]
@@ -18,8 +22,12 @@ def toy(batch, forward, loss) -> str | None:
         if abs(absent - 0.2) < 0.02:
             return "batch: S is the probability of being absent; yours are present with it"
         return f"batch: at S = 0.8 four of five values are 0; of yours {absent:.0%} are"
-    if (x == 0).all(1).double().mean() > 0.7:  # 0.8³ = 0.51
-        return "batch: each feature is absent by itself; yours are absent all at once"
+    if abs((sampled(0.5) == 0).double().mean() - 0.5) > 0.02:
+        return "batch: yours is right for S = 0.8 only: S is an argument"
+    if not torch.equal(x, sampled()) or torch.equal(x, sampled(seed=1)):
+        return "batch: every draw takes its numbers from `generator=generator`"
+    if (torch.corrcoef((x != 0).double().T).nan_to_num(1) - torch.eye(3)).abs().max() > 0.05:
+        return "batch: each feature is absent by itself; yours are absent together"
     if there.min() > 0.7:
         return (
             "batch: one draw for both leaves only values above S; draw the values and the "
@@ -28,6 +36,10 @@ def toy(batch, forward, loss) -> str | None:
     moments = torch.stack([there.mean(), there.std()])
     if there.min() < 0 or not torch.allclose(moments, torch.tensor([0.5, 12**-0.5]), atol=0.01):
         return "batch: what is there is uniform in [0, 1]: `torch.rand`"
+    for pair in ([0, 1], [0, 2], [1, 2]):
+        both = x[(x[:, pair] != 0).all(1)][:, pair]
+        if torch.corrcoef(both.T)[0, 1].abs() > 0.2:
+            return "batch: each feature has a value of its own; in yours those of a row are alike"
     W = torch.tensor([[1.0, -0.5, 0.3], [0.4, 0.8, -0.6]])
     b, importance = torch.tensor([-0.1, 0.2, 0.05]), torch.tensor([1.0, 0.5, 0.2])
     x = torch.tensor([[0.9, 0.0, 0.4], [0.0, 0.7, 0.8], [0.2, 0.0, 0.0], [0.5, 0.6, 0.1]])

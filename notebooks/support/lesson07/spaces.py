@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from helpers.datasets import photos
+from helpers import transformer
+from helpers.datasets import corpus, photos
 from helpers.pretrained import dinov2
 from helpers.pretrained.imagenet import efficientnet_lite0
-from helpers.transformer.model import OneLayerTransformer
+from helpers.transformer.model import OneLayerTransformer, initialise
 
 
 def random_directions(count: int, d: int, *, seed: int = 0, device="cpu") -> Tensor:
@@ -37,6 +38,15 @@ def spread(v: Tensor, steps: int = 600) -> Tensor:
     return normalize(v.detach(), dim=1)
 
 
+def picked(d: int, limit: float, tries: int = 4096, *, device="cpu") -> int:
+    """How many of `tries` random directions stay, if |cos| of any two has to be below the limit."""
+    close = (overlaps(random_directions(tries, d, device=device)) >= limit).cpu()  # (tries, tries)
+    kept = torch.zeros(tries, dtype=torch.bool)
+    for i in range(tries):
+        kept[i] = not (close[i] & kept).any()
+    return int(kept.sum())
+
+
 def rotate(x: Tensor, seed: int = 0) -> Tensor:
     """x (N, d) minus its mean, on axes turned at random."""
     drawn = torch.randn(2 * [x.shape[1]], generator=torch.Generator().manual_seed(seed))
@@ -58,6 +68,19 @@ def of_transformer(lm: OneLayerTransformer, tokens: Tensor) -> dict[str, Tensor]
         "MLP after ReLU": post,
         "ReLU on rotated axes": turned.relu(),
     }
+
+
+def of_the_course(device) -> dict[str, Tensor]:
+    """{name: (N, d)}: the course's transformer on 64 contexts, and the same with random weights."""
+    contexts, _ = corpus.stream("heldout").contexts()
+    order = torch.randperm(len(contexts), generator=torch.Generator().manual_seed(0))
+    tokens = contexts[order[:64]].to(device)  # (64, 128)
+    lm = transformer.load("lm_relu", device=device)
+    newborn = OneLayerTransformer(lm.settings).to(device)
+    initialise(newborn, 0)
+    found, young = of_transformer(lm, tokens), of_transformer(newborn, tokens)
+    chosen = ("residual stream after MLP", "MLP after ReLU")
+    return found | {f"{name} (random)": young[name] for name in chosen}
 
 
 @torch.no_grad()

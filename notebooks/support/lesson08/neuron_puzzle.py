@@ -10,7 +10,7 @@ from torch import Tensor
 
 from helpers.ground.errors import CourseError
 from notebooks.support.lesson08.rules import KINDS, LONGEST, Score, Words, fires, levels, score
-from helpers.lesson.answers import Pooled, Record, Store, pool
+from helpers.lesson.answers import Pooled, Record, Store
 
 
 class Puzzle(NamedTuple):
@@ -59,12 +59,8 @@ class RuleRound:
                 raise CourseError(
                     "A rule in free text needs its text, and the group's yes or no to some words."
                 )
-            result = Score(
-                *zip(
-                    *((len(judged.get(n, ())), sum(judged.get(n, ()))) for n in range(5)),
-                    strict=True,
-                )
-            )
+            said = [judged.get(level, ()) for level in range(5)]
+            result = Score(tuple(map(len, said)), tuple(map(sum, said)))
         else:
             result = score(fires(kind, rule, puzzle.words), puzzle.acts)
         self.store.add(
@@ -92,12 +88,7 @@ class RuleRound:
         return self._pooled().left_out
 
     def _pooled(self) -> Pooled:
-        there = self.store.folder.is_dir()
-        return (
-            pool(self.store.folder, "rules").only(lambda record: _ranked(record, "") is not None)
-            if there
-            else Pooled([], 0, [])
-        )
+        return self.store.everybody(lambda record: _ranked(record, "") is not None)
 
 
 def _ranked(record: Record, person: str) -> Ranked | None:

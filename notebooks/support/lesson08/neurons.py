@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from helpers.datasets import corpus
-from helpers.transformer.model import Neurons, OneLayerTransformer
+from helpers.transformer.measure import token_losses
+from helpers.transformer.model import Neurons, OneLayerTransformer, load
 
 SHARE = 0.8  # of a neuron's strongest firings that one rule has to hold for
 MOST_COMMON = 0.1  # of all tokens: a rule that holds for more is no explanation
@@ -27,14 +28,14 @@ def stages(model: OneLayerTransformer, rows: Tensor) -> Neurons:
     return Neurons(*(torch.cat(stage).flatten(0, 1) for stage in zip(*parts, strict=True)))
 
 
-def kurtosis(acts: Tensor) -> Tensor:
-    """The fourth standardised moment over neurons, (N, F) → (N,).
-
-    3 for normal noise, F − 2 + 1/(F − 1) where one neuron speaks alone. It measures how far
-    activity sits on single neurons, not whether anybody understands these neurons.
-    """
-    z = acts - acts.mean(dim=-1, keepdim=True)
-    return (z**4).mean(dim=-1) / (z**2).mean(dim=-1) ** 2
+def loss_and_size(names, rows: Tensor, device) -> tuple[dict[str, float], dict[str, int]]:
+    """{stored model: mean loss on rows (R, T) in nats a token}, {stored model: parameters}."""
+    losses, size = [], {}
+    for name in names:
+        model = load(name, device=device)
+        size[name] = sum(weight.numel() for weight in model.parameters())
+        losses.append(token_losses(model, rows).mean())
+    return dict(zip(names, torch.stack(losses).tolist(), strict=True)), size
 
 
 def effective_neurons(acts: Tensor) -> Tensor:
@@ -130,6 +131,11 @@ def best_rule(places: Tensor, rules: RuleList) -> Verdict:
     counts = Counter(rule for place in places.tolist() for rule in rules.at(place))
     rule = min(counts, key=lambda rule: (-counts[rule], rules.base[rule], rule), default="none")
     return Verdict(rule, counts[rule] / len(places), rules.base.get(rule, 0.0))
+
+
+def verdicts(acts: Tensor, rules: RuleList) -> list[Verdict]:
+    """`best_rule` on each unit's 20 strongest firings; acts (N, F) on the tokens of `rules`."""
+    return [best_rule(at, rules) for at in strongest(acts.unflatten(0, (-1, rules.width)))]
 
 
 def inconsistent(acts: Tensor, follows: Tensor, edges: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ import ipywidgets as widgets
 from IPython.display import display
 
 from helpers.lesson.plots import COLOURS
-from notebooks.support.lesson08.neuron_puzzle import Ranked, RuleRound, judge_sample
-from notebooks.support.lesson08.rules import KINDS, LEVELS, STRONG, Score
+from notebooks.support.lesson08 import slides
+from notebooks.support.lesson08.neuron_puzzle import Puzzle, Ranked, RuleRound, judge_sample
+from notebooks.support.lesson08.rules import KINDS, LEVELS, STRONG, Score, marked, words_of_tokens
 from helpers.datasets.excerpts import Excerpt, Excerpts
 from helpers.lesson.widgets.view import WIDE, View, button
 
@@ -210,3 +211,35 @@ def _points(ranked: Ranked) -> str:
 def rule_view(round: RuleRound) -> RuleView:
     """Let a class write rules for neurons. Points are 100 × F1 on text that was not shown."""
     return RuleView(round)
+
+
+def slide_round() -> RuleRound:
+    """Round one: the slide's sentences with their groups; ours are scored and not shown."""
+    words, groups = marked([*slides.SENTENCES, *slides.UNSEEN])
+    page = coloured(slides.SENTENCES)
+    return RuleRound(
+        [
+            Puzzle(f"slide {letter}", f"group {letter}", page, words, acts, slides.KEYS[letter])
+            for letter, acts in groups.items()
+        ]
+    )
+
+
+def neuron_round(models, found, rows, picks: Sequence[tuple[str, int]]) -> RuleRound:
+    """Round two: neurons (model's name, number), scored on rows that `found` has not examples of.
+
+    models: {name: transformer}; found: {name: where its neurons fire}; rows: tokens (R, T).
+    """
+    from notebooks.support.lesson08.neuron_rating import shown  # PyTorch: round one needs none
+    from notebooks.support.lesson08.neurons import stages
+
+    unseen, puzzles = rows[2::16][:480], []
+    words = words_of_tokens(unseen)
+    fired = {name: stages(models[name], unseen).post for name in {name for name, _ in picks}}
+    for n, (name, unit) in enumerate(picks, 1):
+        places, largest = found[name].uniform[unit, :, 0].flip(0), found[name].maximum[unit]
+        title = "twelve firings from strong to weak"
+        page = shown(models[name], unit, rows, places, title, largest)
+        acts, answer = words.strongest(fired[name][:, unit]), f"Neuron {unit} of {name}."
+        puzzles.append(Puzzle(f"{name} {unit}", f"neuron {n}", page, words, acts, answer))
+    return RuleRound(puzzles)

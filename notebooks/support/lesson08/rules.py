@@ -100,6 +100,13 @@ def fires(kind: str, rule: str, words: Words, *, seconds: float = SECONDS) -> Te
     return torch.tensor([test(word, parts) for word in strings], dtype=torch.bool)
 
 
+def in_capitals(rows: Tensor) -> Tensor:
+    """For each token of rows (R, T) whether its word is capitals, two or more; (R · T,) bool."""
+    words = words_of_tokens(rows)
+    said = fires("regular expression", r"\b[A-Z]{2,}\b", words)
+    return said[words.word_of] & (words.word_of >= 0)
+
+
 def _matches(pattern: str, texts: list[str], seconds: float) -> list[tuple[int, int, int]]:
     """(text, first character, last character + 1) of every match that is not empty."""
     if len(pattern) > LONGEST:

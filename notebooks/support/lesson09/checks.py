@@ -1,85 +1,85 @@
-"""Lesson 09: what one neuron should do, the slide's autoencoder mended fault by fault, and two
-measures of a dictionary.
-"""
+"""Lesson 09: a training step, the best strength, the slide's autoencoder mended by faults."""
 
 from __future__ import annotations
 
 import copy
 import inspect
-import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from helpers.ground.errors import first_line
 from helpers.lesson.checks import UNANSWERED, close, compare, exercise
 
 
-@exercise
-def neuron_loss(loss) -> str | None:
-    """loss(p, fires) -> the best cross-entropy a reader of one binary neuron can reach, in nats."""
-    p, fires = torch.tensor([0.4, 0.3, 0.2, 0.1]), torch.tensor([True, True, False, False])
-    yours, groups = float(loss(p, fires)), [torch.tensor([0.4, 0.3]), torch.tensor([0.2, 0.1])]
-    right = sum(-(g * (g / g.sum()).log()).sum() for g in groups).item()
-    if close(yours, right):
-        always = float(loss(p, torch.zeros(4, dtype=torch.bool)))
-        one_group = f"a neuron that never fires has one group only: yours gives {always} there"
-        return None if math.isfinite(always) else one_group
-    shares = [g / g.sum() for g in groups]
-    mistakes = {
-        "these are bits: take the natural logarithm": right / math.log(2),
-        "both groups count the same in yours: weigh each by how often it occurs": sum(
-            -(s * s.log()).sum().item() for s in shares
-        ),
-        "this is the loss without any neuron: within a group, the reader knows that the others "
-        "are out": -(p * p.log()).sum().item(),
-    }
-    told = (
-        "for p = .4, .3, .2, .1 and a neuron that fires on the first two the loss is "
-        f"{right:.3f}; yours gives {yours:.3f}"
-    )
-    return compare(yours, right, mistakes, otherwise=told)
-
-
-@exercise
-def recovered(share) -> str | None:
-    """share(intact, replaced, ablated) -> loss recovered."""
-    yours = float(share(3.0, 3.5, 5.0))
-    mistakes = {
-        "this is the share that is lost: 1 should mean that the dictionary explains all": 0.25,
-        "this is a ratio of losses; a loss of 0 is not the goal here: count from the ablated model "
-        "to the intact one": 6 / 7,
-        "this is a ratio of losses; measure from the ablated model down to the intact one": 0.7,
-        "the sign is turned: losses fall as the dictionary gets better": -0.75,
-    }
-    told = (
-        "of the 2 nats between 5.0 (no MLP) and 3.0 (intact), 3.5 keeps 1.5: .75; yours gives "
-        f"{yours:.3g}"
-    )
-    return compare(yours, 0.75, mistakes, otherwise=told)
-
-
-@exercise
-def without_feature(edit) -> str | None:
-    """edit(x, f, d, i): x (B, N), features f (B, M), unit directions d (M, N) -> x without f_i."""
+def _weights() -> tuple[Tensor, Tensor, Tensor]:
+    """A small dictionary's W_enc (4, 6), b_enc (6,) and W_dec (6, 4) with rows of length 1."""
     generator = torch.Generator().manual_seed(0)
-    x, f, d = (torch.randn(*shape, generator=generator) for shape in ((5, 8), (5, 20), (20, 8)))
-    f, d = f.relu(), nn.functional.normalize(d, dim=-1)
-    yours, part = torch.as_tensor(edit(x.clone(), f.clone(), d, 3)), f[:, 3, None] * d[3]
-    if yours.shape != x.shape:
-        return (
-            f"the result should have the shape of x, {tuple(x.shape)}; yours has "
-            f"{tuple(yours.shape)}"
-        )
-    silent = f.clone()
-    silent[:, 3] = 0
-    mistakes = {
-        "this is the reconstruction without the feature: it also drops everything that the "
-        "dictionary does not explain": silent @ d,
-        "you add the feature instead of taking it out": x + part,
-        "the direction alone has length 1: take it f_i times": x - d[3],
+    W_enc, b_enc, W_dec = (torch.randn(*s, generator=generator) for s in ((4, 6), (6,), (6, 4)))
+    return W_enc, b_enc, F.normalize(W_dec, dim=1)
+
+
+def _loss(x, W_enc, b_enc, W_dec, lam, *, open_=False, batch="mean", features="sum", power=1):
+    """The right loss, and those of known mistakes."""
+    f = x @ W_enc + b_enc
+    f = f if open_ else f.relu()
+    penalty = getattr(f**power, features)(dim=-1)  # f ≥ 0 with a ReLU
+    error = (f @ W_dec - x).pow(2)
+    error = error.sum(-1).mean() if batch == "sum of the neurons" else error.mean()
+    return error + lam * (penalty.sum() if batch == "sum" else penalty.mean())
+
+
+@exercise
+def step(train_step) -> str | None:
+    """train_step(x, W_enc, b_enc, W_dec, optimizer, lam) -> the loss; it trains the weights."""
+    x, lam = torch.randn(2, 16, 4, generator=torch.Generator().manual_seed(1)), 0.3
+    yours, right, heaped = ([w.requires_grad_() for w in _weights()] for _ in range(3))
+    sgd = torch.optim.SGD(yours, lr=0.5)
+    losses = [torch.as_tensor(train_step(part, *yours, sgd, lam)).detach() for part in x]
+    wrong = {
+        "the features need a ReLU": {"open_": True},
+        "the penalty sums over the batch: a larger batch would pay more": {"batch": "sum"},
+        "the penalty is Σ|f|, a sum over the features; yours is their mean": {"features": "mean"},
+        "the penalty is |f| and not its square: squares hardly punish small features": {"power": 2},
+        "the error is a mean over the neurons as well": {"batch": "sum of the neurons"},
+        "your loss leaves λ out": {"lam": 1.0},
+        "your loss has no penalty": {"lam": 0.0},
     }
-    told = "with one feature out, x should change by f_i times d_i, and by nothing else"
-    return compare(yours, x - part, mistakes, otherwise=told)
+    hints = {hint: _loss(x[0], *right, **{"lam": lam, **how}) for hint, how in wrong.items()}
+    if fault := compare(losses[0], _loss(x[0], *right, lam).detach(), hints):
+        return fault
+    if torch.equal(yours[0], _weights()[0]):
+        return "the loss is right, but no weight has moved: backward(), then optimizer.step()"
+    if not close(yours[2].norm(dim=1), torch.ones(6)):
+        return "the rows of W_dec must have length 1 again after the step: divide by their norm"
+    for part in x:
+        for weights, forget in ((right, True), (heaped, False)):
+            _loss(part, *weights, lam).backward()
+            with torch.no_grad():
+                for w in weights:
+                    w -= 0.5 * w.grad
+                    w.grad = None if forget else w.grad
+                weights[2] /= weights[2].norm(dim=1, keepdim=True)
+    kept = {"old gradients add up: call optimizer.zero_grad() in each step": heaped[0].detach()}
+    return compare(yours[0].detach(), right[0].detach(), kept, otherwise="a step goes elsewhere")
+
+
+@exercise
+def best_strength(best) -> str | None:
+    """best(a, lam, N) -> the f that makes (a − f)² / N + λ f smallest, for f ≥ 0."""
+    grid = torch.linspace(0, 4, 40001, dtype=torch.double)
+    right = [grid[((a - grid) ** 2 / 2 + 0.5 * grid).argmin()] for a in (2.0, 0.3)]
+    yours = [float(best(a, 0.5, 2)) for a in (2.0, 0.3)]
+    wrong = {
+        "right for a strong feature; a weak one would get a negative strength": (1.5, -0.2),
+        "the sign: the penalty pulls f down": (2.5, 0.8),
+        "the derivative of (a − f)² / N has a factor of 2": (1.0, 0.0),
+        "N belongs to the error, so it makes the penalty count more": (1.875, 0.175),
+        "this is the true strength: the penalty costs something": (2.0, 0.3),
+    }
+    hints = {hint: torch.tensor(values) for hint, values in wrong.items()}
+    return compare(yours, torch.stack(right), hints)
 
 
 # ---- the slide's code, mended rung by rung ----
@@ -106,8 +106,8 @@ class _Broken(Exception):
     """The text cannot be used so far; the message says why."""
 
 
-def _first(error: BaseException) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:160]}"
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 def _class(source: str) -> type[nn.Module]:
@@ -115,14 +115,9 @@ def _class(source: str) -> type[nn.Module]:
     try:
         exec(compile(source, "<your code>", "exec"), names)
     except Exception as error:
-        raise _Broken(f"running your text ends in {_first(error)}") from None
-    found = [
-        value
-        for value in names.values()
-        if inspect.isclass(value)
-        and issubclass(value, nn.Module)
-        and value.__module__ == "builtins"
-    ]
+        raise _Broken(f"running your text ends in {_said(error)}") from None
+    found = [v for v in names.values() if isinstance(v, type) and issubclass(v, nn.Module)]
+    found = [v for v in found if v.__module__ == "builtins"]  # defined here, not imported
     if len(found) != 1:
         raise _Broken(f"your text should define one nn.Module; it defines {len(found)}")
     return found[0]
@@ -141,14 +136,14 @@ def _built(source: str) -> nn.Module:
             if "__init__() call" in str(error)
             else ""
         )
-        raise _Broken(f"SparseAutoEncoder(0.01) ends in {_first(error)}{hint}") from None
+        raise _Broken(f"SparseAutoEncoder(0.01) ends in {_said(error)}{hint}") from None
 
 
 def _call(function, *args):
     try:
         return function(*args)
     except Exception as error:
-        raise _Broken(f"{function.__name__} ends in {_first(error)}") from None
+        raise _Broken(f"{function.__name__} ends in {_said(error)}") from None
 
 
 def _own_width(model: nn.Module, acts: Tensor) -> Tensor:
@@ -178,7 +173,7 @@ def _the_relu(source: str, acts: Tensor) -> str | None:
     try:
         output = model(_own_width(model, acts[:4]))
     except Exception as error:
-        return f"forward ends in {_first(error)}" + (
+        return f"forward ends in {_said(error)}" + (
             ": nn.ReLU(...) builds a layer and takes your tensor for its switch `inplace`; apply "
             "F.relu to the tensor"
             if "ReLU" in str(error)
@@ -190,12 +185,8 @@ def _the_relu(source: str, acts: Tensor) -> str | None:
 
 
 def _the_target(source: str, acts: Tensor) -> str | None:
-    wanted = [
-        p
-        for p in inspect.signature(_class(source).loss).parameters.values()
-        if p.default is p.empty
-    ]
-    if len(wanted) > 2:
+    parameters = inspect.signature(_class(source).loss).parameters.values()
+    if sum(p.default is p.empty for p in parameters) > 2:
         return (
             "loss(x, y) asks for a target: an autoencoder's target is its own input, and any other "
             "y is a mistake waiting; take y away"
@@ -210,8 +201,7 @@ def _penalty_and_batch(source: str, acts: Tensor) -> str | None:
     if abs(many - single) > 0.01 * abs(single):
         return (
             f"the same activation once costs {single:.3g}, and 64 times in one batch {many:.3g}: "
-            "the error is a mean over the batch, "
-            "the penalty a sum; sum |f| over the features, then take the mean over the batch"
+            "the error is a mean over the batch and the penalty a sum; take its mean too"
         )
     return None
 
@@ -221,8 +211,7 @@ def _the_width(source: str, acts: Tensor) -> str | None:
     if width != acts.shape[1]:
         return (
             f"the activations have {acts.shape[1]} numbers each and your input takes {width}: that "
-            "is the residual stream's width; "
-            "a dictionary explains the neurons of the MLP"
+            "is the residual stream's width; a dictionary explains the neurons of the MLP"
         )
     return None
 
@@ -233,8 +222,7 @@ def _the_bias(source: str, acts: Tensor) -> str | None:
     if far > 1.001 * near:
         return (
             f"it starts {far:.3g} away from a typical activation, further than 0 does "
-            f"({near:.3g}): start at 0, at the mean, "
-            "or, as the paper, at the geometric median of some activations"
+            f"({near:.3g}): start at 0, at the mean, or at the data's geometric median"
         )
     return None
 
@@ -259,27 +247,6 @@ def _cheating_by_rescaling(source: str, acts: Tensor) -> str | None:
     return None
 
 
-def _dead_features(source: str, acts: Tensor) -> str | None:
-    model = _built(source)
-    if not hasattr(model, "resample"):
-        return (
-            "a feature that never fires gets no gradient and stays dead for ever: write "
-            "`resample(self, x)`, which gives each feature "
-            "that is silent on all of x the direction of some x, less bias_d, and bias 0"
-        )
-    with torch.no_grad():
-        model.W_e.weight[:10], model.W_e.bias[:10] = 0, -1
-    _call(model.resample, acts)
-    with torch.no_grad():
-        alive = (model(acts)[1][:, :10] > 0).any(dim=0)
-    if not alive.all():
-        return (
-            f"10 features were silenced, resample was called, and {int((~alive).sum())} of them "
-            "still never fire on the same activations"
-        )
-    return None
-
-
 RUNGS = (
     _syntax,
     _construction,
@@ -289,5 +256,4 @@ RUNGS = (
     _the_width,
     _the_bias,
     _cheating_by_rescaling,
-    _dead_features,
 )

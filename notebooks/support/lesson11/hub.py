@@ -13,15 +13,20 @@ PUBLIC = "NeelNanda/sparse_autoencoder"  # on the MLP neurons of gelu-1l; run 1 
 NAMES = ("W_enc", "b_enc", "W_dec", "b_dec")  # of a plain dictionary: ReLU, one bias each way
 
 
-def from_saelens(weights: dict[str, Tensor], *, scale: float = 1.0) -> Dictionary:
+def from_saelens(weights: dict[str, Tensor], architecture: str, *, scale=1.0) -> Dictionary:
     """A dictionary from W_enc (N, M), b_enc (M,), W_dec (M, N), b_dec (N,), the field's names.
 
     x̂ = ReLU((x − b_dec) W_enc + b_enc) W_dec + b_dec. Rows of W_dec need not have length 1:
-    features are rescaled so that ours do. scale: by what activations are to be multiplied first.
-    Raises CourseError for what is not such a dictionary (JumpReLU, gated, own scales: it would load
-    and be wrong), and ValueError for other shapes. SAELens's TopK has the same four weights: only
-    the `architecture` in its cfg.json tells, which should be "standard".
+    features are rescaled so that ours do. architecture: what its cfg.json says, "standard"; a TopK
+    has the same four weights. scale: by what activations are to be multiplied first. CourseError
+    for what is not such a dictionary (TopK, JumpReLU, gated, own scales: it would load and be
+    wrong), ValueError for other shapes.
     """
+    if architecture != "standard":
+        raise CourseError(
+            f'This dictionary is "{architecture}", and only "standard" ones (a ReLU) are '
+            "understood. Load it with SAELens instead."
+        )
     missing = [name for name in NAMES if name not in weights]
     unknown = [name for name in weights if name not in NAMES]
     if missing or unknown:
@@ -58,7 +63,8 @@ def gelu_1l(version: int = 25, *, device: torch.device | str = "cpu") -> Diction
     from huggingface_hub import hf_hub_download
 
     file = hf_hub_download(PUBLIC, f"{version}.pt")
-    return from_saelens(torch.load(file, map_location=device, weights_only=True))
+    weights = torch.load(file, map_location=device, weights_only=True)
+    return from_saelens(weights, "standard")
 
 
 def solu_1l(*, device: torch.device | str = "cpu"):

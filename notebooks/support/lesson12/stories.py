@@ -1,39 +1,21 @@
 """Lesson 12: the slide's "Where is Sandra?" in many variants, of one length in tokens each."""
 
 import random
+from collections.abc import Callable
+from copy import deepcopy
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from helpers.attention import faithfulness
 from helpers.ground.errors import CourseError
+from helpers.ground.stats import clustered_mean
+from helpers.pretrained.hooks import hooked
 
-PLACES = (
-    "garden",
-    "kitchen",
-    "office",
-    "bathroom",
-    "bedroom",
-    "park",
-    "school",
-    "library",
-)
-FIRST = (
-    "John",
-    "Mary",
-    "Daniel",
-    "David",
-    "Paul",
-    "Tom",
-)  # a token each at a text's beginning
-SECOND = (
-    "Sandra",
-    "Laura",
-    "Emma",
-    "Anna",
-    "Sarah",
-    "Julia",
-)  # and these after a blank
+PLACES = ["garden", "kitchen", "office", "bathroom", "bedroom", "park", "school", "library"]
+FIRST = ["John", "Mary", "Daniel", "David", "Paul", "Tom"]  # a token each at a text's beginning
+SECOND = ["Sandra", "Laura", "Emma", "Anna", "Sarah", "Julia"]  # and these after a blank
 PARTS = {  # positions of the tokens
     "1st person": [0],
     "travelled to the": [1, 2, 3],
@@ -77,11 +59,11 @@ class Story(NamedTuple):
 SLIDE = Story("John", "Sandra", "garden", "garden", "Sandra")  # D1-12
 
 
-def draw(samples: int, seed: int) -> list[Story]:
-    """Stories in pairs that differ in who is asked for alone: 2 · samples."""
+def draw(pairs: int, seed: int) -> list[Story]:
+    """Stories in pairs that differ in who is asked for alone: 2 · pairs."""
     rng = random.Random(seed)
     found = []
-    for _ in range(samples):
+    for _pair in range(pairs):
         a, b = rng.choice(FIRST), rng.choice(SECOND)
         p, q = rng.sample(PLACES, 2)
         found += [Story(a, b, p, q, b), Story(a, b, p, q, a)]
@@ -136,12 +118,34 @@ def choosing(logits: Tensor, at: Places) -> Tensor:
     return (right - logits.gather(1, at.other[:, None]))[:, 0]
 
 
-def edges(reader: str, read: str, *, device="cpu") -> Tensor:
-    """The edges between two parts, (20, 20), True where a token of `reader` reads one of `read`."""
+def edges(reader: str, *read: str, device="cpu") -> Tensor:
+    """The edges between parts, (20, 20), True where a token of `reader` reads one of `read`."""
     cut = torch.zeros(LENGTH, LENGTH, dtype=torch.bool, device=device)
     for row in PARTS[reader]:
-        cut[row, PARTS[read]] = True
+        for part in read:
+            cut[row, PARTS[part]] = True
     return cut
+
+
+def describe(logits: Tensor, at: Places) -> tuple[Tensor, Tensor]:
+    """The two scores, (B,) each; printed with their intervals over pairs of stories."""
+    scores = {"finding": finding(logits, at), "choosing": choosing(logits, at)}
+    for name, score in scores.items():
+        pair = [i // 2 for i in range(len(score))]
+        mean, low, high = clustered_mean(score, pair)
+        print(f"{name:9} {mean:5.2f} nats ({low:.2f} to {high:.2f})")
+    turns = (scores["choosing"] > 0).view(-1, 2).all(1).float().mean()
+    print(f"right for both people of a story: {turns:.2f}")
+    return scores["finding"], scores["choosing"]
+
+
+def typed(tokenizer, text: str, reader: str, read: str, *, device="cpu") -> tuple[Tensor, Tensor]:
+    """A text's tokens (1, T), and its one edge from `reader` to `read` (T, T)."""
+    ids = tokenizer(text, return_tensors="pt").input_ids.to(device)
+    pieces = [tokenizer.decode(i).strip() for i in ids[0].tolist()]
+    edge = torch.zeros(len(pieces), len(pieces), dtype=torch.bool, device=device)
+    edge[place_of(pieces, reader), place_of(pieces, read)] = True
+    return ids, edge
 
 
 def place_of(pieces: list[str], word: str) -> int:
@@ -153,6 +157,89 @@ def place_of(pieces: list[str], word: str) -> int:
 
 
 def without(weights: Tensor, edges: Tensor) -> Tensor:
-    """Attention weights (B, heads, T, T) when `edges` are cut; what is freed goes to the rest."""
+    """Attention weights (B, heads, T, T) when `edges` are cut; what is freed goes to the rest.
+
+    edges: (T, T); or (copies, heads, T, T), one for each copy of each text (see `reading_on`).
+    """
+    if edges.dim() == 4:
+        edges = edges.repeat(len(weights) // len(edges), 1, 1, 1)
     left = weights.masked_fill(edges, 0)
     return left / left.sum(-1, keepdim=True)
+
+
+def in_layers(layers, edges: Tensor) -> dict:
+    """Edits for `hooked` that cut edges in these layers: (T, T) in all heads; or as `without`'s
+    copies; or (copies, L, heads, T, T), which differ in each layer."""
+    in_layer = lambda i: edges[:, i] if edges.dim() == 5 else edges
+    return {("attention", i): lambda w, i=i: without(w, in_layer(i)) for i in layers}
+
+
+def reading_on(
+    lm: nn.Module, ids: Tensor, at: Places, columns, *, start: int, copies=1
+) -> Callable:
+    """A function: edits → finding (B, copies). What stands before `start` is read once and kept.
+
+    ids (B, T): each text is copied, and an edit may treat each copy differently.
+    """
+    from transformers import DynamicCache
+
+    memory = DynamicCache(config=lm.config)
+    lm.model(ids[:, :start], None, None, memory, use_cache=True)
+    memory.batch_repeat_interleave(copies)
+    rest = ids[:, start:].repeat_interleave(copies, 0)
+    at = Places(*(v[: len(ids)].repeat_interleave(copies, 0) for v in at))
+
+    words = lm.lm_head.weight[columns]  # of the places alone: (8, D)
+
+    @torch.no_grad()
+    def run(edits) -> Tensor:
+        with hooked(lm, edits):
+            stream = lm.model(rest, None, None, deepcopy(memory), use_cache=True)[0]
+        return finding(stream[:, -1] @ words.T, at).view(len(ids), copies)
+
+    return run
+
+
+def heads_off(cases, shape: tuple[int, int], *, device="cpu") -> Tensor:
+    """Cuts of the last token, a copy for each case (heads, what they may not read).
+
+    heads: numbers layer · H + head; (copies, L, H, 1, T), True where cut.
+    """
+    layers, heads = shape
+    read = {"places": ("1st place", "2nd place"), "full stops": (".", ". ")}
+    off = torch.zeros(len(cases), layers * heads, 1, LENGTH, dtype=torch.bool)
+    for copy, (some, parts) in enumerate(cases):
+        for part in read[parts]:
+            off[copy, torch.tensor([int(k) for k in some], dtype=torch.long), :, PARTS[part][0]] = (
+                True
+            )
+    return off.unflatten(1, (layers, heads)).to(device)
+
+
+def kendall(weights: Tensor, moved: Tensor) -> Tensor:
+    """Kendall's τ of each story in each layer: (L, B, n) and (L, B, n) -> (B, L)."""
+    a, b = weights.flatten(0, 1), moved.flatten(0, 1)
+    pairs = faithfulness.kendall(a, b, torch.ones_like(a).bool())
+    return torch.tensor(pairs)[:, 0].view(weights.shape[:2]).T
+
+
+def centred(values: Tensor) -> Tensor:
+    """Each story's (L, B, n) minus the mean of all stories, token by token."""
+    return values - values.mean(1, keepdim=True)
+
+
+def orders(number: int, generator: torch.Generator) -> Tensor:
+    """`number` orders of all tokens, and as many that leave the first: (2 · number, 1, 1, T)."""
+    every = [torch.randperm(LENGTH, generator=generator) for k in range(number)]
+    later = [1 + torch.randperm(LENGTH - 1, generator=generator) for k in range(number)]
+    kept = [torch.cat([torch.zeros(1, dtype=torch.long), order]) for order in later]
+    return torch.stack(every + kept)[:, None, None]
+
+
+def direction(lm: nn.Module, final: Tensor, columns, at: Places) -> Tensor:
+    """u (B, D): finding is u · final, the last stream (B, D), the last norm's deviation fixed."""
+    inside = at.named / at.named.sum(1, keepdim=True)
+    other = ~at.named / (~at.named).sum(1, keepdim=True)
+    u = (inside - other) @ lm.lm_head.weight[columns]
+    deviation = (final.square().mean(-1, keepdim=True) + lm.config.rms_norm_eps).sqrt()
+    return u * lm.model.norm.weight / deviation

@@ -22,15 +22,16 @@ def settle(c, python: Path) -> None:
     c.Authenticator.admin_users = {TEACHER}
     c.Spawner.cmd = [str(python), str(HUB / "seat.py")]
     c.Spawner.args = [
+        "--KernelManager.transport=ipc",  # thirty took one another's TCP ports
         f"--MappingKernelManager.cull_idle_timeout={IDLE}",
         "--MappingKernelManager.cull_connected=True",
         "--MappingKernelManager.cull_interval=60",
-        "--MappingKernelManager.kernel_info_timeout=300",  # thirty start at a time
+        "--MappingKernelManager.kernel_info_timeout=600",  # thirty start at a time
         "--ServerApp.root_dir=~/lessons",
     ]
     c.Spawner.default_url = "/lab/tree/00_start_here.ipynb"
     c.Spawner.mem_limit = MEMORY
-    c.Spawner.start_timeout = c.Spawner.http_timeout = 300  # the same
+    c.Spawner.start_timeout = c.Spawner.http_timeout = 600  # the same
     c.Spawner.environment = {
         "COURSE_CLASS": lambda spawner: str(folder_of(spawner.user.name)),
         "COURSE_DEVICE": "cpu",  # a GPU would be shared by thirty

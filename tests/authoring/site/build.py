@@ -15,7 +15,6 @@ import re
 import shutil
 import tempfile
 import time
-from functools import cache
 from pathlib import Path
 
 from docutils.nodes import make_id
@@ -27,6 +26,7 @@ from helpers.ground.errors import CourseError
 from tests.authoring import glossary, stamp, teaching_tables
 from tests.authoring.lessons import LESSONS, NOTEBOOKS
 from tests.authoring.site import checks, explorer, pages
+from tests.authoring.site.frames import FRAMES
 
 HERE = Path(__file__).parent
 OUT = ROOT / "_site"
@@ -34,29 +34,25 @@ THEME = {
     "use_download_button": False,
     "use_fullscreen_button": False,
     "show_toc_level": 2,
-    "home_page_in_toc": False,
-    "navbar_persistent": [],
     "footer_content_items": [],
-    "logo": {"text": "What does the network know?"},
 }
 SETTINGS = {
     "extensions": ["myst_nb", "sphinx.ext.mathjax"],
-    "project": "What does the network know?",
-    "language": "en",
     "nb_execution_mode": "off",
+    "nb_render_markdown_format": "gfm",
     "myst_enable_extensions": ["dollarmath"],
     "myst_heading_anchors": 4,
     "myst_heading_slug_func": "tests.authoring.site.pages.slug",
     "html_theme": "sphinx_book_theme",
+    "html_theme_options": THEME,
     "html_title": "What does the network know?",
     "html_context": {"default_mode": "auto"},
     "html_favicon": str(HERE / "static/icon.svg"),
-    "html_static_path": [str(HERE / "static")],
+    "html_static_path": [str(HERE / "static"), str(FRAMES)],
     "html_css_files": ["site.css"],
     "html_js_files": [("site.js", {"defer": "defer"})],
     "html_copy_source": False,
     "html_use_index": False,
-    "html_show_copyright": False,
     "mathjax_path": "mathjax/tex-chtml.js",
 }
 MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2/*", "input/tex/extensions/*")
@@ -93,14 +89,14 @@ def build(out: Path, numbers: tuple[str, ...] = ()) -> None:
     chosen = [one for one in there if one.number in numbers or not numbers]
     warnings = io.StringIO()
     with tempfile.TemporaryDirectory() as folder:
-        source, extra = Path(folder, "pages"), Path(folder, "extra")
-        write_pages(source, extra, chosen)
-        settings = {**SETTINGS, "html_extra_path": [str(extra)], "html_theme_options": THEME}
+        source, shown = Path(folder, "pages"), Path(folder, "shown")
+        write_pages(source, shown, chosen)
         inner = {"status": None, "warning": warnings, "freshenv": True}
         with patch_docutils(), docutils_namespace():  # or a second build warns of the first
-            app = Sphinx(source, None, out, Path(folder, "trees"), "html", settings, **inner)
+            app = Sphinx(source, None, out, Path(folder, "trees"), "html", SETTINGS, **inner)
             app.connect("html-page-context", finish)
             app.build()
+        shutil.copytree(shown, out / "shown")
     package = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent
     for file in (file for part in MATHJAX for file in package.glob(f"static/mathjax/{part}")):
         to = out / "_static" / file.relative_to(package / "static")
@@ -116,14 +112,12 @@ def build(out: Path, numbers: tuple[str, ...] = ()) -> None:
         raise CourseError(f"Sphinx warns:\n{warnings.getvalue()}")
 
 
-def write_pages(source: Path, extra: Path, chosen: list) -> None:
+def write_pages(source: Path, shown: Path, chosen: list) -> None:
     """The pages' sources: lessons, front page, slide map, glossary, claims, teachers' page."""
-    (source / "pictures").mkdir(parents=True)
-    (extra / "shown").mkdir(parents=True)
-    for picture in (NOTEBOOKS / "pictures").glob("*.*"):
-        shutil.copy(picture, source / "pictures")
+    shutil.copytree(NOTEBOOKS / "pictures", source / "pictures")
+    shown.mkdir()
     others = ["slides.md", "CLAIMS.md", "GLOSSARY.md", "TEACHING.md"]
-    site = pages.Site({*others, "index.md", *(one.path.name for one in chosen)}, extra / "shown")
+    site = pages.Site({*others, "index.md", *(one.path.name for one in chosen)}, shown)
     for lesson in chosen:
         notebook = json.loads(lesson.path.read_text(encoding="utf-8"))
         text = json.dumps(pages.lesson(notebook, lesson.name, site))
@@ -147,13 +141,13 @@ def finish(app, pagename: str, template: str, context: dict, doctree) -> None:
     meanings = glossary_meanings()
     mark = lambda found: f'data-meaning="{html.escape(meanings[found[1]])}" {found[0]}'
     body = re.sub(r'href="GLOSSARY\.html#([^"]+)"', mark, body)
+    body = re.sub(r"\bD[12]-\d\d\b(?![^<]*>)", r'<span class="slide">\g<0></span>', body)
     if pages.EXPLORER in body:
         data = json.dumps(explorer.features(), ensure_ascii=False, separators=(",", ":"))
         body = body.replace(pages.EXPLORER, data.replace("</", "<\\/"))
     context["body"] = body
 
 
-@cache
 def glossary_meanings() -> dict[str, str]:
     """{a term's place in the glossary's page: its meaning in plain words}"""
     text = (NOTEBOOKS / glossary.FILE).read_text(encoding="utf-8")

@@ -68,6 +68,8 @@ def draw(view, key: str) -> None:
         with capture_output() as caught:
             view.draw(**{**view.value, name: value})
         made.append(frame(caught, f"{key}-{number:02}.webp"))
+    if {"text": ""} in made:  # it shows something else: its stored output stays
+        return
     start = few[name].index(control.value)
     entry = {"control": control.description, "values": few[name], "start": start, "frames": made}
     store({**stored(), key: entry})

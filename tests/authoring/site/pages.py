@@ -9,7 +9,6 @@ import itertools
 import json
 import os
 import re
-import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -93,7 +92,7 @@ def lesson(notebook: dict, name: str, site: Site) -> dict:
             shown(out, f"{name[:2]}-{number}-{n}", site) for n, out in enumerate(cell["outputs"])
         ]
         if film := stored().get(f"{name[:2]}-{cell['id']}"):
-            outputs = [film_of(film, site)]
+            outputs = [film_of(film)]
         elif vote:
             outputs = [*(out for out in outputs if out and "text" in out), html_output(vote)]
         cell["outputs"] = [out for n, out in enumerate(outputs) if out and out not in outputs[:n]]
@@ -148,7 +147,20 @@ def vote_in(code: str, known: dict, name: str) -> tuple[str, str]:
     constants. `known` holds what earlier cells named, and learns what this one does.
     """
     tree = ast.parse(re.sub(r"^([%!].*)$", r"pass  # \1", code, flags=re.M))
-    given, constants = None, 0
+    call, constants = None, 0
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            with suppress(ValueError):
+                known[node.targets[0].id] = ast.literal_eval(node.value)
+                constants += 1
+        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            with suppress(ValueError, KeyError, TypeError):  # a long list in two lines
+                known[node.target.id] = known[node.target.id] + ast.literal_eval(node.value)
+                constants += 1
+        elif re.match(r"([\w.]+\.)?choice_view\(", ast.unparse(node)):
+            call = node.value
+    if call is None:
+        return "", code
 
     def value(node: ast.expr):
         try:
@@ -156,19 +168,10 @@ def vote_in(code: str, known: dict, name: str) -> tuple[str, str]:
         except (KeyError, ValueError):
             raise CourseError(f"{name}: `{ast.unparse(node)}` of a vote is no constant.") from None
 
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            with suppress(ValueError):
-                known[node.targets[0].id] = ast.literal_eval(node.value)
-                constants += 1
-        call = node.value if isinstance(node, ast.Expr) else None
-        if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("choice_view"):
-            given = dict(zip(("key", "question", "choices"), map(value, call.args), strict=False))
-            given |= {word.arg: value(word.value) for word in call.keywords}
-            lines = code.splitlines()
-            rest = "\n".join(lines[: call.lineno - 1] + lines[call.end_lineno :]).strip()
-    if given is None:
-        return "", code
+    given = dict(zip(("key", "question", "choices"), map(value, call.args), strict=False))
+    given |= {word.arg: value(word.value) for word in call.keywords}
+    lines = code.splitlines()
+    rest = "\n".join(lines[: call.lineno - 1] + lines[call.end_lineno :]).strip()
     letter, inline = "abcdefgh"[given["right"]], MarkdownIt().renderInline
     items = "".join(f"<li>{inline(choice)}</li>" for choice in given["choices"])
     vote = (
@@ -196,14 +199,13 @@ def shown(output: dict, key: str, site: Site) -> dict | None:
         content = base64.b64decode(data["image/png"])
         (site.shown / f"{key}.png").write_bytes(content)
         size = [int.from_bytes(content[at : at + 4], "big") for at in (16, 20)]
-        image = picture(f"{key}.png", output["metadata"]["image/png"]["alt"], *size)
+        image = picture(f"shown/{key}.png", output["metadata"]["image/png"]["alt"], *size)
         return html_output(f'<a href="shown/{key}.png">{image}</a>')  # whole, on a phone
     if "text/html" in data:
         return html_output(data["text/html"])
     if "text/markdown" in data:
         text = re.sub(r"^#+ (.*)$", r"**\1**", data["text/markdown"], flags=re.M)
-        text = MarkdownIt().enable("table").render(text)
-        return html_output(f'<div class="said">{text}</div>')
+        return {**output, "data": {"text/markdown": text.replace("\n*no answer yet*\n", "")}}
     if tool and "feature explorer" in tool[1]:
         start = '<div class="explorer"><script type="application/json">'
         return html_output(f"{start}{EXPLORER}</script></div>")
@@ -216,23 +218,21 @@ def shown(output: dict, key: str, site: Site) -> dict | None:
     return output
 
 
-def picture(name: str, alt: str, width: int, height: int) -> str:
+def picture(src: str, alt: str, width: int, height: int) -> str:
     """An <img> with its size, so that nothing moves while it loads."""
     return (
-        f'<img class="dark-light" src="shown/{name}" alt="{html.escape(alt)}" width="{width}" '
+        f'<img class="dark-light" src="{src}" alt="{html.escape(alt)}" width="{width}" '
         f'height="{height}" loading="lazy">'
     )
 
 
-def film_of(film: dict, site: Site) -> dict:
-    """Stored frames behind one range."""
+def film_of(film: dict) -> dict:
+    """Stored frames behind one range; they lie in the site's _static."""
     frames, start, control = film["frames"], film["start"], film["control"]
-    for frame in frames:
-        if "src" in frame:
-            shutil.copy(FRAMES / frame["src"], site.shown)
     first = {"alt": "", **frames[start]}
     if "src" in first:
-        inside = picture(first["src"], first["alt"], *Image.open(FRAMES / first["src"]).size)
+        size = Image.open(FRAMES / first["src"]).size
+        inside = picture(f"_static/{first['src']}", first["alt"], *size)
     else:
         inside = f"<pre>{html.escape(first['text'])}</pre>"
     data = html.escape(json.dumps([film["values"], frames], ensure_ascii=False))
@@ -262,10 +262,10 @@ def front(readme: str, lessons: list[str], others: list[str]) -> str:
 def slide_map(teaching: str) -> tuple[str, str]:
     """(the teachers' page without its map, the map as a page of its own)."""
     before, table, after = re.split(r"<!-- slides: .*?-->\n|<!-- /slides -->", teaching)
-    table = re.sub(r"^\| (D\d-\d\d) ", r'| <span class="slide">\1</span> ', table, flags=re.M)
     title = "# The slides, and where they are run\n\nD1 is *Interpretability: Overview, "
     title += "Limitations, & Challenges*, D2 is *Mechanistic Interpretability*.\n\n"
-    teaching = f"{before}[A page of its own](slides.md)\n{after}"
+    wide = "---\nhtml_theme.sidebar_secondary.remove: true\n---\n"  # or its tables do not fit
+    teaching = f"{wide}{before}[A page of its own](slides.md)\n{after}"
     return re.sub(r"<!--.*?-->\n?", "", teaching), title + table
 
 
@@ -275,10 +275,8 @@ def claims(text: str) -> str:
     rows = ["| slide | sign | lesson | sentence | paper | small | full | bound |", "|---" * 8 + "|"]
     for part in parts:
         number, address = re.match(r"\[(\d\d)[^\]]*\](\([^)]+\))", part).groups()
-        for line in re.findall(r"^\| (D\d.*)$", part, flags=re.M):
-            slide, sentence, paper, small, rest = line.split(" | ", 4)
-            sign, _, small = small.partition(" ")
-            lesson = f"[{number}]{address}"
-            rows.append("| " + " | ".join([slide, sign, lesson, sentence, paper, small, rest]))
+        made = re.findall(r"^\| (D\d.*?) \| (.*?) \| (.*?) \| (\S) (.*)$", part, flags=re.M)
+        for slide, sentence, paper, sign, rest in made:
+            rows.append(f"| {slide} | {sign} | [{number}]{address} | {sentence} | {paper} | {rest}")
     head = re.sub(r"Written by .*? do not edit\. ", "", head, flags=re.S)
     return "\n".join([head, '<div class="sortable">\n', *rows, "\n</div>\n"])

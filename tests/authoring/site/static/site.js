@@ -35,7 +35,7 @@ for (const film of all(".film")) {
   const [values, frames] = JSON.parse(film.dataset.film), range = film.querySelector("input");
   range.oninput = () => {
     const frame = frames[range.value], picture = film.querySelector("img, pre");
-    if (frame.src) Object.assign(picture, { src: "shown/" + frame.src, alt: frame.alt });
+    if (frame.src) Object.assign(picture, { src: "_static/" + frame.src, alt: frame.alt });
     else picture.textContent = frame.text;
     film.querySelector(".said").textContent = frame.alt ?? "";
     film.querySelector("output").textContent = range.ariaValueText = values[range.value];
@@ -46,6 +46,7 @@ for (const film of all(".film")) {
 for (const link of all("a[data-meaning]")) {
   const tip = make("span", link.dataset.meaning, { className: "tip", role: "tooltip" });
   const show = () => {
+    all(".tip").forEach(other => other.remove());
     document.body.append(tip);
     const box = link.getBoundingClientRect(), room = document.documentElement.clientWidth - tip.offsetWidth - 8;
     tip.style.left = `${Math.max(8, Math.min(box.left, room))}px`;
@@ -70,7 +71,7 @@ for (const table of all(".sortable table")) all("th", table).forEach((head, colu
 
 // ---- the feature explorer: a map to hover over, a search, a page for a feature
 for (const explorer of all(".explorer")) {
-  const { kinds, rows } = JSON.parse(explorer.querySelector("script").textContent);
+  const { kinds, rows } = JSON.parse(explorer.querySelector("script").textContent), every = [...rows.keys()];
   const name = i => `A/${rows[i][0]}/${rows[i][1]}`, label = i => `${name(i)} · ${rows[i][4]} · ${kinds[rows[i][5]]}`;
   const search = make("input", "", { type: "search", placeholder: "a token, a kind of text, or a number" });
   const caption = make("label", "Search the features: "), found = make("ul"), near = make("output"), card = make("div");
@@ -92,11 +93,11 @@ for (const explorer of all(".explorer")) {
   });
   const hits = () => {
     const wanted = search.value.trim().toLowerCase();
-    return wanted ? rows.keys().filter(i => label(i).toLowerCase().includes(wanted)).toArray() : [];
+    return every.filter(i => wanted && label(i).toLowerCase().includes(wanted));
   };
   const choose = i => {
     const row = rows[i], [, , , , , , often, parent, before, token, after] = row;
-    const family = parent >= 0 ? [parent] : rows.keys().filter(j => rows[j][7] == i).toArray();
+    const family = parent >= 0 ? [parent] : every.filter(j => rows[j][7] == i);
     const text = make("p", `where it fires most strongly: … ${before}`);
     text.append(make("mark", token), after + " …");
     const list = make("ul");
@@ -109,7 +110,7 @@ for (const explorer of all(".explorer")) {
     const box = map.getBoundingClientRect(), scale = 640 / box.width;
     const x = (event.clientX - box.left) * scale, y = (event.clientY - box.top) * scale;
     const far = i => Math.hypot(where(i)[0] - x, where(i)[1] - y);
-    return rows.keys().reduce((best, i) => far(i) < far(best) ? i : best, 0);
+    return every.reduce((best, i) => far(i) < far(best) ? i : best, 0);
   };
   search.oninput = () => { found.replaceChildren(...buttons(hits().slice(0, 8))); near.textContent = search.value && `${hits().length} features`; draw(hits(), -1); };
   map.onmousemove = event => { near.textContent = label(nearest(event)); };
