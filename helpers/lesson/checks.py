@@ -144,4 +144,6 @@ def _where(function: types.FunctionType, error: Exception) -> str:
         return f"your function cannot be called as the exercise says: {what}"
     code = linecache.getline(home, own[-1].lineno).strip()
     place = f"its line `{code}`" if code else f"line {own[-1].lineno}"
+    if "does not require grad" in what:  # PyTorch's words do not say what to do
+        what = "an error: no gradient was asked for (x.requires_grad_() before the model sees x)"
     return f"your code raises {what}, in {place}"

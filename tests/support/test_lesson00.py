@@ -103,6 +103,18 @@ ABLATE = {
 }
 
 
+def test_a_gradient_that_was_not_asked_for_is_named():
+    """The first answer of many: backward() on pictures as they come."""
+
+    def forgot(model, images, target):
+        model(images)[:, target].sum().backward()
+        return images.grad
+
+    said = check.gradient_map.verdict(forgot)
+    assert "no gradient was asked for" in said
+    assert "backward()" in said  # the line
+
+
 @pytest.mark.parametrize(
     ("name", "answers"), [("gradient_map", GRADIENT), ("auc", AUC), ("ablate", ABLATE)]
 )
