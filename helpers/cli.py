@@ -175,7 +175,7 @@ def prepare(files: tuple[str, ...] = PACKAGES) -> None:
             try:
                 pip("--no-deps", line)
             except CourseError as error:
-                print(f"{line} is left out: {error} Lesson 12 shows stored pictures in its place.")
+                print(f"{line} is left out: {error} Lessons that use it show stored pictures.")
 
 
 def lock(file: IO[str]) -> None:

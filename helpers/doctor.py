@@ -42,7 +42,8 @@ def main(argv: list[str]) -> int:
         number = lesson["name"][:2]
         needs = f"{lesson['seconds']} s on two quiet cores, up to {lesson['gigabytes']} GB"
         problem = "" if missing else data_problem(number)
-        if number == "12" and not missing and (lacking := unmet(cli.NETWORKS)):
+        notebook = (cli.ROOT / "notebooks" / f"{lesson['name']}.ipynb").read_text(encoding="utf-8")
+        if "loaded(" in notebook and not missing and (lacking := unmet(cli.NETWORKS)):
             problem += f"; shows stored pictures without {', '.join(lacking)} (README: Trouble)"
         print(f"{number}  {lesson['title']}: about {needs} of memory{problem}")
         if cost := costs.get(lesson["name"]):

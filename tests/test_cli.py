@@ -127,7 +127,7 @@ def test_the_networks_come_one_by_one_without_what_they_ask_for(course, capsys):
     ] == [True] * 3
     printed = capsys.readouterr().out
     assert "withdrawn==1.0 is left out: " in printed
-    assert "Lesson 12 shows stored pictures" in printed
+    assert "Lessons that use it show stored pictures" in printed
     assert "network==0.1 is left out" not in printed
 
 

