@@ -1,8 +1,8 @@
-"""Maps from attention beside captum (weights and slopes, layer by layer) and lxt (AttnLRP's rules).
+"""Maps from the attention of DINOv2-small and SmolLM2 beside captum and lxt (AttnLRP's rules).
 
-A ViT of DINOv2-small's size with random weights: twelve layers, six heads, 224 pixels. captum has
-no relevance; its gradient × activation at every layer gives A · dS/dA, and the same roll follows.
-lxt patches no timm model; its rules for normalisation, activation and attention are put into one.
+captum has neither rollout nor relevance: it reads the weights A, and A · dS/dA, of every layer, and
+the same roll follows. lxt patches no timm model; its rules for normalisation, activation and
+attention are put into one. (The course has no AttnLRP for language models.)
 """
 
 import copy
@@ -10,31 +10,17 @@ import sys
 from functools import partial
 from importlib.metadata import version
 
-import timm
 import torch
-from captum.attr import LayerGradientXActivation
-from torch import nn
+from captum.attr import LayerActivation, LayerGradientXActivation
+from torch import Tensor, nn
 
+from helpers.pretrained import dinov2, smollm2
+from helpers.pretrained.hooks import hooked
 from helpers.saliency import attention_maps
 from tests.benchmarks import bench
 from tests.benchmarks.bench import Contest
 
 PEERS = ("lxt==2.1", "zennit")
-
-
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    model = timm.create_model("vit_small_patch14_dinov2", img_size=224, num_classes=5)
-    for block in model.blocks:
-        block.attn.fused_attn = False
-    return model.eval().requires_grad_(False)
-
-
-def captums(model: nn.Module, x: torch.Tensor, target: int) -> torch.Tensor:
-    layers = [block.attn.attn_drop for block in model.blocks]
-    products = LayerGradientXActivation(model, layers).attribute(x, target)
-    ones = [torch.ones_like(product) for product in products]
-    return attention_maps.on_patches(model, attention_maps.roll_weighted(products, ones)[:, 0], x)
 
 
 def with_lxts_rules(model: nn.Module) -> nn.Module:
@@ -64,35 +50,87 @@ def with_lxts_rules(model: nn.Module) -> nn.Module:
     return model
 
 
-def lxts(model: nn.Module, x: torch.Tensor, target: int) -> torch.Tensor:
-    x = x.clone().requires_grad_()
-    (slope,) = torch.autograd.grad(model(x)[:, target].sum(), x)
-    return (x * slope).detach()
+def pictures() -> list[Contest]:
+    vit, x = dinov2.load(), torch.randn(2, 3, 224, 224, generator=generator())
+    probe = nn.Linear(384, 5).requires_grad_(False)
+    probe.weight.copy_(torch.randn(5, 384, generator=generator()))
+    model = nn.Sequential(vit, probe)
+    layers = [block.attn.attn_drop for block in vit.blocks]
+    patched = with_lxts_rules(model)
+
+    def captums_rollout() -> Tensor:
+        A = LayerActivation(model, layers).attribute(x)
+        return attention_maps.on_patches(model, attention_maps.roll(A)[:, 0], x)
+
+    def captums_relevance() -> Tensor:
+        products = LayerGradientXActivation(model, layers).attribute(x, 3)
+        R = attention_maps.roll_weighted(products, list(map(torch.ones_like, products)))
+        return attention_maps.on_patches(model, R[:, 0], x)
+
+    def lxts_map() -> Tensor:
+        pixels = x.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(patched(pixels)[:, 3].sum(), pixels)
+        return (pixels * slope).detach()
+
+    captum, two = f"captum {version('captum')}, and the roll", {"items": 2, "unit": "image"}
+    name = "DINOv2-small, 2 pictures: "
+    ours = lambda method: lambda: method(model, x, 3)
+    relevance, attn_lrp = attention_maps.relevance, attention_maps.attn_lrp
+    return [
+        Contest(
+            name + "rollout", ours(attention_maps.rollout), captums_rollout, captum, 1e-4, **two
+        ),
+        Contest(name + "relevance", ours(relevance), captums_relevance, captum, 1e-4, **two),
+        Contest(name + "AttnLRP", ours(attn_lrp), lxts_map, "lxt 2.1's rules", 1e-3, **two),
+    ]
+
+
+def texts() -> list[Contest]:
+    """The score is the logit of " garden" after each of four texts of twenty tokens."""
+    lm, tokenizer = smollm2.load()
+    ids = torch.randint(100, 10_000, (4, 20), generator=generator())
+    (word,) = tokenizer(" garden").input_ids
+    embedded = lm.model.embed_tokens(ids)
+    layers = [block.self_attn.attn_drop for block in lm.model.layers]
+    sites = {("attention", i): None for i in range(len(layers))}
+
+    def score(embedded: Tensor) -> Tensor:
+        return lm(inputs_embeds=embedded).logits[:, -1, word]
+
+    def rollout() -> Tensor:
+        with torch.no_grad(), hooked(lm, sites) as kept:
+            score(embedded)
+        return attention_maps.roll(list(kept.values()))[:, -1]
+
+    def relevance() -> Tensor:
+        with hooked(lm, sites) as kept:
+            S = score(embedded.clone().requires_grad_()).sum()
+        A = list(kept.values())
+        dA = torch.autograd.grad(S, A)
+        return attention_maps.roll_weighted([a.detach() for a in A], dA)[:, -1]
+
+    def captums_rollout() -> Tensor:
+        return attention_maps.roll(LayerActivation(score, layers).attribute(embedded))[:, -1]
+
+    def captums_relevance() -> Tensor:
+        products = LayerGradientXActivation(score, layers).attribute(embedded.clone())
+        ones = list(map(torch.ones_like, products))
+        return attention_maps.roll_weighted(products, ones)[:, -1]
+
+    captum, four = f"captum {version('captum')}, and the roll", {"items": 4, "unit": "text"}
+    name = "SmolLM2, 4 texts: "
+    return [
+        Contest(name + "rollout", rollout, captums_rollout, captum, 1e-4, **four),
+        Contest(name + "relevance", relevance, captums_relevance, captum, 1e-3, **four),
+    ]
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
 
 
 def contests() -> list[Contest]:
-    model = network()
-    patched = with_lxts_rules(model)
-    x = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    two = {"items": 2, "unit": "image"}
-    return [
-        Contest(
-            "relevance, 2 pictures",
-            lambda: attention_maps.relevance(model, x, 3),
-            lambda: captums(model, x, 3),
-            f"captum {version('captum')}, and the roll",
-            1e-4,
-            **two,
-        ),
-        Contest(
-            "AttnLRP, 2 pictures",
-            lambda: attention_maps.attn_lrp(model, x, 3),
-            lambda: lxts(patched, x, 3),
-            "lxt 2.1's rules",
-            1e-3,
-            **two,
-        ),
-    ]
+    return pictures() + texts()
 
 
 if __name__ == "__main__":

@@ -130,16 +130,17 @@ def heads(panels: dict):
     return fig, "One edge cut in one head of one layer, on one scale. Mean of stories."
 
 
-def eight_heads(best: Tensor, lost: Tensor) -> list[float]:
-    """Print what the cases cost: the eight, these from full stops, all heads, ten random eights.
+def eight_heads(best: Tensor, scores: Tensor) -> list[float]:
+    """Print what the cases cost: the eight, these from full stops, all others, ten other eights.
 
-    Returns the first and the ten.
+    scores: finding as it is, and in each case. Returns what the eight and the ten cost.
     """
-    eight, stops, everyone, *chance = lost.tolist()
+    eight, stops, rest, *others = (scores[0] - scores[1:]).tolist()
     print("the eight, as layer.head:", names(best))
-    print(f"finding lost: eight {eight:.2f}, from full stops {stops:.2f}, all {everyone:.2f}")
-    print(f"eight at random, ten draws: {min(chance):.2f} to {max(chance):.2f}")
-    return [eight, *chance]
+    print(f"finding {scores[0]:.2f}; lost by the eight {eight:.2f}, from full stops {stops:.2f}")
+    print(f"all heads but the eight: {rest:.2f}")
+    print(f"ten other eights of the same layers: {min(others):.2f} to {max(others):.2f}")
+    return [eight, *others]
 
 
 def compare_heads(adds: Tensor, best: Tensor, most=8) -> None:
@@ -175,14 +176,20 @@ def shuffles(shift: Tensor, moved: Tensor):
     return plots.curves(range(len(shift)), lines, **axes, caption=caption)
 
 
-def depth(lines: dict):
-    """{story: probability of "garden" by layer}; the first is the slide's."""
-    p = next(iter(lines.values()))
+def depth(logits: dict, word: int):
+    """{story: logits by layer (L, V)}; the word's rank is drawn, the first is the slide's story."""
+    p = next(iter(logits.values())).softmax(-1)[:, word]
     half_way = (p > p[-1] / 2).nonzero()[0]
-    print("half of its last probability is there after layer", int(half_way))
-    axes = {"xlabel": "layer", "ylabel": 'probability of "garden"'}
-    caption = "The logit lens: what each layer would say if it were the last."
-    return plots.curves(range(len(p)), lines, **axes, caption=caption)
+    print(f"probability {p[-1]:.2f}, half of it is there after layer {int(half_way)}")
+    rank = {name: 1 + (of > of[:, word, None]).sum(-1) for name, of in logits.items()}  # (L,)
+    print("rank after layer 0, 22, 23, 28, 29:")
+    for name, places in rank.items():
+        print(f"{name:>15}", *(f"{places[i]:>8,}" for i in (0, 22, 23, 28, 29)))
+    axes = {"xlabel": "layer", "ylabel": 'rank of "garden"', "ylim": (3e4, 0.7)}
+    caption = (
+        "The logit lens: the rank of the word if each layer were the last. 1 is the likeliest."
+    )
+    return plots.curves(range(len(p)), rank, **axes, log="y", caption=caption)
 
 
 def beside_paper(tau: Tensor, block=10) -> None:

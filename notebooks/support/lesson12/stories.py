@@ -200,6 +200,15 @@ def reading_on(
     return run
 
 
+@torch.no_grad()
+def last_reads(lm: nn.Module, ids: Tensor) -> Tensor:
+    """What the last token of texts (B, T) reads, in every layer: (L, B, heads, T)."""
+    sites = {("attention", i): None for i in range(lm.config.num_hidden_layers)}
+    with hooked(lm, sites) as kept:
+        lm(ids)
+    return torch.stack([kept[site][:, :, -1] for site in sites])
+
+
 def heads_off(cases, shape: tuple[int, int], *, device="cpu") -> Tensor:
     """Cuts of the last token, a copy for each case (heads, what they may not read).
 
