@@ -42,7 +42,7 @@ for (const film of all(".film")) {
   };
 }
 
-// ---- the glossary's words, by mouse and by focus
+// ---- the glossary's words, by mouse and by focus; by touch, and a second touch follows the link
 for (const link of all("a[data-meaning]")) {
   const tip = make("span", link.dataset.meaning, { className: "tip", role: "tooltip" });
   const show = () => {
@@ -52,6 +52,9 @@ for (const link of all("a[data-meaning]")) {
     tip.style.left = `${Math.max(8, Math.min(box.left, room))}px`;
     tip.style.top = `${box.bottom + scrollY + 4}px`;
   };
+  let first;
+  link.onpointerdown = () => { first = !tip.isConnected; };
+  link.onclick = event => first && event.pointerType == "touch" && event.preventDefault();
   link.onmouseenter = link.onfocus = show;
   link.onmouseleave = link.onblur = () => tip.remove();
   link.onkeydown = event => event.key == "Escape" && tip.remove();
