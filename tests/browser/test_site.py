@@ -123,6 +123,21 @@ def test_a_vote_shows_its_result_a_range_its_frames_and_a_word_its_meaning(visit
     page.locator(".vote").nth(2).locator("li").nth(2).click()
     assert "and so it is" in page.locator(".vote").nth(2).get_by_role("status").inner_text()
 
+    page.mouse.move(2, 2)
+    link.tap()  # shows the meaning; again: goes there
+    assert tip.count() == 1
+    assert VOTES in page.url
+    link.tap()
+    page.wait_for_url("**/GLOSSARY.html#*")
+    page.go_back()
+    fold = page.locator(".bd-article details:visible").first
+    fold.locator("summary").tap()
+    assert fold.get_attribute("open") is not None
+    page.locator(".right-next").first.tap()
+    page.wait_for_url(f"**/{EXPLORER}.html")
+    page.locator(".left-prev").first.tap()
+    page.wait_for_url(f"**/{VOTES}.html")
+
 
 def test_without_a_script_everything_can_be_read(visit):
     page = visit(VOTES, script=False)

@@ -41,6 +41,7 @@ SETTINGS = {
     "nb_execution_mode": "off",
     "nb_render_markdown_format": "gfm",
     "myst_enable_extensions": ["dollarmath"],
+    "myst_dmath_double_inline": True,  # a displayed formula inside a list
     "myst_heading_anchors": 4,
     "myst_heading_slug_func": "tests.authoring.site.pages.slug",
     "html_theme": "sphinx_book_theme",
