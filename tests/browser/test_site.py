@@ -112,7 +112,13 @@ def test_a_vote_shows_its_result_a_range_its_frames_and_a_word_its_meaning(visit
     box = tip.bounding_box()
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= 390
+    page.keyboard.press("Escape")
+    assert tip.count() == 0
     link.blur()
+    link.focus()
+    page.keyboard.press("Tab")  # is not held
+    assert not link.evaluate("link => link == document.activeElement")
+    page.locator(":focus").blur()
     assert tip.count() == 0
     link.hover()
     assert tip.count() == 1
@@ -130,13 +136,21 @@ def test_a_vote_shows_its_result_a_range_its_frames_and_a_word_its_meaning(visit
     link.tap()
     page.wait_for_url("**/GLOSSARY.html#*")
     page.go_back()
+    link.press("Enter")
+    page.wait_for_url("**/GLOSSARY.html#*")
+    page.go_back()
     fold = page.locator(".bd-article details:visible").first
     fold.locator("summary").tap()
     assert fold.get_attribute("open") is not None
     page.locator(".right-next").first.tap()
     page.wait_for_url(f"**/{EXPLORER}.html")
-    page.locator(".left-prev").first.tap()
-    page.wait_for_url(f"**/{VOTES}.html")
+    page.set_viewport_size({"width": 390, "height": 800})
+    for menu, name in (("primary", "06 · "), ("secondary", "Takeaways")):
+        page.locator(f".{menu}-toggle:visible").tap()
+        page.locator("dialog[open]").get_by_role("link", name=name).tap()
+        page.wait_for_url(f"**/{VOTES}.html*")
+    page.wait_for_url("**#takeaways")
+    assert page.locator("dialog[open]").count() == 0
 
 
 def test_without_a_script_everything_can_be_read(visit):
