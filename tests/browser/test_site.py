@@ -150,7 +150,7 @@ def test_a_vote_shows_its_result_a_range_its_frames_and_a_word_its_meaning(visit
         page.locator("dialog[open]").get_by_role("link", name=name).tap()
         page.wait_for_url(f"**/{VOTES}.html*")
     page.wait_for_url("**#takeaways")
-    assert page.locator("dialog[open]").count() == 0
+    page.locator("dialog[open]").wait_for(state="detached")
 
 
 def test_without_a_script_everything_can_be_read(visit):
