@@ -5,6 +5,7 @@ By random id; what exercises' checks said is there only from those who chose to 
 
 from collections.abc import Iterable
 from pathlib import Path
+from string import ascii_lowercase
 
 from helpers.ground.errors import CourseError
 from helpers.lesson.answers import Pooled, Record, activities, pool
@@ -12,6 +13,8 @@ from helpers.lesson.boards import ACTIVITY as BOARD
 from helpers.lesson.boards import FEEDBACK, as_typed, on_the_board
 from helpers.lesson.checks import ACTIVITY as EXERCISE
 from helpers.lesson.checks import RIGHT
+
+VOTE = "prediction"  # what widgets keep a vote's choice under: its place among the choices
 
 
 def write(folder: str | Path) -> Path:
@@ -29,7 +32,8 @@ def write(folder: str | Path) -> Path:
             pages[name] = activity_page(name, pooled)
         for item, records in by_item(pooled.records).items():
             if name == EXERCISE:
-                pages[f"{EXERCISE}-{_plain(item)}"] = exercise_page(item, records)
+                page = exercise_page(item, records, pooled.left_out)
+                pages[f"{EXERCISE}-{_plain(item)}"] = page
             elif name == BOARD and item.endswith(".feedback"):
                 pages[item.replace(".", "-")] = feedback_page(item, records)
     home = Path(folder, "report")
@@ -64,7 +68,7 @@ def feedback_page(item: str, records: list[Record]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def exercise_page(item: str, records: list[Record]) -> str:
+def exercise_page(item: str, records: list[Record], left_out: str = "") -> str:
     """Which sentences of the check how many people got, and who; and who got it right."""
     said: dict[str, list[str]] = {}
     for record in records:
@@ -74,6 +78,7 @@ def exercise_page(item: str, records: list[Record]) -> str:
     rows = sorted(said.items(), key=lambda row: (row[0] == RIGHT, -len(row[1]), row[0]))
     lines = [f"| {len(people)} | {as_typed(text)} | {', '.join(people)} |" for text, people in rows]
     kept = f"Of {len({record.person for record in records})} people who chose to keep it."
+    kept = " ".join([kept, as_typed(left_out)]).strip()
     head = "| people | what the check said | who |\n|---|---|---|"
     return "\n\n".join([f"# Exercise {as_typed(item)}", kept, "\n".join([head, *lines])]) + "\n"
 
@@ -92,7 +97,7 @@ def table(head: list[str], records: list[Record]) -> str:
         (
             r.person,
             as_typed(r.condition),
-            as_typed(_text(r.answer)),
+            as_typed(_text(r)),
             "" if r.seconds is None else f"{r.seconds:g}",
         )
         for r in records
@@ -101,9 +106,12 @@ def table(head: list[str], records: list[Record]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _text(answer) -> str:
+def _text(record: Record) -> str:
+    answer = record.answer
     if isinstance(answer, dict):
         return "; ".join(f"{key}: {value}" for key, value in answer.items())
+    if record.activity == VOTE and type(answer) is int and 0 <= answer < 26:
+        return f"({ascii_lowercase[answer]})"  # as on the screen
     return "passed over" if answer is None else str(answer)
 
 

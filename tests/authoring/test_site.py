@@ -139,6 +139,7 @@ PLANTED = {
     "<img> asks //": '<img src="//example.org/a.png" alt="a">',
     "<link> asks http": '<link rel="stylesheet" href="http://example.org/a.css">',
     "headings out of order": "<h5>deep</h5>",
+    "a formula is not set: $x$": "<p>$x$</p>",
     " MB with all": f"<p>{'x' * 2_500_000}</p>",
 }
 

@@ -112,7 +112,13 @@ def test_a_vote_shows_its_result_a_range_its_frames_and_a_word_its_meaning(visit
     box = tip.bounding_box()
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= 390
+    page.keyboard.press("Escape")
+    assert tip.count() == 0
     link.blur()
+    link.focus()
+    page.keyboard.press("Tab")  # is not held
+    assert not link.evaluate("link => link == document.activeElement")
+    page.locator(":focus").blur()
     assert tip.count() == 0
     link.hover()
     assert tip.count() == 1
@@ -122,6 +128,29 @@ def test_a_vote_shows_its_result_a_range_its_frames_and_a_word_its_meaning(visit
     page.locator(".vote").nth(1).get_by_role("button", name="Show it without a guess").click()
     page.locator(".vote").nth(2).locator("li").nth(2).click()
     assert "and so it is" in page.locator(".vote").nth(2).get_by_role("status").inner_text()
+
+    page = visit(VOTES, 390)  # where no mouse has been
+    link, tip = page.locator("a[data-meaning]").first, page.get_by_role("tooltip")
+    link.tap()  # shows the meaning; again: goes there
+    assert tip.count() == 1
+    assert VOTES in page.url
+    link.tap()
+    page.wait_for_url("**/GLOSSARY.html#*")
+    page.go_back()
+    link.press("Enter")
+    page.wait_for_url("**/GLOSSARY.html#*")
+    page.go_back()
+    fold = page.locator(".bd-article details:visible").first
+    fold.locator("summary").tap()
+    assert fold.get_attribute("open") is not None
+    page.locator(".right-next").first.tap()
+    page.wait_for_url(f"**/{EXPLORER}.html")
+    for menu, name in (("primary", "06 · "), ("secondary", "Takeaways")):
+        page.locator(f".{menu}-toggle:visible").tap()
+        page.locator("dialog[open]").get_by_role("link", name=name).tap()
+        page.wait_for_url(f"**/{VOTES}.html*")
+    page.wait_for_url("**#takeaways")
+    page.locator("dialog[open]").wait_for(state="detached")
 
 
 def test_without_a_script_everything_can_be_read(visit):

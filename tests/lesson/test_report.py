@@ -59,7 +59,7 @@ def test_pages(tmp_path, monkeypatch):
     activities = {"board", "prediction", "neurons"}
     assert set(pages) == {"README", *activities, "exercise-77-doubled", "07-feedback"}
     assert all(f"[{name}]({name}.md)" in pages["README"] for name in set(pages) - {"README"})
-    assert "| 00000001 |  | 1 | 2.5 |" in pages["prediction"]
+    assert "| 00000001 |  | (b) | 2.5 |" in pages["prediction"]
     assert "| 00000002 |  | \\*way\\* 2 \\| a |  |" in pages["board"]
     assert "regretted" not in pages["board"]
     assert pages["board"].count(f"| {FEEDBACK[1]} | pentagons |") == 3
@@ -73,9 +73,10 @@ def test_pages(tmp_path, monkeypatch):
     assert "| 2 | you squared it twice | 00000001, 00000002 |" in exercise_page
     assert exercise_page.index("squared") < exercise_page.index("✓")
 
-    (tmp_path / "home0" / "neurons-0000beef.jsonl").write_text("{broken\n")
-    again = report.write(tmp_path).with_name("neurons.md").read_text(encoding="utf-8")
-    assert "Left out: home0/neurons-0000beef.jsonl: no answer in it can be read" in again
+    for name, page in {"neurons": "neurons", "exercise": "exercise-77-doubled"}.items():
+        (tmp_path / "home0" / f"{name}-0000beef.jsonl").write_text("{broken\n")
+        again = report.write(tmp_path).with_name(f"{page}.md").read_text(encoding="utf-8")
+        assert f"Left out: home0/{name}-0000beef.jsonl: no answer in it can be read" in again
 
 
 def test_a_folder_without_answers(tmp_path):

@@ -11,6 +11,7 @@ from bs4 import BeautifulSoup
 
 HEAVIEST = 2_500_000  # bytes of a page with all it loads but MathJax
 LOADED = {"img": "src", "script": "src", "link": "href", "source": "src", "iframe": "src"}
+SHOWN = ["math", "cell_output"]  # a dollar in these is none of Markdown's
 STARTS = ("https://", "http://", "//")
 
 
@@ -33,7 +34,7 @@ def of_site(out: Path) -> list[str]:
 
 
 def of_page(page: Path, out: Path) -> list[str]:
-    """Links that do not land, pictures without words, foreign requests, weight, headings."""
+    """Links, pictures without words, foreign requests, weight, formulas as typed, headings."""
     soup, found = read(page), []
     for link in soup.find_all("a", href=True):
         if not urlsplit(link["href"]).scheme and (why := lost(link["href"], page)):
@@ -49,6 +50,9 @@ def of_page(page: Path, out: Path) -> list[str]:
     if (size := weight(page, out)) > HEAVIEST:
         found.append(f"{page.name}: {size / 1e6:.1f} MB with all that it loads")
     article = soup.find("article") or soup
+    for text in article.find_all(string=re.compile(r"\$")):
+        if not text.find_parent(["pre", "code", "script"]) and not text.find_parent(class_=SHOWN):
+            found.append(f"{page.name}: a formula is not set: {text.strip()[:60]}")
     levels = [int(heading.name[1]) for heading in article.find_all(re.compile("^h[1-6]$"))]
     jumps = [b for a, b in zip([0, *levels], levels, strict=False) if b > a + 1]
     if jumps or levels.count(1) != 1:

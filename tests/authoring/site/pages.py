@@ -149,35 +149,29 @@ def vote_in(code: str, known: dict, name: str) -> tuple[str, str]:
     tree = ast.parse(re.sub(r"^([%!].*)$", r"pass  # \1", code, flags=re.M))
     call, constants = None, 0
     for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            with suppress(ValueError):
-                known[node.targets[0].id] = ast.literal_eval(node.value)
-                constants += 1
-        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-            with suppress(ValueError, KeyError, TypeError):  # a long list in two lines
-                known[node.target.id] = known[node.target.id] + ast.literal_eval(node.value)
-                constants += 1
-        elif re.match(r"([\w.]+\.)?choice_view\(", ast.unparse(node)):
+        if re.match(r"([\w.]+\.)?choice_view\(", ast.unparse(node)):
             call = node.value
+        elif isinstance(node, ast.Assign | ast.AugAssign):
+            with suppress(Exception):  # what the lesson computes is not known here
+                exec(ast.unparse(node), {"__builtins__": {}}, known)
+                constants += 1
     if call is None:
         return "", code
-
-    def value(node: ast.expr):
-        try:
-            return known[node.id] if isinstance(node, ast.Name) else ast.literal_eval(node)
-        except (KeyError, ValueError):
-            raise CourseError(f"{name}: `{ast.unparse(node)}` of a vote is no constant.") from None
-
-    given = dict(zip(("key", "question", "choices"), map(value, call.args), strict=False))
-    given |= {word.arg: value(word.value) for word in call.keywords}
+    call.func = ast.Name("choice_view")
+    read = lambda key, question, choices, right, why: (question, choices, right, why)
+    try:
+        names = {"__builtins__": {}, "choice_view": read}
+        question, choices, right, why = eval(ast.unparse(call), names, known)
+    except NameError as error:
+        raise CourseError(f"{name}: `{error.name}` of a vote is no constant.") from None
     lines = code.splitlines()
     rest = "\n".join(lines[: call.lineno - 1] + lines[call.end_lineno :]).strip()
-    letter, inline = "abcdefgh"[given["right"]], MarkdownIt().renderInline
-    items = "".join(f"<li>{inline(choice)}</li>" for choice in given["choices"])
+    inline = MarkdownIt().renderInline
+    items = "".join(f"<li>{inline(choice)}</li>" for choice in choices)
     vote = (
-        f'<div class="vote" data-right="{given["right"]}"><p><b>{inline(given["question"])}</b></p>'
+        f'<div class="vote" data-right="{right}"><p><b>{inline(question)}</b></p>'
         f'<ol type="a">{items}</ol><details><summary>The answer</summary><p>'
-        f"({letter}). {inline(given['why'])}</p></details></div>"
+        f"({'abcdefgh'[right]}). {inline(why)}</p></details></div>"
     )
     return vote, rest if constants < len(tree.body) - 1 else ""
 

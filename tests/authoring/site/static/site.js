@@ -3,6 +3,13 @@ const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const make = (tag, text = "", set = {}) => Object.assign(document.createElement(tag), { textContent: text, ...set });
 document.documentElement.classList.add("script");
 
+// ---- the two menus: the theme listens to the buttons of its own head, which site.css hides
+for (const side of ["primary", "secondary"]) {
+  const [theirs, ours] = all(`.${side}-toggle`);
+  if (ours) ours.onclick = () => theirs.click();
+}
+addEventListener("hashchange", () => all("dialog[open]").forEach(menu => menu.close()));
+
 // ---- votes: what comes after one waits for it
 let vote = null;
 for (const element of all(".vote, .tag_waits")) {
@@ -42,7 +49,7 @@ for (const film of all(".film")) {
   };
 }
 
-// ---- the glossary's words, by mouse and by focus
+// ---- the glossary's words, by mouse and by focus; by touch, and a second touch follows the link
 for (const link of all("a[data-meaning]")) {
   const tip = make("span", link.dataset.meaning, { className: "tip", role: "tooltip" });
   const show = () => {
@@ -52,9 +59,12 @@ for (const link of all("a[data-meaning]")) {
     tip.style.left = `${Math.max(8, Math.min(box.left, room))}px`;
     tip.style.top = `${box.bottom + scrollY + 4}px`;
   };
+  let first;
+  link.onpointerdown = () => { first = !tip.isConnected; };
+  link.onclick = event => { if (first && event.pointerType == "touch") event.preventDefault(); };
   link.onmouseenter = link.onfocus = show;
   link.onmouseleave = link.onblur = () => tip.remove();
-  link.onkeydown = event => event.key == "Escape" && tip.remove();
+  link.onkeydown = event => { if (event.key == "Escape") tip.remove(); };
 }
 
 // ---- a table sorted by its heads
