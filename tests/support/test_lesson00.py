@@ -63,6 +63,7 @@ def others(hidden, units, usual):
 GRADIENT = {
     "✓": lambda m, x, t: gradient(lambda x: m(x)[:, t].sum(), x),
     "images.clone()": given_itself,
+    "take its first": lambda m, x, t: (gradient(lambda x: m(x)[:, t].sum(), x),),
     "gradient of class 0": lambda m, x, t: gradient(lambda x: m(x)[:, 0].sum(), x),
     "always of class 1": lambda m, x, t: gradient(lambda x: m(x)[:, 1].sum(), x),
     "not for 0": lambda m, x, t: t * gradient(lambda x: m(x)[:, 1].sum(), x),

@@ -115,6 +115,8 @@ ANSWERS = {  # {check: {what it says: answer}}
         "equal weight": steps(weight=lambda u, m: torch.ones(m) / m),
         "divide by m": steps(weight=lambda u, m: 3 * u**2),
         "the 3 is missing": steps(weight=lambda u, m: u**2 / m),
+        "not at a": steps(weight=lambda u, m: 3 * u**6 / m),
+        "return a, w": lambda m: torch.arange(m) / m,
     },
     check.grad_cam: {
         "✓": lambda A, dA: cam(A, dA).relu(),

@@ -15,7 +15,10 @@ def gradient_map(gradient) -> str | None:
         return x.flatten(1) ** 2 @ weight.T
 
     given = images.clone()
-    yours = torch.as_tensor(gradient(model, given, 1)).detach()
+    yours = gradient(model, given, 1)
+    if isinstance(yours, tuple):
+        return "this is a tuple with a gradient for each input: take its first, [0]"
+    yours = torch.as_tensor(yours).detach()
     right = 2 * images * weight[1]  # (2, 1, 1, 2)
     chance = model(images).softmax(1)[:, 1].reshape(2, 1, 1, 1)
     other = 2 * images * weight[0]

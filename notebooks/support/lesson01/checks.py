@@ -94,7 +94,9 @@ def crowded(places) -> str | None:
     """places(m) -> (a, w): a = u³ at m midpoints u, and each step's length in a, about 3u²/m."""
     m = 5
     u = (torch.arange(m) + 0.5) / m
-    a, w = (torch.as_tensor(values).double() for values in places(m))
+    if len(yours := places(m)) != 2:
+        return "two things are wanted, the places and their weights: return a, w"
+    a, w = (torch.as_tensor(values).double() for values in yours)
     ends = ((torch.arange(m) + 1) / m, torch.arange(m) / m)
     mistakes = {
         "evenly spaced: a should be u³": u,
@@ -111,6 +113,7 @@ def crowded(places) -> str | None:
         "steps of equal weight count the crowded ones too often: da = 3u² du": torch.ones(m) / m,
         "divide by m: the weights are lengths of steps and add up to about 1": 3 * u**2,
         "the derivative of u³ is 3u²; the 3 is missing": u**2 / m,
+        "3u² is taken at u, not at a = u³": 3 * u**6 / m,
     }
     wrong = compare(w, 3 * u.double() ** 2 / m, mistakes)
     return wrong and f"w: {wrong}"
