@@ -1,62 +1,52 @@
-"""Lesson 11's checks, the explorer's atlas, and what its figures draw.
-
-Bounds of what trains live, over six worlds: true features found with 64 directions 37 to 40
-(claimed >= 35), of 192 directions the share that is a further one .63 to .67 (claimed > .5),
-clusters' families of pure splitting from 16 to 64: 0 in each (claimed < .2), all families' from 64
-to 192: .86 to .95 (claimed > .7). All else is about shipped dictionaries.
-"""
+"""Lesson 11's checks, the explorer's atlas, and what its figures draw. BOUNDS"""
 
 import re
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from helpers.ground.errors import CourseError
 from helpers.lesson.checks import RIGHT
 from helpers.sae.features import examples
 from helpers.sae.model import Dictionary, Settings, SparseAutoencoder
-from helpers.sae.splitting import edges
+from helpers.sae.splitting import children_of, edges, living
 from helpers.transformer import model as transformer
 from notebooks.support.lesson11 import checks as check
 from notebooks.support.lesson11 import figures as draw
-from notebooks.support.lesson11.feature_browser import Atlas, shown
+from notebooks.support.lesson11.feature_browser import Atlas, shown, spoken
 from notebooks.support.lesson11.feature_widget import feature_view
 
 
-def masks(a, b):
-    return [F.cosine_similarity(a[m], b[m], dim=0) for m in (a > 0, b > 0)]
-
-
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("how", "said"),
     [
-        (lambda a, b: max(masks(a, b)), RIGHT),
-        (lambda a, b: min(masks(a, b)), "the smaller of the two"),
-        (lambda a, b: F.cosine_similarity(a, b, dim=0), "over all tokens"),
-        (lambda a, b: masks(a * (b > 0), b * (a > 0))[0], "where both fire"),
-        (lambda a, b: torch.corrcoef(torch.stack([a, b]))[0, 1], "Pearson's"),
-        (lambda a, b: masks(a, b)[0], "exchange parent and child"),
-        (lambda a, b: 0.5, "yours gives 0.500"),
+        ({}, RIGHT),
+        ({"by": "rising"}, "begins with the least"),
+        ({"by": "coverage"}, "sort by similarity"),
+        ({"by": "own share"}, "the PARENT's activation"),
+        ({"by": "tokens"}, "weighs each token"),
+        ({"floor": 0}, "coverage is missing"),
+        ({"masks": "none"}, "over all tokens"),
+        ({"masks": "both"}, "where both fire"),
+        ({"masks": "parent"}, "mask by the child's firing"),
+        ({"masks": "child"}, "mask by the parent's firing"),
+        ({"masks": "smaller"}, "yours is the smaller"),
+        ({"similar": -1.0}, "has to exceed"),
+        ({"floor": 0.9}, "the children are [0"),
     ],
 )
-def test_masked_cosine(answer, said):
-    assert said in check.masked_cosine.verdict(answer)
+def test_children(how, said):
+    assert said in check.children.verdict(lambda p, w: check.right_children(p, w, **how))
 
 
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        (lambda p, c: p[(c > 0).any(dim=1)].sum() / p.sum(), RIGHT),
-        (lambda p, c: ((c > 0) * p[:, None]).sum() / p.sum(), "counted twice"),
-        (lambda p, c: ((p > 0) & (c > 0).any(dim=1)).sum() / (p > 0).sum(), "you count tokens"),
-        (lambda p, c: p[(c > 0).all(dim=1)].sum() / p.sum(), "one is enough"),
-        (lambda p, c: c[p > 0].sum() / c.sum(), "the other way"),
-        (lambda p, c: 0.1, "yours gives 0.100"),
-    ],
-)
-def test_covered(answer, said):
-    assert said in check.covered.verdict(answer)
+def test_the_exercises_children_are_the_graphs():
+    """The written method and `edges` with `living` find the same."""
+    import scipy.sparse
+
+    parent, wide = check._family()
+    graph = edges(*(scipy.sparse.csc_matrix(v.numpy()) for v in (parent[:, None], wide)))
+    kept = living(graph, torch.ones(wide.shape[1], dtype=torch.bool))
+    assert [child for child, *_ in children_of(kept, 0)] == check.right_children(parent, wide)
 
 
 def counted(owner, dead=False, more_dead=False, all_of_them=False):
@@ -73,12 +63,51 @@ def counted(owner, dead=False, more_dead=False, all_of_them=False):
         ({}, RIGHT),
         ({"dead": True}, "no true feature"),
         ({"more_dead": True}, "among your further ones"),
-        ({"all_of_them": True}, "all living directions"),
+        ({"all_of_them": True}, "take off the direction"),
     ],
 )
 def test_first_and_more(options, said):
     assert said in check.first_and_more.verdict(lambda owner: counted(owner, **options))
-    assert "yours gives (1, 2)" in check.first_and_more.verdict(lambda owner: (1, 2))
+    assert "found by six" in check.first_and_more.verdict(lambda owner: (1, 2))
+
+
+def silent(f, where):
+    return (f[where] == 0).float().mean()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda f, w, a, p, c: silent(f, w) - silent(f, a), RIGHT),
+        (lambda f, w, a, p, c: silent(f, a) - silent(f, w), "the other way round"),
+        (lambda f, w, a, p, c: silent(f, w), "take off how often"),
+        (lambda f, w, a, p, c: 1 - silent(f, w), "how often it FIRES"),
+        (lambda f, w, a, p, c: silent(f, c > 0) - silent(f, a), "the child alone is no case"),
+        (lambda f, w, a, p, c: silent(f, w) - silent(f, c == 0), "but with the parent"),
+        (
+            lambda f, w, a, p, c: ((f[w] == 0).sum() - (f[a] == 0).sum()) / len(f),
+            "not by all samples",
+        ),
+        (lambda f, w, a, p, c: 0.123, "yours gives"),
+    ],
+)
+def test_absorption(answer, said):
+    def measure(f, parent, child):
+        both, alone = (parent > 0) & (child > 0), (parent > 0) & (child == 0)
+        return answer(f, both, alone, parent, child)
+
+    assert said in check.absorption.verdict(measure)
+
+
+def test_a_name_is_what_firings_share():
+    from helpers.datasets import corpus
+
+    places = lambda *texts: [corpus.encode(f" {t}", start=False)[:2] for t in texts]
+    ways_to, so_to = places("ways to"), places("so to")
+    tokens = torch.cat([torch.cat(ways_to * 3), torch.cat(so_to * 2)])
+    assert spoken(tokens, torch.tensor([1, 3, 5, 7])) == "ways [to]"
+    assert spoken(tokens, torch.tensor([1, 7, 9])) == "[to]"
+    assert spoken(tokens, torch.tensor([0, 1, 6])).count("[") == 3
 
 
 # ---- the explorer, on small random dictionaries of the real model ----
@@ -208,15 +237,25 @@ def test_the_explorer_answers_mistakes_and_texts(atlas):
     assert "give 1 to 127" in view.sentence
 
 
-# ---- figures ----
-def test_the_tree_shows_each_edge_with_its_similarity():
-    tree = draw.Node(
-        "root",
-        1.0,
-        [draw.Node("left", 0.5, []), draw.Node("right", 0.9, [draw.Node("leaf 日本", 0.6, [])])],
-    )
-    ax = draw.splitting(tree, ["A/0", "A/1", "A/2"]).axes[0]
-    words = [text.get_text() for text in ax.texts]
-    assert {"root", "left", "right", "leaf …", "0.50", "0.90", "0.60", "A/2"} <= set(words)
-    assert len(ax.lines) == 3
-    assert ax.lines[-1].get_linewidth() > min(line.get_linewidth() for line in ax.lines)
+# ---- figures
+def test_the_tree_shows_each_feature_once_and_each_edge(atlas):
+    columns, found = draw.grow(atlas, 0, most=5, below=2)
+    closest = children_of(atlas.graphs["a0", "a1"], 0)[:5]
+    assert columns == [[0], [child for child, *_ in closest]]
+    assert [edge[3] for edge in found] == [closeness for _, closeness, _ in closest]
+    ax = draw.tree(atlas, 0, most=5).axes[0]
+    words = "\n".join(text.get_text() for text in ax.texts)
+    assert len(ax.lines) == len(found)
+    for child in columns[1]:
+        assert words.count(f"A/1/{child} ") == 1
+    assert words.count("…") >= 2 * len(columns[1])  # two firings each
+
+
+def test_the_map_says_the_name_of_each_living_feature(atlas):
+    planes = {"a0": torch.rand(8, 2), "a1": torch.rand(24, 2)}
+    page = draw.HoverMap(atlas, planes, 0)._repr_html_()
+    alive = sum(int(atlas.alive(name).sum()) for name in planes)
+    assert page.count("<title>") == alive
+    assert page.count("<path") == len(children_of(atlas.graphs["a0", "a1"], 0))
+    assert "A/1/5 · " in page
+    assert "<end>" not in page
