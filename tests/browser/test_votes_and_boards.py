@@ -91,7 +91,6 @@ ROOMS = {
             "11.place": "You chose (a); it is (b).",
             "11.shift": "You chose (a); it is (c).",
             "11.narrower": "You chose (a); it is (c).",
-            "11.toy": "You chose (a), and so it is.",
             "11.absorbed": "You chose (a); it is (b).",
         },
         {"11.which-width": ["11.which-width"]},

@@ -13,30 +13,16 @@ from helpers.sae.splitting import children_of, edges, living
 from helpers.transformer import model as transformer
 from notebooks.support.lesson11 import checks as check
 from notebooks.support.lesson11 import figures as draw
+from notebooks.support.lesson11 import toy
 from notebooks.support.lesson11.feature_browser import Atlas, shown, spoken
 from notebooks.support.lesson11.feature_widget import feature_view
 
 
-@pytest.mark.parametrize(
-    ("how", "said"),
-    [
-        ({}, RIGHT),
-        ({"by": "rising"}, "begins with the least"),
-        ({"by": "coverage"}, "sort by similarity"),
-        ({"by": "own share"}, "the PARENT's activation"),
-        ({"by": "tokens"}, "weighs each token"),
-        ({"floor": 0}, "coverage is missing"),
-        ({"masks": "none"}, "over all tokens"),
-        ({"masks": "both"}, "where both fire"),
-        ({"masks": "parent"}, "mask by the child's firing"),
-        ({"masks": "child"}, "mask by the parent's firing"),
-        ({"masks": "smaller"}, "yours is the smaller"),
-        ({"similar": -1.0}, "has to exceed"),
-        ({"floor": 0.9}, "the children are [0"),
-    ],
-)
-def test_children(how, said):
-    assert said in check.children.verdict(lambda p, w: check.right_children(p, w, **how))
+def test_children():
+    verdict = lambda **how: check.children.verdict(lambda p, w: check.right_children(p, w, **how))
+    assert verdict() == RIGHT
+    assert [verdict(**how) for how in check.MISTAKES.values()] == list(check.MISTAKES)
+    assert "the children are [0" in verdict(floor=0.9)
 
 
 def test_the_exercises_children_are_the_graphs():
@@ -49,54 +35,37 @@ def test_the_exercises_children_are_the_graphs():
     assert [child for child, *_ in children_of(kept, 0)] == check.right_children(parent, wide)
 
 
-def counted(owner, dead=False, more_dead=False, all_of_them=False):
-    alive = owner if dead else owner[owner >= 0]
-    first = len(alive.unique())
-    return first, (
-        len(owner) - first if more_dead else len(alive) if all_of_them else len(alive) - first
-    )
+def test_first_and_more():
+    for said, answer in {
+        RIGHT: (3, 3),
+        "no true feature": (4, 4),
+        "among your further ones": (3, 5),
+        "take off the direction": (3, 6),
+        "found by six": (1, 2),
+    }.items():
+        assert said in check.first_and_more.verdict(lambda owner, answer=answer: answer)
+    assert check.first_and_more.verdict(toy.first_and_more) == RIGHT
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({}, RIGHT),
-        ({"dead": True}, "no true feature"),
-        ({"more_dead": True}, "among your further ones"),
-        ({"all_of_them": True}, "take off the direction"),
-    ],
-)
-def test_first_and_more(options, said):
-    assert said in check.first_and_more.verdict(lambda owner: counted(owner, **options))
-    assert "found by six" in check.first_and_more.verdict(lambda owner: (1, 2))
-
-
-def silent(f, where):
-    return (f[where] == 0).float().mean()
-
-
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        (lambda f, w, a, p, c: silent(f, w) - silent(f, a), RIGHT),
-        (lambda f, w, a, p, c: silent(f, a) - silent(f, w), "the other way round"),
-        (lambda f, w, a, p, c: silent(f, w), "take off how often"),
-        (lambda f, w, a, p, c: 1 - silent(f, w), "how often it FIRES"),
-        (lambda f, w, a, p, c: silent(f, c > 0) - silent(f, a), "the child alone is no case"),
-        (lambda f, w, a, p, c: silent(f, w) - silent(f, c == 0), "but with the parent"),
-        (
-            lambda f, w, a, p, c: ((f[w] == 0).sum() - (f[a] == 0).sum()) / len(f),
-            "not by all samples",
+def test_absorption():
+    assert check.absorption.verdict(toy.absorption) == RIGHT
+    share = lambda f, where: (f[where] == 0).float().mean()
+    for said, answer in {
+        "the other way round": lambda f, w, a, c: share(f, a) - share(f, w),
+        "take off how often": lambda f, w, a, c: share(f, w),
+        "how often it FIRES": lambda f, w, a, c: 1 - share(f, w),
+        "the child alone is no case": lambda f, w, a, c: share(f, c) - share(f, a),
+        "but with the parent": lambda f, w, a, c: share(f, w) - share(f, ~c),
+        "not by all samples": lambda f, w, a, c: (
+            share(f, w) * w.float().mean() - share(f, a) * a.float().mean()
         ),
-        (lambda f, w, a, p, c: 0.123, "yours gives"),
-    ],
-)
-def test_absorption(answer, said):
-    def measure(f, parent, child):
-        both, alone = (parent > 0) & (child > 0), (parent > 0) & (child == 0)
-        return answer(f, both, alone, parent, child)
+        "yours gives": lambda f, w, a, c: 0.123,
+    }.items():
 
-    assert said in check.absorption.verdict(measure)
+        def measure(f, parent, child, answer=answer):
+            return answer(f, (parent > 0) & (child > 0), (parent > 0) & (child == 0), child > 0)
+
+        assert said in check.absorption.verdict(measure)
 
 
 def test_a_name_is_what_firings_share():
@@ -178,7 +147,7 @@ def test_a_page_has_everything_and_no_markup_from_the_text(atlas):
     for part in (
         "A/0/2",
         "Where it fires",
-        "How often",
+        "more often than",
         "What it makes likelier",
         "less likely",
         "Relatives",

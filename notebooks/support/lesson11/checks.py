@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.lesson.checks import compare, exercise
+from notebooks.support.lesson11 import toy
 
 
 def right_children(
@@ -53,28 +54,28 @@ def _family() -> tuple[Tensor, Tensor]:
     return parent, wide
 
 
+MISTAKES = {  # in exercise 11.1: what is said, and how `right_children` makes them
+    "the most similar first: your list begins with the least": {"by": "rising"},
+    "sort by similarity: yours begins with what covers most": {"by": "coverage"},
+    "coverage is missing: a feature that fires once or twice is nobody's child": {"floor": 0},
+    "coverage asks what share of the PARENT's activation a child meets": {"by": "own share"},
+    "coverage weighs each token by the parent's activation; yours counts them": {"by": "tokens"},
+    "this is the cosine over all tokens: mask it": {"masks": "none"},
+    "you keep tokens where both fire: mask by one of them at a time": {"masks": "both"},
+    "mask by the child's firing, too, and take the larger": {"masks": "parent"},
+    "mask by the parent's firing, too, and take the larger": {"masks": "child"},
+    "take the larger of the two cosines; yours is the smaller": {"masks": "smaller"},
+    "similarity has to exceed 0.4": {"similar": -1.0},
+}
+
+
 @exercise
 def children(yours) -> str | None:
     """yours(parent, wide): (T,), (T, M) -> the children's numbers, the most similar first."""
     parent, wide = _family()
     said = [int(number) for number in yours(parent.clone(), wide.clone())]
     right = right_children(parent, wide)
-    wrong = {
-        "the most similar first: your list begins with the least": {"by": "rising"},
-        "sort by similarity: yours begins with what covers most": {"by": "coverage"},
-        "coverage is missing: a feature that fires once or twice is nobody's child": {"floor": 0},
-        "coverage asks what share of the PARENT's activation a child meets": {"by": "own share"},
-        "coverage weighs each token by the parent's activation; yours counts them": {
-            "by": "tokens"
-        },
-        "this is the cosine over all tokens: mask it": {"masks": "none"},
-        "you keep tokens where both fire: mask by one of them at a time": {"masks": "both"},
-        "mask by the child's firing, too, and take the larger": {"masks": "parent"},
-        "mask by the parent's firing, too, and take the larger": {"masks": "child"},
-        "take the larger of the two cosines; yours is the smaller": {"masks": "smaller"},
-        "similarity has to exceed 0.4": {"similar": -1.0},
-    }
-    for hint, how in wrong.items():
+    for hint, how in MISTAKES.items():
         if said != right and said == right_children(parent, wide, **how):
             return hint
     otherwise = f"for the check's features the children are {right}; yours gives {said}"
@@ -117,4 +118,4 @@ def absorption(measure) -> str | None:
         )
         / len(f),
     }
-    return compare(measure(f, parent, child), share(with_child) - share(alone), hints)
+    return compare(measure(f, parent, child), toy.absorption(f, parent, child), hints)

@@ -46,6 +46,7 @@ def shifted(fired: csc_matrix, tokens: int) -> csc_matrix:
     return scipy.sparse.vstack([rows[tokens:], rows[:tokens]]).tocsc()
 
 
+@torch.no_grad()
 def alike(atlas: Atlas, family: dict[int, list[int]]) -> Tensor:
     """How alike parents of A/0 and groups of A/1 are where edges do not look, (families, 4).
 

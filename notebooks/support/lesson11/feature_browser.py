@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 from collections import Counter
-from functools import cache, cached_property
+from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -118,38 +118,34 @@ class Atlas:
 
     def relatives(self, where: str, number: int, most: int = 6) -> list[Relative]:
         """Living parents, children and, by direction, neighbours here; the closest first."""
-        cosine = (self._directions[where] @ self._directions[where][number]).cpu()  # (M,)
+        d = self.dictionaries[where].directions  # (M, N)
+        cosine = (d @ d[number]).cpu()
         cosine[number] = -1
-        groups = []
+        groups = [("neighbour", where, torch.arange(len(d)), cosine, 4)]
         for (narrow, wide), graph in self.graphs.items():
-            up, down = graph.child == number, graph.parent == number
-            if where == wide:
-                groups.append(("parent", narrow, graph.parent[up], graph.similarity[up], most))
-            if where == narrow:
-                groups.append(("child", wide, graph.child[down], graph.similarity[down], most))
+            for relation, here, there, own, other in (
+                ("child", narrow, wide, graph.parent, graph.child),
+                ("parent", wide, narrow, graph.child, graph.parent),
+            ):
+                if here == where:
+                    mine = (own == number) & self.alive(there)[other.long()]
+                    kin = relation, there, other[mine], graph.similarity[mine], most
+                    groups.insert(0, kin)
         found = []
-        for relation, home, numbers, closeness, count in (
-            *groups,
-            ("neighbour", where, torch.arange(len(cosine)), cosine, 4),
-        ):
-            alive = self.alive(home)[numbers.long()]
-            numbers, closeness = numbers[alive], closeness[alive]
+        for relation, there, numbers, closeness, count in groups:
             best = closeness.argsort(descending=True, stable=True)[:count].tolist()
-            found += [Relative(relation, home, int(numbers[i]), float(closeness[i])) for i in best]
+            found += [Relative(relation, there, int(numbers[i]), float(closeness[i])) for i in best]
         return found
 
     def alive(self, where: str) -> Tensor:
         """(M,) whether each feature fires on more than 1 token in 10,000."""
         return self.examples[where].density > ALIVE
 
-    @cached_property
-    def _directions(self) -> dict[str, Tensor]:
-        return {name: dictionary.directions for name, dictionary in self.dictionaries.items()}
-
     @torch.no_grad()
     def logits(self, where: str, number: int, most: int = 8) -> list[list[tuple[str, float]]]:
         """The tokens whose logits the feature raises most, and lowers most, at a firing of 1."""
-        effect = self.model.logit_effects(self._directions[where][number, None])[0]  # (V,)
+        direction = self.dictionaries[where].directions[number, None]  # (1, N)
+        effect = self.model.logit_effects(direction)[0]  # (V,)
         order = effect.argsort(descending=True).tolist()
         ends = order[:most], order[: -most - 1 : -1]
         return [[(self.strings[token], float(effect[token])) for token in end] for end in ends]
@@ -207,13 +203,17 @@ class Page:
 
     def _often(self) -> str:
         density = float(self.found.density[self.number])
+        if not density:
+            return "no token"
+        often = f"1 token in {round(1 / density, -3):,.0f}"
         if density >= 0.001:
-            return f"{density:.1%} of the tokens"
-        return f"1 token in {round(1 / density, -3):,.0f}" if density else "no token"
+            often = f"{density:.1%} of the tokens"
+        rarer = (self.found.density < density).float().mean()
+        return f"{often}, more often than {rarer:.0%} of its dictionary"
 
     def _repr_html_(self) -> str:
         name = html.escape(self.atlas.name(self.where, self.number))
-        left, right = self._kinds() + self._density(), self._logits() + self._family()
+        left, right = self._kinds(), self._logits() + self._family()
         return (
             '<div style="background:#fff;color:#111;font-size:16px;line-height:1.4;'
             f"padding:6px 10px\"><b style='font-size:22px'>{self.title}</b> · {name} · "
@@ -231,26 +231,6 @@ class Page:
         ]
         heads = ("kind of text", "of its strong firings", "of that text")
         return table("Where it fires", heads, rows[:5])
-
-    def _density(self) -> str:
-        """How often it fires among all features of its dictionary: a drawing with a marker."""
-        logs = self.found.density[self.found.density > 1e-6].log10()
-        counts = torch.histc(logs, 24, -6, 0)
-        heights = (60 * counts / counts.max()).tolist()
-        bars = "".join(
-            f'<rect x="{10 * i}" y="{60 - h:.0f}" width="9" height="{h:.0f}" fill="#56B4E9"/>'
-            for i, h in enumerate(heights)
-        )
-        at = float(self.found.density[self.number].clamp(min=1e-6).log10() + 6) * 40
-        axis = "".join(
-            f'<text x="{x}" y="88" font-size="13" text-anchor="middle">{label}</text>'
-            for x, label in ((40, "1e-5"), (120, "1e-3"), (200, "10 %"))
-        )
-        return (
-            '<b>How often</b><br><svg viewBox="0 0 240 92" width="240" height="92" role="img" '
-            f'aria-label="Densities of all features; this one is marked">{bars}'
-            f'<path d="M{at:.0f} 62 l-6 12 h12 z" fill="#000"/>{axis}</svg>'
-        )
 
     def _logits(self) -> str:
         words = [

@@ -18,6 +18,8 @@ from notebooks.support.lesson11.feature_browser import Atlas
 from notebooks.support.lesson11.toy import Found, World
 
 LETTERS = 34  # of a firing under a node
+SIZE = torch.tensor([780.0, 540.0])  # of the map, without its margin
+GREY = "#999"
 
 
 def grow(atlas: Atlas, root: int, most: int, below: int) -> tuple[list[list[int]], list[tuple]]:
@@ -82,62 +84,54 @@ def shortened(atlas: Atlas, where: str, number: int, count: int = 2) -> list[str
 
 class HoverMap:
     """Directions in the plane, `points` (n, 2) a dictionary, as a drawing that says the name of
-    what is under the mouse: large signs for the narrow one; lines from a root to its children.
+    what is under the mouse: rings for the narrow one; lines from a root to its children.
     """
 
-    SIZE = 800, 560
-
     def __init__(self, atlas: Atlas, points: Mapping[str, Tensor], root: int):
-        self.atlas = atlas
         narrow, wide = points
-        alive = {name: atlas.alive(name).nonzero().flatten().tolist() for name in points}
         flat = torch.cat([points[name][atlas.alive(name)] for name in points])
         low, span = flat.amin(0), flat.amax(0) - flat.amin(0)
-        size = torch.tensor(self.SIZE) - 20.0
-        self.at = {name: ((p - low) / span * size + 10).tolist() for name, p in points.items()}
-        kinds = {
-            name: atlas.examples[name].specificity_top[:, : len(corpus.DOMAINS)].argmax(dim=1)
-            for name in points
-        }
-        self.common = kinds[wide][alive[wide]].bincount().argsort(descending=True)[:5].tolist()
-        self.parts = [
-            self._dot(name, number, int(kinds[name][number]), 6 if name == narrow else 2.6)
-            for name in points
-            for number in alive[name]
-        ]
-        family = [child for child, *_ in children_of(atlas.graphs[narrow, wide], root)]
-        x, y = self.at[narrow][root]
-        for child in family:
-            to = " ".join(f"{v:.0f}" for v in self.at[wide][child])
-            self.parts.append(f'<path d="M{x:.0f} {y:.0f}L{to}" stroke="#000" stroke-width=".7"/>')
+        at = {n: ((p - low) / span * SIZE + 10).round().int().tolist() for n, p in points.items()}
+        domains = slice(len(corpus.DOMAINS))
+        kinds = {n: atlas.examples[n].specificity_top[:, domains].argmax(dim=1) for n in points}
+        common = kinds[wide][atlas.alive(wide)].bincount().argsort(descending=True)[:5].tolist()
+        colour = dict(zip(common, COLOURS, strict=False))
+        children = [child for child, *_ in children_of(atlas.graphs[narrow, wide], root)]
+        lines = " ".join("M{} {}L{} {}".format(*at[narrow][root], *at[wide][c]) for c in children)
+        self.parts = [f'<path d="{lines}" stroke="#000" stroke-width=".7"/>']
+        for name in points:
+            for number in atlas.alive(name).nonzero().flatten().tolist():
+                said = html.escape(f"{atlas.called(name, number)} · {atlas.name(name, number)}")
+                ink = colour.get(int(kinds[name][number]), GREY)
+                ring = (
+                    f'r="6" fill="#fff0" stroke="{ink}"'
+                    if name == narrow
+                    else f'r="2.6" fill="{ink}"'
+                )
+                x, y = at[name][number]
+                dot = f'<circle cx="{x}" cy="{y}" {ring}><title>{said}</title></circle>'
+                self.parts.append(dot)
+        self.legend = [(corpus.DOMAINS[kind], ink) for kind, ink in colour.items()]
+        first, second = (atlas.called(name, 0)[:-2] for name in points)
         self.caption = (
-            f"Directions of {atlas.called(narrow, 0)[:-2]} (rings) and {atlas.called(wide, 0)[:-2]}"
-            f" (dots), laid out by t-SNE. Lines: {atlas.called(narrow, root)} and its children."
+            f"Directions of {first} (rings) and {second} (dots), laid out by t-SNE. Lines: "
+            f"{atlas.called(narrow, root)} and its children."
         )
-
-    def _dot(self, where: str, number: int, kind: int, radius: float) -> str:
-        x, y = self.at[where][number]
-        colour = COLOURS[self.common.index(kind)] if kind in self.common else "#999"
-        fill = f'fill="{colour}"' if radius < 5 else f'fill="#fff0" stroke="{colour}"'
-        said = f"{self.atlas.called(where, number)} · {self.atlas.name(where, number)}"
-        title = f"<title>{html.escape(said)}</title>"
-        return f'<circle cx="{x:.0f}" cy="{y:.0f}" r="{radius}" {fill}>{title}</circle>'
 
     def __repr__(self) -> str:
         return self.caption
 
     def _repr_html_(self) -> str:
-        keys = [(corpus.DOMAINS[kind], COLOURS[i]) for i, kind in enumerate(self.common)]
-        legend = " ".join(
-            f'<span style="color:{colour}">●</span> {name} &nbsp; '
-            for name, colour in [*keys, ("other", "#999")]
+        legend = " &nbsp; ".join(
+            f'<span style="color:{ink}">●</span> {name}'
+            for name, ink in [*self.legend, ("other", GREY)]
         )
-        width, height = self.SIZE
+        width, height = (SIZE + 20).int().tolist()
         return (
-            f'<div style="background:#fff;color:#111;max-width:{width}px"><div>{legend}</div>'
-            f'<svg viewBox="0 0 {width} {height}" width="100%" role="img" '
-            f'aria-label="{html.escape(self.caption)}">{"".join(self.parts)}</svg>'
-            f"<i>{html.escape(self.caption)}</i></div>"
+            f'<div style="background:#fff;color:#111;max-width:{width}px">{legend}'
+            f'<svg viewBox="0 0 {width} {height}" width="100%" role="img" aria-label='
+            f'"{self.caption}">{"".join(self.parts)}</svg>'
+            f"<i>{self.caption}</i></div>"
         )
 
 
@@ -158,7 +152,7 @@ def planes(world: World, sae: SparseAutoencoder, found: Found):
     panels = {
         "a cluster: four features": (members, [centre, across], range(world.members)),
         "an arc: one feature": (arc, [d["middle"][0], d["bend"][0]], [many]),
-        "a pair: parent (right), child (up)": (pair, pair, [first_pair, first_pair + world.pairs]),
+        "a pair: parent right, child up": (pair, pair, [first_pair, first_pair + world.pairs]),
     }
     fig, axes = canvas(1, 3, height=3.0)
     for ax, (title, (truth, plane, mine)) in zip(axes, panels.items(), strict=True):

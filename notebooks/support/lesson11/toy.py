@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.sae.model import SparseAutoencoder
-from helpers.sae.splitting import children_of, edges, living
+from helpers.sae.splitting import edges, living
 
 
 @dataclass(frozen=True)
@@ -129,17 +129,20 @@ class Family(NamedTuple):
 
 
 def families(narrow: Found, wide: Found) -> list[Family]:
-    """The splitting graph between two dictionaries, with the truth written on it."""
+    """The splitting graph with the truth on it; a child goes to the parent it resembles most."""
     sparse = [scipy.sparse.csc_matrix(found.acts.cpu().numpy()) for found in (narrow, wide)]
     graph = living(edges(*sparse), wide.owner >= 0)
-    groups = []
-    for parent in graph.parent.unique().tolist():
-        found = children_of(graph, parent)
-        children = [int(wide.owner[child]) for child, *_ in found]
-        if len(children) > 1 and narrow.owner[parent] >= 0:
-            closeness = sum(closeness for _, closeness, _ in found) / len(found)
-            groups.append(Family(int(narrow.owner[parent]), children, closeness))
-    return groups
+    home, kids = set(), {}
+    for i in graph.similarity.argsort(descending=True, stable=True).tolist():
+        child, parent = int(graph.child[i]), int(graph.parent[i])
+        if child not in home:
+            home.add(child)
+            kids.setdefault(parent, []).append((int(wide.owner[child]), graph.similarity[i]))
+    return [
+        Family(int(narrow.owner[p]), [o for o, _ in c], float(sum(s for _, s in c) / len(c)))
+        for p, c in kids.items()
+        if len(c) > 1 and narrow.owner[p] >= 0
+    ]
 
 
 def pairs(found: Found, world: World) -> list[tuple[Tensor, Tensor, Tensor]]:
