@@ -104,7 +104,7 @@ def absorption(measure) -> str | None:
     """
     parent = torch.tensor([1.0, 2, 1, 1, 1, 1, 1, 0, 0, 0])
     child = torch.tensor([0.0, 0, 0, 0, 1, 1, 1, 0, 1, 0])
-    f = torch.tensor([1.0, 2, 0, 1, 0, 0, 1, 0, 0, 1])
+    f = torch.tensor([1.0, 2, 0, 1, 0, 0, 1, 0, 0, 0])
     with_child, alone, silent = (parent > 0) & (child > 0), (parent > 0) & (child == 0), f == 0
     share = lambda where: silent[where].float().mean()
     hints = {
