@@ -1,9 +1,12 @@
 """The stored dictionaries, and what was measured on them."""
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from helpers.ground import ROOT
 from helpers.ground.artifacts import load_artifact, part_of
 from helpers.ground.errors import CourseError
 from helpers.sae.features import Examples
@@ -67,6 +70,11 @@ def load_tables() -> dict[str, Tensor]:
 def load_trials() -> dict[str, dict]:
     """The λ sweep and the dictionaries with an ingredient taken away: a row of numbers each."""
     return load_artifact("sae_trials", version=VERSION)[1]["rows"]
+
+
+def there(where: str | Path) -> bool:
+    """Whether data/NAME has been made."""
+    return (ROOT / "data" / where / "manifest.json").exists()
 
 
 def _folder(name: str) -> str:

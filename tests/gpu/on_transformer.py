@@ -212,6 +212,7 @@ LEFT_OUT = {
         sae_train.Training.steps,
         store.load_numbers,
         store.load_trials,
+        store.there,
     ],
     "numbers of sparse matrices, on the CPU": [
         features.examples,
