@@ -10,6 +10,7 @@ the parent's direction may fall silent where the child fires: absorption (Chanin
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import scipy.sparse
@@ -38,6 +39,7 @@ class World:
     seed: int = 0
     device: torch.device | str = "cpu"  # where samples are put; they are drawn on the CPU
 
+    @cache  # noqa: B019 (asked for at each step)
     def directions(self) -> dict[str, Tensor]:
         """Unit vectors: "members" (clusters, members, N); an arc's "middle" and where it bends to,
         "bend" (arcs, N); "parents" and "children" (pairs, N)."""
