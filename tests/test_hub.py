@@ -6,13 +6,11 @@ import json
 import re
 import socket
 import sys
-import types
 from importlib.metadata import packages_distributions
 
 import pytest
 
 from helpers.ground import ROOT, runtime
-from helpers.ground.errors import CourseError
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 ONLY_THE_SERVER = {"jupyterlab", "nbval", "nbclient", "nbformat", "pytest", "pytest-xdist"}
@@ -117,25 +115,18 @@ def clip():
     return lambda: space["big"]
 
 
-def lesson_11(what, fetch):
-    def use():
-        from notebooks.support.lesson11 import hub
+def lesson_11():
+    from notebooks.support.lesson11 import hub
 
-        return lambda: runtime.hub_or_packaged(what, getattr(hub, fetch), lambda: "packaged")
-
-    return use
+    return lambda: runtime.hub_or_packaged(GELU, hub.gelu_1l, lambda: "packaged")
 
 
-GELU, SOLU = (
-    "gelu-1l dictionary of NeelNanda/sparse_autoencoder",
-    "SoLU model solu-1l of TransformerLens",
-)
+GELU = "gelu-1l dictionary of NeelNanda/sparse_autoencoder"
 TRIED = {
     "ResNet-50": resnet,
     "Stanford Sentiment Treebank": sst,
     "CLIP ViT-B/16 (openai)": clip,
-    GELU: lesson_11(GELU, "gelu_1l"),
-    SOLU: lesson_11(SOLU, "solu_1l"),
+    GELU: lesson_11,
 }
 
 
@@ -154,16 +145,6 @@ def test_without_a_network_one_line_says_what_is_used(what, no_network, capsys):
 
 def test_every_use_of_the_hub_is_tried_here():
     assert {what for what, _ in uses()} == set(TRIED), uses()
-
-
-@pytest.mark.parametrize("version", [None, types.ModuleType("transformer_lens")])
-def test_a_transformerlens_that_cannot_read_the_model_is_told_which_can(version, monkeypatch):
-    """None is installed, or one without HookedTransformer, such as 4."""
-    from notebooks.support.lesson11 import hub
-
-    monkeypatch.setitem(sys.modules, "transformer_lens", version)
-    with pytest.raises(CourseError, match="transformer-lens<4"):
-        hub.solu_1l()
 
 
 # ---- Colab

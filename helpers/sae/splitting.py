@@ -50,16 +50,12 @@ def edges(narrow: csc_matrix, wide: csc_matrix, *, threshold: float = 0.4) -> Ed
     )
 
 
-def forest(graph: Edges, *, alive: Tensor) -> Edges:
-    """Each living child once, with the parent it resembles most, the most similar first.
+def living(graph: Edges, alive: Tensor, *, floor: float = 0.05) -> Edges:
+    """The edges to living children that fire on at least this share of their parent's activation.
 
-    alive: (K,) bool. A dictionary's dead features fire now and then beside anything, and would be
-    everybody's children.
+    alive: (K,) bool. What fires a few times inside a large feature resembles it there by chance.
     """
-    order = graph.similarity.argsort(descending=True, stable=True)
-    order = order[alive.cpu()[graph.child[order].long()]]
-    _, first = np.unique(graph.child[order].numpy(), return_index=True)
-    keep = order[torch.from_numpy(np.sort(first))]
+    keep = alive.cpu()[graph.child.long()] & (graph.covered >= floor)
     return Edges(*(column[keep] for column in graph))
 
 
@@ -68,13 +64,6 @@ def children_of(graph: Edges, parent: int) -> list[tuple[int, float, float]]:
     mine = (graph.parent == parent).nonzero().flatten()
     mine = mine[graph.similarity[mine].argsort(descending=True, stable=True)]
     return list(zip(*(column[mine].tolist() for column in graph[1:]), strict=True))
-
-
-def covered_by(parent: csc_matrix, children: csc_matrix) -> float:
-    """Share of a parent's activation (T, 1) on tokens where one of its children (T, C) fires."""
-    on = np.asarray(children.astype(bool).sum(axis=1)).ravel() > 0
-    strength = parent.toarray().ravel()
-    return float(strength[on].sum() / max(strength.sum(), 1e-9))
 
 
 def _on(x: csc_matrix) -> csc_matrix:

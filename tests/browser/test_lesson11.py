@@ -14,9 +14,9 @@ EXPLORER = "feature_view("
 def test_the_explorer(open_notebook):
     book = open_notebook(LESSON)
     book.run(
-        "from notebooks.support.lesson11.feature_browser import Atlas",
-        "tables = load_tables()",
-        "root = int(ten[",
+        "from notebooks.support.lesson11 import checks",
+        "atlas = feature_browser.stored(",
+        "root = max(ten",
         EXPLORER,
         seconds=600,
     )

@@ -86,8 +86,13 @@ ROOMS = {
         {"10.missing": ["10.missing", "10.variance", "10.larger-models"]},
     ),
     "11": (
-        "from notebooks.support.lesson11.feature_browser import Atlas",
-        {},
+        "from notebooks.support.lesson11 import checks",
+        {
+            "11.place": "You chose (a); it is (b).",
+            "11.shift": "You chose (a); it is (c).",
+            "11.narrower": "You chose (a); it is (c).",
+            "11.absorbed": "You chose (a); it is (b).",
+        },
         {"11.which-width": ["11.which-width"]},
     ),
     "12": (

@@ -4,7 +4,7 @@ import scipy.sparse
 import torch
 
 from data.recipes.sae import direction_map
-from helpers.sae.splitting import Edges, children_of, covered_by, edges, forest
+from helpers.sae.splitting import Edges, children_of, edges, living
 
 
 def test_edges_agree_with_the_written_formula():
@@ -47,21 +47,25 @@ def test_dictionaries_that_never_fire_together_have_no_edges():
     assert len(edges(narrow, wide).parent) == 0
 
 
-def test_a_forest_gives_each_living_child_its_closest_parent():
-    columns = ([0, 1, 1, 0], [5, 5, 6, 7], [0.5, 0.9, 0.6, 0.99], [0.1, 0.2, 0.3, 0.4])
+def test_children_are_alive_and_meet_a_share_of_their_parent():
+    columns = (
+        [0, 1, 1, 0, 1],
+        [5, 5, 6, 7, 4],
+        [0.5, 0.6, 0.9, 0.99, 0.99],
+        [0.1, 0.2, 0.3, 1, 0.04],
+    )
     graph = Edges(*map(torch.tensor, columns))
     alive = torch.ones(8, dtype=torch.bool)
     alive[7] = False
-    tree = forest(graph, alive=alive)
-    assert list(zip(tree.parent.tolist(), tree.child.tolist(), strict=True)) == [(1, 5), (1, 6)]
+    kept = living(graph, alive)
+    assert list(zip(kept.parent.tolist(), kept.child.tolist(), strict=True)) == [
+        (0, 5),
+        (1, 5),
+        (1, 6),
+    ]
     assert [child for child, *_ in children_of(graph, 0)] == [7, 5]
-    assert children_of(graph, 1)[0] == pytest.approx((5, 0.9, 0.2))
-
-
-def test_what_children_cover_counts_each_token_once():
-    parent = scipy.sparse.csc_matrix([[4.0], [2.0], [1.0], [0.0], [3.0]])
-    children = scipy.sparse.csc_matrix([[1.0, 2.0], [0.0, 0.5], [0.0, 0.0], [2.0, 0.0], [0.0, 0.0]])
-    assert covered_by(parent, children) == pytest.approx(0.6)
+    assert children_of(kept, 1)[0] == pytest.approx((6, 0.9, 0.3))
+    assert len(living(graph, alive, floor=0).parent) == 4
 
 
 def test_map_keeps_neighbours_together():

@@ -9,23 +9,29 @@ from notebooks.support.lesson11 import hub, toy
 
 def test_a_world_is_what_it_says():
     world = toy.World(seed=3)
-    members, middle, bend = world.directions()
-    cosines = torch.einsum("cmn,ckn->cmk", members, members)
-    torch.testing.assert_close(members.norm(dim=-1), torch.ones(8, 4))
+    d = world.directions()
+    cosines = torch.einsum("cmn,ckn->cmk", d["members"], d["members"])
+    torch.testing.assert_close(d["members"].norm(dim=-1), torch.ones(8, 4))
     assert cosines[:, ~torch.eye(4, dtype=torch.bool)].mean() == pytest.approx(0.7, abs=0.05)
-    assert (middle * bend).sum(dim=1).abs().max() < 1e-5
-    x, true = world.draw(5000, seed=1)
+    for one, other in (("middle", "bend"), ("parents", "children")):
+        assert (d[one] * d[other]).sum(dim=1).abs().max() < 1e-5
+    x, true = world.draw(20_000, seed=1)
+    assert true.shape == (20_000, 48)
     assert (true[:, :32].view(-1, 8, 4) > 0).sum(dim=2).max() == 1, (
         "one member of a cluster at a time"
     )
-    assert (true > 0).float().sum(dim=1).mean() == pytest.approx(16 * 0.04, rel=0.1)
-    alone = ((true > 0).sum(dim=1) == 1) & (true[:, 5] > 0)
-    torch.testing.assert_close(
-        F.normalize(x[alone], dim=1),
-        members[1, 1].expand(int(alone.sum()), -1),
-        rtol=1e-4,
-        atol=1e-4,
-    )
+    parents, children = true[:, 40:44] > 0, true[:, 44:] > 0
+    assert not (children & ~parents).any()
+    rates = (true > 0).float().mean(dim=0)
+    assert rates[32:44].mean() == pytest.approx(0.04, rel=0.1)
+    assert rates[44:].mean() == pytest.approx(0.04 * 0.4, rel=0.15)
+    free = toy.World(seed=3, nested=False).draw(20_000, seed=1)[1][:, 40:] > 0
+    assert free[:, 4:].float().mean() == pytest.approx(0.04 * 0.4, rel=0.15)
+    assert (free[:, :4] & free[:, 4:]).float().mean() < 0.003
+    for where, direction in ((5, d["members"][1, 1]), (41, d["parents"][1])):
+        alone = ((true > 0).sum(dim=1) == 1) & (true[:, where] > 0)
+        expected = direction.expand(int(alone.sum()), -1)
+        torch.testing.assert_close(F.normalize(x[alone], dim=1), expected, rtol=1e-4, atol=1e-4)
     assert torch.equal(world.draw(10, seed=1)[0], world.draw(10, seed=1)[0])
     assert not torch.equal(world.draw(10, seed=1)[0], world.draw(10, seed=2)[0])
 
@@ -46,20 +52,21 @@ def perfect(world, directions):
 
 
 def test_discovery_and_splitting_are_told_apart_by_their_owners():
-    world = toy.World(clusters=2, arcs=1, members=2, dimensions=64, cosine=0.2, angle=1.5)
-    members, middle, bend = world.directions()
-    wide = toy.found(
-        perfect(world, torch.cat([members.flatten(0, 1), middle + bend, middle - bend])), world
-    )
+    world = toy.World(clusters=2, arcs=1, pairs=1, members=2, dimensions=64, cosine=0.2, angle=1.5)
+    d = world.directions()
+    both_ends = [d["middle"] + d["bend"], d["middle"] - d["bend"]]
+    wide = toy.found(perfect(world, torch.cat([d["members"].flatten(0, 1), *both_ends])), world)
     assert wide.owner.tolist() == [0, 1, 2, 3, 4, 4]
-    narrow = toy.found(perfect(world, torch.cat([members.sum(dim=1) * 1.0, middle])), world)
+    narrow = toy.found(perfect(world, torch.cat([d["members"].sum(dim=1), d["middle"]])), world)
     assert narrow.owner[2] == 4
     assert narrow.owner[0] in (0, 1)
     assert narrow.owner[1] in (2, 3)
-    families = {group.parent: group.children for group in toy.families(narrow, wide)}
-    assert families.get(4, [4, 4]) == [4, 4]
-    assert toy.share_split([toy.Family(0, [0, 1], 0.5), toy.Family(4, [4, 4], 0.5)]) == 0.5
-    assert toy.share_split([]) == 0
+    found = {family.parent: family for family in toy.families(narrow, wide)}
+    assert found[4].splits
+    assert found[4].children == [4, 4]
+    others = [family for parent, family in found.items() if parent != 4]
+    assert others
+    assert not any(family.splits for family in others)
 
 
 @pytest.fixture

@@ -1,85 +1,85 @@
-"""Lesson 11: the similarity behind the splitting graph, what children cover of their parent, and
-discovery beside splitting.
-"""
+"""Lesson 11: whose child a feature is, discovery beside splitting, and absorption."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from helpers.lesson.checks import close, exercise
+from helpers.lesson.checks import compare, exercise
+from notebooks.support.lesson11 import toy
+
+
+def right_children(
+    parent: Tensor, wide: Tensor, similar=0.4, floor=0.05, *, masks="either", by="similarity"
+) -> list[int]:
+    """The children of a feature (T,) among those of a wide dictionary (T, M), the closest first.
+
+    masks, by: what known mistakes do instead.
+    """
+    measured = []
+    for f in wide.T:
+        on_parent, on_child = parent > 0, f > 0
+        chosen = {"parent": [on_parent], "child": [on_child], "both": [on_parent & on_child]}
+        chosen["none"] = [torch.ones_like(on_child)]
+        pairs = chosen.get(masks, [on_parent, on_child])
+        cosines = [F.cosine_similarity(parent * m, f * m, dim=0) for m in pairs]
+        closeness = (
+            torch.stack(cosines).amin() if masks == "smaller" else torch.stack(cosines).amax()
+        )
+        covered = (parent * on_child).sum() / parent.sum()
+        if by == "own share":  # of the child's activation, what lies on the parent's tokens
+            covered = (f * on_parent).sum() / f.sum().clamp(min=1e-9)
+        if by == "tokens":
+            covered = (on_parent & on_child).sum() / on_parent.sum()
+        measured.append(torch.stack([closeness, covered]))
+    rows = enumerate(torch.stack(measured).tolist())  # one wait for the device
+    found = [(c if by == "coverage" else s, n) for n, (s, c) in rows if s > similar and c >= floor]
+    return [number for _, number in sorted(found, reverse=by != "rising")]
+
+
+def _family() -> tuple[Tensor, Tensor]:
+    """A parent (T,) and a wide dictionary (T, M) on which every known mistake shows."""
+    parent = torch.zeros(70)
+    parent[:25] = torch.linspace(1, 3, 25)
+    wide = torch.zeros(70, 8)
+    wide[:4, 0] = parent[:4]  # a part of it
+    wide[4:16, 1] = parent[4:16] + torch.linspace(0, 2, 12)
+    wide[23:25, 2] = 2.0  # two tokens, 0.12 of the activation
+    wide[0, 3] = 1.0  # one token, 0.02 of the activation
+    wide[8:25, 4], wide[30:, 4] = parent[8:25] / 10, 3.0  # meets it, but fires mostly elsewhere
+    wide[24, 5], wide[30:40, 5] = 0.3, 3.0  # meets it once
+    wide[10:20, 6], wide[30:34, 6] = parent[10:20], 3.0
+    wide[:2, 7] = 1.0  # 2 tokens of 25, 0.04 of the activation
+    return parent, wide
+
+
+MISTAKES = {  # in exercise 11.1: what is said, and how `right_children` makes them
+    "the most similar first: your list begins with the least": {"by": "rising"},
+    "sort by similarity: yours begins with what covers most": {"by": "coverage"},
+    "coverage is missing: a feature that fires once or twice is nobody's child": {"floor": 0},
+    "coverage asks what share of the PARENT's activation a child meets": {"by": "own share"},
+    "coverage weighs each token by the parent's activation; yours counts them": {"by": "tokens"},
+    "this is the cosine over all tokens: mask it": {"masks": "none"},
+    "you keep tokens where both fire: mask by one of them at a time": {"masks": "both"},
+    "mask by the child's firing, too, and take the larger": {"masks": "parent"},
+    "mask by the parent's firing, too, and take the larger": {"masks": "child"},
+    "take the larger of the two cosines; yours is the smaller": {"masks": "smaller"},
+    "similarity has to exceed 0.4": {"similar": -1.0},
+}
 
 
 @exercise
-def masked_cosine(similarity) -> str | None:
-    """similarity(parent, child), activations (T,) each -> the larger of the two cosines on the
-    tokens where one of them fires.
-    """
-    parent = torch.tensor([2.0, 1.0, 0.0, 3.0, 0.0, 1.0])
-    child = torch.tensor([0.0, 1.0, 0.5, 2.5, 4.0, 0.0])
-    cosine = lambda mask: F.cosine_similarity(parent[mask], child[mask], dim=0)
-    on_parent, on_child = cosine(parent > 0), cosine(child > 0)
-    yours = torch.as_tensor(similarity(parent.clone(), child.clone()), dtype=torch.float)
-    if close(yours, max(on_parent, on_child)):
-        swapped = torch.as_tensor(similarity(child.clone(), parent.clone()), dtype=torch.float)
-        return (
-            None
-            if close(swapped, yours)
-            else "exchange parent and child, and the similarity should stay: take the larger of "
-            "both masks"
-        )
-    if close(yours, min(on_parent, on_child)):
-        return (
-            "this is the smaller of the two masks: a child that fires on a part of its parent's "
-            "tokens would be lost"
-        )
-    if close(yours, F.cosine_similarity(parent, child, dim=0)):
-        return (
-            "this is the cosine over all tokens: mask it, first by the parent's firing, then by "
-            "the child's"
-        )
-    if close(yours, cosine((parent > 0) & (child > 0))):
-        return (
-            "you keep the tokens where both fire: two features that meet once would look alike; "
-            "mask by one of them at a time"
-        )
-    if close(yours, torch.corrcoef(torch.stack([parent, child]))[0, 1]):
-        return "this is Pearson's correlation: no mean is taken off here"
-    return (
-        f"for the check's two features the masks give {on_parent:.3f} and {on_child:.3f}, so "
-        f"{max(on_parent, on_child):.3f}; yours gives {float(yours):.3f}"
-    )
-
-
-@exercise
-def covered(share) -> str | None:
-    """share(parent, children), activations (T,) and (T, C) -> share of the parent's activation
-    where at least one child fires.
-    """
-    parent = torch.tensor([4.0, 2.0, 1.0, 0.0, 3.0])
-    children = torch.tensor([[1.0, 2.0], [0.0, 0.5], [0.0, 0.0], [2.0, 0.0], [0.0, 0.0]])
-    on = children > 0
-    yours = torch.as_tensor(share(parent.clone(), children.clone()), dtype=torch.float)
-    if close(yours, torch.tensor(0.6)):
-        return None
-    if close(yours, torch.stack([parent[on[:, i]].sum() for i in (0, 1)]).sum() / parent.sum()):
-        return (
-            "you add the children's shares: where two children fire, the parent's activation is "
-            "counted twice"
-        )
-    if close(yours, ((parent > 0) & on.any(dim=1)).sum() / (parent > 0).sum()):
-        return "you count tokens: weigh each by the parent's activation there"
-    if close(yours, parent[on.all(dim=1)].sum() / parent.sum()):
-        return "you ask for all children at once: one is enough"
-    if close(yours, children[parent > 0].sum() / children.sum()):
-        return (
-            "this is the share of the children's activation that falls on the parent's tokens: the "
-            "question goes the other way"
-        )
-    return (
-        "the parent's 10 are spread as 4, 2, 1, 0, 3, and a child fires on the first, the second "
-        f"and the fourth token: .6; yours gives {float(yours):.3f}"
-    )
+def children(yours) -> str | None:
+    """yours(parent, wide): (T,), (T, M) -> the children's numbers, the most similar first."""
+    parent, wide = _family()
+    said = [int(number) for number in yours(parent.clone(), wide.clone())]
+    right = right_children(parent, wide)
+    for hint, how in MISTAKES.items():
+        if said != right and said == right_children(parent, wide, **how):
+            return hint
+    otherwise = f"for the check's features the children are {right}; yours gives {said}"
+    return None if said == right else otherwise
 
 
 @exercise
@@ -87,21 +87,35 @@ def first_and_more(count) -> str | None:
     """count(owner), the true feature of each direction (M,), −1 for dead ones -> (true features
     found, further directions).
     """
-    first, more = (int(v) for v in count(torch.tensor([3, 3, 7, -1, 7, 7, 0, -1])))
-    if (first, more) == (3, 3):
-        return None
-    if (first, more) == (4, 4):
-        return (
-            "−1 is no true feature: those directions are dead, so leave them out before you count"
+    found = torch.as_tensor([int(v) for v in count(torch.tensor([3, 3, 7, -1, 7, 7, 0, -1]))])
+    hints = {
+        "−1 is no true feature: leave dead directions out before you count": torch.tensor([4, 4]),
+        "the dead directions (−1) are among your further ones": torch.tensor([3, 5]),
+        "take off the direction that found each true feature": torch.tensor([3, 6]),
+    }
+    otherwise = "3, 3, 7, −1, 7, 7, 0, −1: three true features, found by six directions: (3, 3)"
+    return compare(found, torch.tensor([3, 3]), hints, otherwise=otherwise)
+
+
+@exercise
+def absorption(measure) -> str | None:
+    """measure(f, parent, child), (B,) each -> how much oftener the latent f is silent where its
+    parent comes with the child than where it comes alone.
+    """
+    parent = torch.tensor([1.0, 2, 1, 1, 1, 1, 1, 0, 0, 0])
+    child = torch.tensor([0.0, 0, 0, 0, 1, 1, 1, 0, 1, 0])
+    f = torch.tensor([1.0, 2, 0, 1, 0, 0, 1, 0, 0, 0])
+    with_child, alone, silent = (parent > 0) & (child > 0), (parent > 0) & (child == 0), f == 0
+    share = lambda where: silent[where].float().mean()
+    hints = {
+        "the other way round: absorption is positive": share(alone) - share(with_child),
+        "take off how often it is silent where the parent comes alone": share(with_child),
+        "how often it FIRES with the child; ask how often it is silent": 1 - share(with_child),
+        "the child alone is no case: ask only where the parent is": share(child > 0) - share(alone),
+        "without the child, but with the parent": share(with_child) - share(child == 0),
+        "divide by the cases with parent and child, not by all samples": (
+            (silent & with_child).sum() - (silent & alone).sum()
         )
-    if (first, more) == (3, 5):
-        return "the dead directions (−1) are among your further ones: leave them out"
-    if (first, more) == (3, 6):
-        return (
-            "your second number is all living directions: take off the one that found each true "
-            "feature"
-        )
-    return (
-        "3, 3, 7, −1, 7, 7, 0, −1 are three true features, found by six living directions, so "
-        f"three further ones: (3, 3); yours gives ({first}, {more})"
-    )
+        / len(f),
+    }
+    return compare(measure(f, parent, child), toy.absorption(f, parent, child), hints)

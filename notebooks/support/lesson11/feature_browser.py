@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import html
 from collections import Counter
-from functools import cache, cached_property
+from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -19,7 +20,9 @@ from helpers.datasets.excerpts import Excerpts, firings
 from helpers.datasets import corpus
 from helpers.sae.features import PROXIES, Examples
 from helpers.sae.model import Dictionary
-from helpers.sae.splitting import Edges
+from helpers.sae.splitting import Edges, living
+from helpers.sae.store import load, load_examples, load_tables
+from helpers.transformer import model as transformer
 from helpers.transformer.model import OneLayerTransformer
 
 ALIVE = 1e-4  # below this share of tokens a feature is dead or close to it
@@ -34,8 +37,41 @@ class Relative(NamedTuple):
     closeness: float  # masked cosine of activations; for a neighbour the directions' cosine
 
 
+def spoken(tokens: Tensor, places: Tensor) -> str:
+    """What strongest firings, at `places` (n,) of a stream (T,), share: "ways [to]" or "[that]".
+
+    The pair of tokens of at least half of them; else the one token; else the three commonest.
+    """
+    strings = corpus.token_strings()
+    token = tokens[places].tolist()
+    pairs = Counter(zip(tokens[(places - 1).clamp(min=0)].tolist(), token, strict=True))
+    (before, at), count = pairs.most_common(1)[0]
+    common = Counter(token).most_common(3)
+    if 2 * count >= len(places):
+        gap = " " * strings[at].startswith(" ")
+        return f"{shown(strings[before])}{gap}[{shown(strings[at])}]"
+    if 2 * common[0][1] >= len(places):
+        return f"[{shown(strings[common[0][0]])}]"
+    return " / ".join(f"[{shown(strings[number])}]" for number, _ in common)
+
+
+def stored(device: torch.device | str = "cpu") -> Atlas:
+    """A/0, A/1 and A/2 as the course stores them."""
+    tables, names = load_tables(), ("a0", "a1", "a2")
+    graphs = {
+        pair: Edges(*(tables[f"{'>'.join(pair)}.{field}"] for field in Edges._fields))
+        for pair in pairwise(names)
+    }
+    model = transformer.load("lm_relu", device=device)
+    dictionaries = {name: load(name, device=device) for name in names}
+    return Atlas(model, dictionaries, {name: load_examples(name) for name in names}, graphs)
+
+
 class Atlas:
-    """Dictionaries on one transformer, narrow to wide, their examples and splitting graphs."""
+    """Dictionaries on one transformer, narrow to wide, their examples and splitting graphs.
+
+    Of the graphs what `living` leaves is kept.
+    """
 
     def __init__(
         self,
@@ -48,13 +84,13 @@ class Atlas:
         self.device = model.embed.weight.device
         self.dictionaries = dictionaries
         self.examples = examples
-        self.graphs = graphs
         stream = corpus.stream("heldout")
         self.rows = stream.contexts()[0].to(self.device)
         self.tokens = stream.tokens.long()
         self.strings = [shown(string) for string in corpus.token_strings()]
         self.kinds = PROXIES
         self.sizes = {name: len(found.density) for name, found in examples.items()}
+        self.graphs = {pair: living(graph, self.alive(pair[1])) for pair, graph in graphs.items()}
 
     def called(self, where: str, number: int) -> str:
         """A/1/437. Raises CourseError for a feature that does not exist."""
@@ -68,14 +104,13 @@ class Atlas:
     # an atlas lives as long as its notebook
     @cache  # noqa: B019
     def name(self, where: str, number: int) -> str:
-        """A mechanical name: the commonest tokens of its strongest firings, and their text."""
+        """A mechanical name: what its strongest firings share, and their kind of text."""
         found = self.examples[where]
-        places = found.top[number][found.top[number] >= 0]
-        tokens = Counter(self.strings[token] for token in self.tokens[places].tolist())
-        if not tokens:
+        places = found.top[number][found.top[number] >= 0].long()
+        if not len(places):
             return "never fires"
         kind = int(found.specificity_top[number, : len(corpus.DOMAINS)].argmax())
-        return " ".join(f"‘{token}’" for token, _ in tokens.most_common(3)) + f" · {PROXIES[kind]}"
+        return f"{spoken(self.tokens, places)} · {PROXIES[kind]}"
 
     def best(self, where: str, kind: str) -> int:
         """The feature whose activation follows a kind of text most closely (PROXIES)."""
@@ -83,52 +118,34 @@ class Atlas:
 
     def relatives(self, where: str, number: int, most: int = 6) -> list[Relative]:
         """Living parents, children and, by direction, neighbours here; the closest first."""
-        found = []
+        d = self.dictionaries[where].directions  # (M, N)
+        cosine = (d @ d[number]).cpu()
+        cosine[number] = -1
+        groups = [("neighbour", where, torch.arange(len(d)), cosine, 4)]
         for (narrow, wide), graph in self.graphs.items():
-            if where == wide:
-                found += self._related(
-                    "parent",
-                    narrow,
-                    graph.parent[graph.child == number],
-                    graph.similarity[graph.child == number],
-                    most,
-                )
-            if where == narrow:
-                found += self._related(
-                    "child",
-                    wide,
-                    graph.child[graph.parent == number],
-                    graph.similarity[graph.parent == number],
-                    most,
-                )
-        directions = self._directions[where]
-        cosine = (directions @ directions[number]).cpu()  # (M,)
-        others = torch.arange(len(cosine))
-        others = others[others != number]
-        return found + self._related("neighbour", where, others, cosine[others], 4)
-
-    def _related(
-        self, relation: str, where: str, numbers: Tensor, closeness: Tensor, most: int
-    ) -> list[Relative]:
-        """The closest living ones of some features (n,) of a dictionary."""
-        alive = self.alive(where)[numbers.long()]
-        numbers, closeness = numbers[alive], closeness[alive]
-        order = closeness.argsort(descending=True, stable=True)[:most]
-        pairs = zip(numbers[order].tolist(), closeness[order].tolist(), strict=True)
-        return [Relative(relation, where, number, value) for number, value in pairs]
+            for relation, here, there, own, other in (
+                ("child", narrow, wide, graph.parent, graph.child),
+                ("parent", wide, narrow, graph.child, graph.parent),
+            ):
+                if here == where:
+                    mine = (own == number) & self.alive(there)[other.long()]
+                    kin = relation, there, other[mine], graph.similarity[mine], most
+                    groups.insert(0, kin)
+        found = []
+        for relation, there, numbers, closeness, count in groups:
+            best = closeness.argsort(descending=True, stable=True)[:count].tolist()
+            found += [Relative(relation, there, int(numbers[i]), float(closeness[i])) for i in best]
+        return found
 
     def alive(self, where: str) -> Tensor:
         """(M,) whether each feature fires on more than 1 token in 10,000."""
         return self.examples[where].density > ALIVE
 
-    @cached_property
-    def _directions(self) -> dict[str, Tensor]:
-        return {name: dictionary.directions for name, dictionary in self.dictionaries.items()}
-
     @torch.no_grad()
     def logits(self, where: str, number: int, most: int = 8) -> list[list[tuple[str, float]]]:
         """The tokens whose logits the feature raises most, and lowers most, at a firing of 1."""
-        effect = self.model.logit_effects(self._directions[where][number, None])[0]  # (V,)
+        direction = self.dictionaries[where].directions[number, None]  # (1, N)
+        effect = self.model.logit_effects(direction)[0]  # (V,)
         order = effect.argsort(descending=True).tolist()
         ends = order[:most], order[: -most - 1 : -1]
         return [[(self.strings[token], float(effect[token])) for token in end] for end in ends]
@@ -186,13 +203,17 @@ class Page:
 
     def _often(self) -> str:
         density = float(self.found.density[self.number])
+        if not density:
+            return "no token"
+        often = f"1 token in {round(1 / density, -3):,.0f}"
         if density >= 0.001:
-            return f"{density:.1%} of the tokens"
-        return f"1 token in {round(1 / density, -3):,.0f}" if density else "no token"
+            often = f"{density:.1%} of the tokens"
+        rarer = (self.found.density < density).float().mean()
+        return f"{often}, more often than {rarer:.0%} of its dictionary"
 
     def _repr_html_(self) -> str:
         name = html.escape(self.atlas.name(self.where, self.number))
-        left, right = self._kinds() + self._density(), self._logits() + self._family()
+        left, right = self._kinds(), self._logits() + self._family()
         return (
             '<div style="background:#fff;color:#111;font-size:16px;line-height:1.4;'
             f"padding:6px 10px\"><b style='font-size:22px'>{self.title}</b> · {name} · "
@@ -210,26 +231,6 @@ class Page:
         ]
         heads = ("kind of text", "of its strong firings", "of that text")
         return table("Where it fires", heads, rows[:5])
-
-    def _density(self) -> str:
-        """How often it fires among all features of its dictionary: a drawing with a marker."""
-        logs = self.found.density[self.found.density > 1e-6].log10()
-        counts = torch.histc(logs, 24, -6, 0)
-        heights = (60 * counts / counts.max()).tolist()
-        bars = "".join(
-            f'<rect x="{10 * i}" y="{60 - h:.0f}" width="9" height="{h:.0f}" fill="#56B4E9"/>'
-            for i, h in enumerate(heights)
-        )
-        at = float(self.found.density[self.number].clamp(min=1e-6).log10() + 6) * 40
-        axis = "".join(
-            f'<text x="{x}" y="88" font-size="13" text-anchor="middle">{label}</text>'
-            for x, label in ((40, "1e-5"), (120, "1e-3"), (200, "10 %"))
-        )
-        return (
-            '<b>How often</b><br><svg viewBox="0 0 240 92" width="240" height="92" role="img" '
-            f'aria-label="Densities of all features; this one is marked">{bars}'
-            f'<path d="M{at:.0f} 62 l-6 12 h12 z" fill="#000"/>{axis}</svg>'
-        )
 
     def _logits(self) -> str:
         words = [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from helpers.lesson.widgets.view import View
+from helpers.lesson.widgets.view import View, button
 
 if TYPE_CHECKING:
     from notebooks.support.lesson11.feature_browser import Atlas
@@ -45,9 +45,9 @@ class FeatureView(View):
             options=[("a kind of text …", ""), *((kind, kind) for kind in atlas.kinds)],
         )
         self.relatives = [
-            self._button(lambda place=place: self._follow(place)) for place in range(BUTTONS)
+            button("", lambda place=place: self._follow(place)) for place in range(BUTTONS)
         ]
-        self.back = self._button(self._back, "One step back")
+        self.back = button("One step back", self._back)
         self.text = widgets.Text(
             description="a text",
             placeholder="type a sentence, then Enter: which features fire, token by token?",
@@ -68,26 +68,23 @@ class FeatureView(View):
         super().__init__("the feature explorer", picks, family, self.text, self.firing, self.tokens)
         self._draw(strict=True)
         self._match_controls()
-        self.dictionary.observe(
-            lambda change: (
-                self._moving or self.go(change["new"], atlas.best(change["new"], "mathematics"))
-            ),
-            names="value",
-        )
-        self.feature.observe(
-            lambda change: self._moving or self.go(self.where, change["new"]), names="value"
-        )
-        self.kind.observe(
-            lambda change: (
-                change["new"] and self.go(self.where, atlas.best(self.where, change["new"]))
-            ),
-            names="value",
-        )
+        self.dictionary.observe(self._other_dictionary, names="value")
+        self.feature.observe(lambda change: self._chosen((self.where, change["new"])), "value")
+        self.kind.observe(self._other_kind, names="value")
         self.text.observe(lambda change: self.read(), names="value")
-        self.firing.observe(
-            lambda change: self._moving or (change["new"] and self.go(*change["new"])),
-            names="value",
-        )
+        self.firing.observe(lambda change: self._chosen(change["new"]), names="value")
+
+    def _chosen(self, address) -> None:
+        if address and not self._moving:
+            self.go(*address)
+
+    def _other_dictionary(self, change) -> None:
+        if not self._moving:
+            self.go(change["new"], self.atlas.best(change["new"], "mathematics"))
+
+    def _other_kind(self, change) -> None:
+        if change["new"]:
+            self.go(self.where, self.atlas.best(self.where, change["new"]))
 
     @property
     def value(self) -> tuple[str, int]:
@@ -112,23 +109,15 @@ class FeatureView(View):
         if not self.text.value.strip():
             return
         lines = self.atlas.read(self.where, self.text.value)
-        self.tokens.value = (
-            '<div style="background:#fff;color:#111">' + "".join(map(self._line, lines)) + "</div>"
-        )
-        offered = [
-            (
-                f"{piece.strip() or '␣'}: {self.atlas.called(self.where, i)} at {v:.1f} · "
-                f"{self.atlas.name(self.where, i)}",
-                (self.where, i),
-            )
-            for piece, fired in lines
-            for i, v in fired
-        ]
-        self._quietly(
-            lambda: setattr(
-                self.firing, "options", [("a feature that fires on this text …", None), *offered]
-            )
-        )
+        page = "".join(map(self._line, lines))
+        self.tokens.value = f'<div style="background:#fff;color:#111">{page}</div>'
+        offered = [("a feature that fires on this text …", None)]
+        for piece, fired in lines:
+            for i, v in fired:
+                said = f"{self.atlas.called(self.where, i)} at {v:.1f}"
+                label = f"{piece.strip() or '␣'}: {said} · {self.atlas.name(self.where, i)}"
+                offered.append((label, (self.where, i)))
+        self._quietly(lambda: setattr(self.firing, "options", offered))
 
     def _line(self, line) -> str:
         piece, fired = line
@@ -146,18 +135,13 @@ class FeatureView(View):
     def _draw(self, strict: bool = False) -> None:
         page = self.atlas.page(self.where, self.number)
         self.show(lambda: page, strict=strict)
-        for place, button in enumerate(
-            self.relatives
-        ):  # the same buttons stay, and with them the focus
+        for place, walk in enumerate(self.relatives):  # the same buttons stay, and so the focus
             relative = page.relatives[place] if place < len(page.relatives) else None
-            button.layout.display = "" if relative else "none"
+            walk.layout.display = "" if relative else "none"
             if relative:
-                button.description = (
-                    f"{SIGNS[relative.relation]} "
-                    f"{self.atlas.called(relative.where, relative.number)} · "
-                    f"{relative.closeness:.2f}"
-                )
-                button.tooltip = self.atlas.name(relative.where, relative.number)
+                title = self.atlas.called(relative.where, relative.number)
+                walk.description = f"{SIGNS[relative.relation]} {title} · {relative.closeness:.2f}"
+                walk.tooltip = self.atlas.name(relative.where, relative.number)
         self._page = page
 
     def _match_controls(self) -> None:
@@ -185,12 +169,6 @@ class FeatureView(View):
             self.go(*place)
             self.past.pop()  # `go` has noted the way back
             self.back.disabled = not self.past
-
-    @staticmethod
-    def _button(on_click, text: str = "") -> widgets.Button:
-        button = widgets.Button(description=text, tooltip=text, layout=widgets.Layout(width="auto"))
-        button.on_click(lambda _: on_click())
-        return button
 
 
 def feature_view(atlas: Atlas, where: str, number: int) -> FeatureView:

@@ -1,6 +1,6 @@
-"""Public dictionaries and models, fetched where the source is `hub`.
+"""A public dictionary, fetched where the source is `hub`.
 
-None of the course's numbers comes from them.
+None of the course's numbers comes from it.
 """
 
 import torch
@@ -65,15 +65,3 @@ def gelu_1l(version: int = 25, *, device: torch.device | str = "cpu") -> Diction
     file = hf_hub_download(PUBLIC, f"{version}.pt")
     weights = torch.load(file, map_location=device, weights_only=True)
     return from_saelens(weights, "standard")
-
-
-def solu_1l(*, device: torch.device | str = "cpu"):
-    """The public SoLU model with one layer, as a HookedTransformer.
-
-    Needs a network and `pip install "transformer-lens<4"`: later versions cannot read it.
-    """
-    try:
-        from transformer_lens import HookedTransformer
-    except ImportError as error:
-        raise CourseError('it needs `pip install "transformer-lens<4"`') from error
-    return HookedTransformer.from_pretrained("solu-1l", device=str(device))

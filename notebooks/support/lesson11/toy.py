@@ -1,14 +1,16 @@
 """A toy world for dictionaries in which every true feature is known.
 
-Two sorts of true features lie in N dimensions. **Clusters**: four features with similar
+Three sorts of true features lie in N dimensions. **Clusters**: four features with similar
 directions, of which one at a time is present. **Arcs**: one feature of two dimensions; whenever it
-is present, its direction is drawn from an arc. More directions for a cluster can mean that its
-members are found; more directions for an arc are one feature in pieces. So splitting can be told
-from discovery.
+is present, its direction is drawn from an arc. **Pairs**: two features at a right angle, of which
+the second, the child, is present only where the first, the parent, is. More directions for a
+cluster can mean that its members are found; more for an arc are one feature in pieces; for a pair
+the parent's direction may fall silent where the child fires: absorption (Chanin et al. 2024).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import scipy.sparse
@@ -17,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.sae.model import SparseAutoencoder
-from helpers.sae.splitting import edges, forest
+from helpers.sae.splitting import edges, living
 
 
 @dataclass(frozen=True)
@@ -25,50 +27,65 @@ class World:
     """What is true; dictionaries see only the activations."""
 
     clusters: int = 8
-    members: int = 4  # in each cluster: together with the arcs 40 true features
+    members: int = 4  # in each cluster
     arcs: int = 8
+    pairs: int = 4  # with the members and the arcs 48 true features
+    nested: bool = True  # False: the control, where children are as frequent, parent or no parent
     dimensions: int = 32
     cosine: float = 0.7  # between two members of a cluster
     angle: float = 1.2  # radians to each side that an arc reaches
-    present: float = 0.04  # probability of each cluster, and of each arc, in a sample
+    present: float = 0.04  # probability of each cluster, arc and parent in a sample
+    share: float = 0.4  # of its parent's samples in which a child is present
     seed: int = 0
     device: torch.device | str = "cpu"  # where samples are put; they are drawn on the CPU
 
-    def directions(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Members (clusters, members, N); each arc's middle and where it bends to, (arcs, N)."""
+    @cache  # noqa: B019 (asked for at each step)
+    def directions(self) -> dict[str, Tensor]:
+        """Unit vectors: "members" (clusters, members, N); an arc's "middle" and where it bends to,
+        "bend" (arcs, N); "parents" and "children" (pairs, N)."""
         generator = torch.Generator().manual_seed(self.seed)
 
         def draw(*shape: int) -> Tensor:
             drawn = torch.randn(*shape, self.dimensions, generator=generator)
             return F.normalize(drawn.to(self.device), dim=-1)
 
-        def beside(d: Tensor, middle: Tensor) -> Tensor:
-            return F.normalize(d - (d * middle).sum(-1, keepdim=True) * middle, dim=-1)
+        def beside(d: Tensor, other: Tensor) -> Tensor:
+            return F.normalize(d - (d * other).sum(-1, keepdim=True) * other, dim=-1)
 
         centre, own = draw(self.clusters, 1), draw(self.clusters, self.members)
         middle, bend = draw(self.arcs), draw(self.arcs)
+        parents, children = draw(self.pairs), draw(self.pairs)
         members = self.cosine**0.5 * centre + (1 - self.cosine) ** 0.5 * beside(own, centre)
-        return members, middle, beside(bend, middle)
+        found = {"members": members, "middle": middle, "bend": beside(bend, middle)}
+        return found | {"parents": parents, "children": beside(children, parents)}
 
     def draw(self, samples: int, seed: int) -> tuple[Tensor, Tensor]:
-        """Activations (B, N), and how strong each true feature is in them, members first.
+        """Activations (B, N), and how strong each true feature is in them.
 
-        The latter: (B, clusters · members + arcs).
+        The latter (B, clusters · members + arcs + 2 · pairs): members, arcs, parents, children.
         """
         generator = torch.Generator().manual_seed(1_000_003 * self.seed + seed)
-        groups = self.clusters + self.arcs
-        strength = 0.5 + torch.rand(samples, groups, generator=generator)
-        strength = strength * (torch.rand(samples, groups, generator=generator) < self.present)
+        sizes = [self.clusters, self.arcs, self.pairs, self.pairs]
+        strength = 0.5 + torch.rand(samples, sum(sizes), generator=generator)
+        chance = torch.rand(samples, sum(sizes), generator=generator)
         which = torch.randint(self.members, (samples, self.clusters, 1), generator=generator)
         angle = self.angle * (2 * torch.rand(samples, self.arcs, generator=generator) - 1)
-        strength, which, angle = (v.to(self.device) for v in (strength, which, angle))
-        of_clusters, arcs = strength.split([self.clusters, self.arcs], dim=1)
-        members = of_clusters.new_zeros(samples, self.clusters, self.members)
-        members = members.scatter(2, which, of_clusters[..., None])
-        directions, middle, bend = self.directions()
-        x = torch.einsum("bcm,cmn->bn", members, directions)
-        x = x + (arcs * angle.cos()) @ middle + (arcs * angle.sin()) @ bend
-        return x * self.dimensions**0.5, torch.cat([members.flatten(1), arcs], dim=1)
+        strength, chance, which, angle = (
+            v.to(self.device) for v in (strength, chance, which, angle)
+        )
+        child = chance[:, -self.pairs :] < self.share * (1 if self.nested else self.present)
+        on = torch.cat([chance[:, : -self.pairs] < self.present, child], dim=1)
+        if self.nested:
+            on[:, -self.pairs :] &= on[:, -2 * self.pairs : -self.pairs]
+        groups, arcs, parents, children = (strength * on).split(sizes, dim=1)
+        members = groups.new_zeros(samples, self.clusters, self.members)
+        members = members.scatter(2, which, groups[..., None])
+        d = self.directions()
+        x = torch.einsum("bcm,cmn->bn", members, d["members"])
+        x = x + (arcs * angle.cos()) @ d["middle"] + (arcs * angle.sin()) @ d["bend"]
+        x = x + parents @ d["parents"] + children @ d["children"]
+        true = torch.cat([members.flatten(1), arcs, parents, children], dim=1)
+        return x * self.dimensions**0.5, true
 
     def batches(self, batch: int, *, start: int = 0) -> Iterator[Tensor]:
         """Fresh samples without end, as `train` asks for them."""
@@ -82,11 +99,11 @@ class World:
 
 
 class Found(NamedTuple):
-    """What a dictionary made of a world."""
+    """What a dictionary made of a world, on samples that it has not seen."""
 
-    acts: Tensor  # (B, M) what its features do on samples that it has not seen
+    acts: Tensor  # (B, M) what its features do
+    true: Tensor  # (B, K) how strong each true feature is
     owner: Tensor  # (M,) the true feature that each follows most closely; −1: it hardly fires
-    correlation: Tensor  # (M,) with that true feature
 
 
 @torch.no_grad()
@@ -96,8 +113,8 @@ def found(sae: SparseAutoencoder, world: World, samples: int = 20_000) -> Found:
     acts = sae.encode(x)
     acts = acts * (acts > 0.05 * acts.amax(dim=0))  # the weakest firings are interference
     unit = lambda a: F.normalize(a - a.mean(dim=0), dim=0)
-    best, owner = (unit(acts).T @ unit(true)).max(dim=1)
-    return Found(acts, owner.where((acts > 0).float().mean(dim=0) > 1e-3, -1), best)
+    owner = (unit(acts).T @ unit(true)).argmax(dim=1)
+    return Found(acts, true, owner.where((acts > 0).float().mean(dim=0) > 1e-3, -1))
 
 
 class Family(NamedTuple):
@@ -107,21 +124,49 @@ class Family(NamedTuple):
     children: list[int]  # theirs
     closeness: float  # mean similarity of the parent and its children: seen without the truth
 
+    @property
+    def splits(self) -> bool:
+        """Whether all its children follow one true feature: nothing was discovered."""
+        return len(set(self.children)) == 1
+
 
 def families(narrow: Found, wide: Found) -> list[Family]:
-    """The splitting graph between two dictionaries, with the truth written on it."""
+    """The splitting graph with the truth on it; a child goes to the parent it resembles most."""
     sparse = [scipy.sparse.csc_matrix(found.acts.cpu().numpy()) for found in (narrow, wide)]
-    tree = forest(edges(*sparse), alive=wide.owner >= 0)
-    groups = []
-    for parent in tree.parent.unique().tolist():
-        mine = tree.parent == parent
-        children = wide.owner[tree.child[mine].long().to(wide.owner.device)].tolist()
-        if len(children) > 1:
-            closeness = float(tree.similarity[mine].mean())
-            groups.append(Family(int(narrow.owner[parent]), children, closeness))
-    return groups
+    graph = living(edges(*sparse), wide.owner >= 0)
+    home, kids = set(), {}
+    for i in graph.similarity.argsort(descending=True, stable=True).tolist():
+        child, parent = int(graph.child[i]), int(graph.parent[i])
+        if child not in home:
+            home.add(child)
+            kids.setdefault(parent, []).append((int(wide.owner[child]), graph.similarity[i]))
+    return [
+        Family(int(narrow.owner[p]), [o for o, _ in c], float(sum(s for _, s in c) / len(c)))
+        for p, c in kids.items()
+        if len(c) > 1 and narrow.owner[p] >= 0
+    ]
 
 
-def share_split(groups: list[Family]) -> float:
-    """The share of families whose children follow one true feature: splitting, no discovery."""
-    return sum(len(set(group.children)) == 1 for group in groups) / max(len(groups), 1)
+def pairs(found: Found, world: World) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """For each pair (B,) each: the latent that follows the parent best where no child is, the
+    parent's strength, the child's."""
+    parents, children = found.true[:, -2 * world.pairs :].T.split(world.pairs)
+    unit = lambda a: F.normalize(a - a.mean(dim=0), dim=0)
+    cases = []
+    for parent, child in zip(parents, children, strict=True):
+        alone = child == 0
+        best = (unit(found.acts[alone]).T @ unit(parent[alone])).argmax()
+        cases.append((found.acts[:, best], parent, child))
+    return cases
+
+
+def first_and_more(owner: Tensor) -> tuple[int, int]:
+    """How many true features have an owner (M,), and how many further directions there are."""
+    used = owner[owner >= 0]
+    return len(used.unique()), len(used) - len(used.unique())
+
+
+def absorption(f: Tensor, parent: Tensor, child: Tensor) -> Tensor:
+    """How much oftener the latent f is silent where its parent comes with the child: (B,) each."""
+    silent, both, alone = f == 0, (parent > 0) & (child > 0), (parent > 0) & (child == 0)
+    return silent[both].float().mean() - silent[alone].float().mean()
