@@ -66,7 +66,9 @@ def make(run: Run) -> None:
         row = Written(kind, int(unit), words[name], puzzle.places, true, own, swapped)
         units.append(row._asdict())
     run.save({"none": torch.zeros(1)}, version=VERSION, meta={"author": author, "units": units})
-    said = "\n".join(f"* {u['kind'].removesuffix('s')} {u['unit']}: {u['words']}" for u in units)
+    said = "\n".join(
+        f"* {u['kind'].removesuffix('s')} {u['unit']}: {u['words'][:300]}" for u in units
+    )
     run.card(f"""# Units in words, and simulated from the words
 {len(units) // 2} features of A/1 and as many neurons of lm_relu, drawn among those that fire at
 every strength in Latin letters. Made by `python -m helpers make {run.name}`.

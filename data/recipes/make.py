@@ -95,7 +95,7 @@ sae_a2                 sae:dictionaries        21  3.6  11
     dictionary A/2 (16,384) on lm_relu
 sae_trials             sae:trials              10  0.1  09
     the λ sweep, and each ingredient taken away
-sae_controls           sae:controls             9  0.1  10
+sae_controls           sae:controls             4  0.1  10
     dictionaries of a transformer with shuffled weights and of a random one, as numbers
 sae_index              sae:index                5  3.9  09 10 11
     top and uniform examples and kinds of text, for features and neurons

@@ -134,6 +134,10 @@ def test_a_unit_is_scored_by_its_own_and_by_swapped_words():
     w = Written("features", 1, "words", [0], ["0090", "0500"], ["0090", "0500"], ["9000", "0001"])
     assert w.score() == 1.0
     assert w.score("swapped") < 0.1
+    w = w._replace(true=["000000700", "0050"], simulated=["000000500", "0000"])
+    assert w.place == ["000000900", "0000"]
+    assert w.score("place") == w.score() == pytest.approx(0.736, abs=0.01)
+    assert w.score(at=slice(6, 7)) == 0.0, "one token alone"
 
 
 # ---- language models

@@ -73,10 +73,18 @@ class Written(NamedTuple):
     simulated: list[str]  # from the unit's own words
     swapped: list[str]  # from another unit's words
 
-    def score(self, guess: str = "simulated") -> float:
-        """Spearman's ρ over all hidden tokens; guess: "simulated" or "swapped"."""
-        digits = [[int(d) for d in "".join(lines)] for lines in (self.true, getattr(self, guess))]
-        return spearman(*digits)
+    @property
+    def place(self) -> list[str]:
+        """A simulation without any words: most at the seventh token, where snippets are drawn."""
+        return ["000000900"[: len(line)] for line in self.true]
+
+    def score(self, guess: str = "simulated", at: slice = slice(None)) -> float:
+        """Spearman's ρ over hidden tokens, or over some `at` their places in the snippets.
+
+        guess: "simulated", "swapped" or "place".
+        """
+        both = self.true, getattr(self, guess)
+        return spearman(*([int(d) for line in lines for d in line[at]] for lines in both))
 
 
 def stored() -> tuple[str, list[Written]]:
