@@ -85,12 +85,9 @@ ROOMS = {
         {
             "10.twelve": "You chose (a); it is (b).",
             "10.tail": "You chose (a); it is (c).",
-            "10.recall": "You chose (a), and so it is.",
             "10.pinned": "You chose (a); it is (c).",
             "10.shuffled": "You chose (a); it is (c).",
-            "10.swapped": "You chose (a), and so it is.",
             "10.match": "You chose (a); it is (b).",
-            "10.passing": "You chose (a); it is (b).",
         },
         {"10.missing": ["10.missing", "10.variance", "10.larger-models"]},
     ),
