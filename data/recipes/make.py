@@ -95,10 +95,14 @@ sae_a2                 sae:dictionaries        21  3.6  11
     dictionary A/2 (16,384) on lm_relu
 sae_trials             sae:trials              10  0.1  09
     the λ sweep, and each ingredient taken away
+sae_controls           sae:controls             4  0.1  10
+    dictionaries of a transformer with shuffled weights and of a random one, as numbers
 sae_index              sae:index                5  3.9  09 10 11
     top and uniform examples and kinds of text, for features and neurons
 sae_tables             sae:tables               3  1.4  10 11
     universality, splitting graph, map of directions
+explanations           explanations:make        1  0.1  10
+    48 units in words, and simulated from the words alone
 """
 RECIPES = tuple(Recipe.read(entry) for entry in re.findall(r".+\n    .+\n", TABLE))
 

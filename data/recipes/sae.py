@@ -22,6 +22,7 @@ from helpers.sae.train import Training, train
 from helpers.transformer import model as transformer
 from helpers.transformer.activations import ActivationBuffer
 from helpers.transformer.measure import ablate, token_losses
+from notebooks.support.lesson08.neurons import RuleList, best_rule, strongest
 
 WIDE = Settings(features=4096)
 SHIPPED = {  # folder: (transformer, its dictionaries, trained in one pass)
@@ -47,6 +48,7 @@ TRIALS |= {  # once more from other random weights
     for seed in (1, 2)
     for name in ("l1 0.005", "not overcomplete", "no input bias", "columns of any length")
 }
+CONTROLS = {"seed 0": BASE, "seed 1": replace(BASE, seed=1)}
 FULL = {"tokens": 10_000_000}  # one pass over all the text there is
 
 
@@ -145,6 +147,69 @@ its L0, not its λ. Seeds are those of the random weights; the activations come 
 def measure_trials(run: Run) -> dict:
     """The stored table: its weights are not stored, so measuring again means training again."""
     return run.load(version=VERSION)[1]["rows"]
+
+
+def controls(run: Run) -> None:
+    """Dictionaries of lm_relu, of the same with shuffled weights, and of a random transformer.
+
+    Shuffled: the entries of each weight matrix change places. Only numbers are stored.
+    """
+    networks, meta = {"trained": transformer.load("lm_relu", device=run.device)}, {}
+    generator = torch.Generator().manual_seed(0)
+    networks["shuffled weights"] = shuffled = transformer.load("lm_relu", device=run.device)
+    for matrix in (p for p in shuffled.parameters() if p.ndim == 2):
+        order = torch.randperm(matrix.numel(), generator=generator).to(run.device)
+        matrix.data = matrix.data.flatten()[order].view_as(matrix)
+    networks["random weights"] = transformer.OneLayerTransformer().to(run.device).eval()
+    transformer.initialise(networks["random weights"], seed=0)
+    numbers = {}
+    for network, model in networks.items():
+        found, meta = _control(run, network, model)
+        numbers |= {f"{network}, {name}": row for name, row in found.items()}
+    run.save({"none": torch.zeros(1)}, version=VERSION, meta=meta | {"rows": numbers})
+    run.card(f"""# Dictionaries of transformers that have learned nothing
+Small dictionaries, {BASE.features} features, on lm_relu's neurons, on the same transformer with
+the entries of each weight matrix shuffled, and on freshly drawn weights. {_made(run, meta)}
+
+On 640 held-out contexts. "alive": features that fire on more than 1 in 1,000 tokens; "passes": of
+these, whose 20 strongest firings one rule of lesson 08's list covers to 80 %; "one token": of those
+that pass, where this rule names one token; "L0": features that fire on a token.
+
+{_numbers(numbers)}
+
+{SOURCES}""")
+
+
+def measure_controls(run: Run) -> dict:
+    """The stored table: its weights are not stored, so measuring again means training again."""
+    return run.load(version=VERSION)[1]["rows"]
+
+
+def _control(run: Run, network: str, model) -> tuple[dict, dict]:
+    """What dictionaries of one network are like, and what is to be said about them."""
+    training = Training(tokens=130_000)
+    saes, _, meta = _trained(run, "lm_relu", CONTROLS, training, model, network)
+    found = {name: Dictionary(sae, meta["scale"]) for name, sae in saes.items()}
+    return {name: _explained(run, model, d) for name, d in found.items()}, meta
+
+
+@torch.no_grad()
+def _explained(run: Run, model, dictionary: Dictionary) -> dict:
+    """How many features one rule covers, on every twelfth held-out context."""
+    rows, domains = corpus.stream("heldout").contexts()
+    rows, domains = rows[::12][: 20 if run.smoke else 640], domains[::12]
+    parts = [dictionary.features(model.activations(r.to(run.device))) for r in rows.split(32)]
+    f = torch.cat(parts)  # (R, T, M)
+    alive = (f > 0).float().mean(dim=(0, 1)) > 1e-3  # (M,)
+    rules = RuleList(rows, domains[: len(rows)])
+    told = [best_rule(at, rules) for at in strongest(f[..., alive]).cpu()]
+    passed = [verdict for verdict in told if verdict.passes]
+    return {
+        "alive": int(alive.sum()),
+        "passes": round(len(passed) / max(1, len(told)), 4),
+        "one token": sum(v.rule.startswith("is ") for v in passed) / max(1, len(passed)),
+        "L0": round((f > 0).sum(dim=-1).float().mean().item(), 2),
+    }
 
 
 def index(run: Run) -> None:
@@ -349,18 +414,21 @@ def export_saelens(dictionary: Dictionary, folder: Path, *, model_name: str = "l
 # ---------------------------------------------------------------- what the recipes share
 
 
-def _trained(run: Run, lm: str, settings: dict[str, Settings], training: Training) -> tuple:
-    """(dictionaries by name, their silent features, what is to be said about them)."""
+def _trained(run: Run, lm: str, settings: dict, training: Training, model=None, part="") -> tuple:
+    """(dictionaries by name, their silent features, what is to be said about them).
+
+    model: the transformer, where it is not the stored one; part: the name of its checkpoint.
+    """
     if run.scale == "full":
         training = replace(training, **FULL)
     if run.smoke:
         training = replace(training, tokens=5 * 256, batch=256)
     training = replace(training, bfloat16=half_precision(run.device))
     rows = corpus.stream("heldout" if run.smoke else "train").contexts()[0]
-    model = transformer.load(lm, device=run.device)
+    model = model or transformer.load(lm, device=run.device)
     inputs = ActivationBuffer(model, rows, bfloat16=training.bfloat16)
     saes = {key: SparseAutoencoder(s).to(run.device) for key, s in settings.items()}
-    checkpoint = run.checkpoint()
+    checkpoint = run.checkpoint(part)
     trained = train(list(saes.values()), inputs, training, checkpoint=checkpoint)
     checkpoint.clear()
     return (

@@ -102,6 +102,11 @@ class Dictionary(nn.Module):
         """(..., N) → (..., M)."""
         return self.sae.encode((acts * self.scale).to(self.sae.W_enc))
 
+    def feature(self, acts: Tensor, i: int) -> Tensor:
+        """One feature alone, (..., N) → (...)."""
+        x = (acts * self.scale).to(self.sae.W_enc) - self.sae.b_dec
+        return F.relu(x @ self.sae.W_enc[:, i] + self.sae.b_enc[i])
+
     def reconstruct(self, acts: Tensor) -> Tensor:
         """(..., N) → (..., N); give it to the transformer as `edit`."""
         return self.sae((acts * self.scale).to(self.sae.W_enc)).to(acts) / self.scale
@@ -119,7 +124,7 @@ class Dictionary(nn.Module):
         """An `edit` that sets a feature to `value`: x + (value − f_i) d_i, all else in place."""
 
         def edit(acts: Tensor) -> Tensor:
-            change = value - self.features(acts)[..., feature, None]
+            change = value - self.feature(acts, feature)[..., None]
             return acts + change * self.sae.W_dec[feature] / self.scale
 
         return edit

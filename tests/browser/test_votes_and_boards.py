@@ -81,8 +81,14 @@ ROOMS = {
         {},
     ),
     "10": (
-        "from notebooks.support.lesson10 import explainers",
-        {},
+        "from notebooks.support.lesson10 import",
+        {
+            "10.twelve": "You chose (a); it is (b).",
+            "10.tail": "You chose (a); it is (c).",
+            "10.pinned": "You chose (a); it is (c).",
+            "10.shuffled": "You chose (a); it is (c).",
+            "10.match": "You chose (a); it is (b).",
+        },
         {"10.missing": ["10.missing", "10.variance", "10.larger-models"]},
     ),
     "11": (
@@ -211,10 +217,10 @@ def test_a_feature_pushed_too_far_in_lesson_10(open_notebook):
         "playground(pinned_text",
     )
     book.run(
-        "from notebooks.support.lesson10 import explainers",
+        "from notebooks.support.lesson10 import",
         "model = transformer.load(",
-        "KINDS =",
-        "def pin(i, value)",
+        "def pinned(x, f_i",
+        "def pin(i, v)",
         "def write(edit=None",
         cell,
         seconds=600,

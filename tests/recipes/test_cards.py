@@ -18,7 +18,12 @@ from helpers.transformer.measure import token_losses
 from helpers.transformer.model import load
 
 NUMBER = re.compile(r"(?<![\w.])-?\d+\.?\d*(?:e[+-]\d+)?")
-STORED = ("clip_maps", "sae_tables", "sae_trials")  # their numbers themselves are stored
+STORED = (
+    "clip_maps",
+    "sae_controls",
+    "sae_tables",
+    "sae_trials",
+)  # their numbers themselves are stored
 SLOW = [r.name for r in RECIPES if r.name not in STORED and "attention" not in r.name]
 
 

@@ -1,17 +1,14 @@
 """Language models for lesson 10, as `notebooks.support.lesson10.autointerp.LanguageModel`.
 
-None is needed. COURSE_SPEAKER chooses: "smollm2" (93 MB, `python -m helpers test --with-llm`
-installs it; no network), "hf:NAME" (any causal language model that transformers can load),
-"openai:NAME" (any address that speaks OpenAI's chat protocol: OPENAI_BASE_URL, and OPENAI_API_KEY
-where it wants one). Nothing is sent anywhere unless the last is named.
+COURSE_SPEAKER chooses: "smollm2" (the default: packaged, no network), "hf:NAME" (any causal
+language model that transformers can load), "openai:NAME" (any address that speaks OpenAI's chat
+protocol: OPENAI_BASE_URL, and OPENAI_API_KEY where it wants one). Nothing is sent anywhere unless
+the last is named.
 """
-
-from __future__ import annotations
 
 import json
 import os
 import re
-import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,27 +18,23 @@ import torch
 from helpers.ground.errors import CourseError
 from helpers.ground.runtime import current
 from helpers.pretrained import smollm2
-from notebooks.support.lesson10.autointerp import Talker, TokenStatistics
+from notebooks.support.lesson10.autointerp import Talker
 
 
-def chosen() -> Talker | TokenStatistics:
-    """The speaker that COURSE_SPEAKER names, or the baseline; CourseError for a name in vain."""
-    kind, _, name = os.environ.get("COURSE_SPEAKER", "").strip().partition(":")
-    if not kind:
-        return TokenStatistics()
-    if kind == "smollm2":
+def chosen() -> Talker:
+    """The speaker that COURSE_SPEAKER names; CourseError for a name in vain."""
+    kind, _, name = os.environ.get("COURSE_SPEAKER", "smollm2").strip().partition(":")
+    if kind in ("", "smollm2"):
         return Talker(Local(*smollm2.load(device=current().device), "SmolLM2-135M-Instruct"))
     if kind == "hf" and name:
         return Talker(hugging_face(name))
     if kind == "openai" and name:
         return Talker(OpenAICompatible(name))
-    raise CourseError(
-        'COURSE_SPEAKER is "smollm2", "hf:NAME" or "openai:NAME", '
-        f"not {os.environ['COURSE_SPEAKER']!r}."
-    )
+    given = os.environ["COURSE_SPEAKER"]
+    raise CourseError(f'COURSE_SPEAKER is "smollm2", "hf:NAME" or "openai:NAME", not {given!r}.')
 
 
-def hugging_face(source: str | Path) -> Local:
+def hugging_face(source: str | Path) -> "Local":
     """A causal language model by its name on the hub, or from a folder."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -115,8 +108,7 @@ class OpenAICompatible:
         if not self.address.startswith(("http://", "https://")):
             raise CourseError(
                 "COURSE_SPEAKER names a model behind an address: set OPENAI_BASE_URL to it, such "
-                "as "
-                "http://localhost:8000/v1."
+                "as http://localhost:8000/v1."
             )
         self.name, self.model, self.unread = f"{name} at {self.address}", name, 0
 
@@ -141,12 +133,11 @@ class OpenAICompatible:
         numbered = "\n".join(f"{n}. {line}" for n, line in enumerate(lines, 1))
         answer = self.say(
             f"{prompt}\n\n{numbered}\n\nAnswer with one line for each and nothing else: its "
-            f"number, "
-            "a colon, the digit."
+            "number, a colon, the digit."
         )
-        pairs = re.findall(r"^\s*(\d+)\s*[.:)]\s*(\d)\s*$", answer, re.M)
-        digits = {int(n): float(digit) for n, digit in pairs}
-        if not set(range(1, len(lines) + 1)) <= set(digits):
+        digits = dict(re.findall(r"^\s*(\d+)\s*[.:)]\s*(\d)\s*$", answer, re.M))
+        try:
+            return [float(digits[str(n)]) for n in range(1, len(lines) + 1)]
+        except KeyError:
             self.unread += 1
             return [0.0] * len(lines)
-        return [digits[n] for n in range(1, len(lines) + 1)]
