@@ -426,8 +426,8 @@ byte-level BPE) that meet in one space of {width} numbers. It knows {concepts} c
 facts about them ("Who puts out fires?"), as six sets of emoji draw them, and nothing else. Lessons
 02 and 03 use it.
 
-* **Made by** `python -m helpers make clip_emoji` (resumable; {minutes:.0f} minutes since it was last
-  resumed, both stages about 80). **Measured by** `python -m helpers measure clip_emoji`.
+* **Made by** `python -m helpers make clip_emoji` (resumable; both stages about 80 minutes, this is
+  {minutes:.0f} after it was last begun). **Measured by** `python -m helpers measure clip_emoji`.
 * **Loads** through open_clip alone:
   `open_clip.create_model_and_transforms("local-dir:data/clip_emoji")`, and so does
   `open_clip.get_tokenizer`.
