@@ -119,10 +119,10 @@ def card(numbers: dict[str, dict], scenes_each: int) -> str:
 WHATS = ("hit", "energy", "right way round")
 CARD = """# clip_maps
 
-How well the maps of lesson 02 point at what was asked, on {scenes} held-out scenes a column. Two things,
-asked by name: as the lessons draw them (plain), on noise, on photographs that training never
-showed, small (.15 to .30 of the side), and in an art that training never showed (OpenMoji). Three
-people, asked by "who …?".
+How well the maps of lesson 02 point at what was asked, on {scenes} held-out scenes a column. Two
+things, asked by name: as the lessons draw them (plain), on noise, on photographs that training
+never showed, small (.15 to .30 of the side), and in an art that training never showed (OpenMoji).
+Three people, asked by "who …?".
 
 * **hit**: the map's highest pixel lies in the box asked for, mean over the scene's queries
 * **energy**: the share of the map's positive part that lies there
