@@ -79,8 +79,9 @@ def crops():
     [
         (small_only, RIGHT),
         (check.by_area, RIGHT),
-        (lambda g, b, size: check.deck(g, b, size) * 2, "the deck's sum, times a number"),
-        (check.squared, "hits 0.00"),
+        (lambda g, b, size: check.deck(g, b, size) * 2, "as the deck's sum does"),
+        (check.squared, "as the deck's sum does"),
+        (lambda g, b, size: -check.deck(g, b, size), "hits 0.00"),
         (lambda g, b, size: check.deck(g, b, size)[0], "the shape (96, 96)"),
         (lambda g, b, size: check.deck(g, b, size) / 0, "divided by 0"),
         (lambda g, b, size: ..., UNANSWERED),

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from helpers.clip import maps, score
+from helpers.ground.stats import spearman
 from helpers.lesson.checks import compare, exercise, is_empty
 
 GAINS = torch.tensor([1.0, 2.0, -4.0])
@@ -116,11 +117,17 @@ def combine(combine, crops) -> str | None:
         return f"a map has the shape (96, 96); yours has {tuple(yours.shape)}"
     if not yours.isfinite().all():
         return "your map holds NaN or infinity: is a pixel without crops divided by 0?"
-    total = deck(gains[:, 0], boxes, 96)
-    mean = maps.average(gains[:, :1], boxes, 96, 96)[0]
-    for name, known in (("the deck's sum, times a number", total), ("the plain mean", mean)):
-        if torch.corrcoef(torch.stack((yours.to(known), known)).flatten(1))[0, 1] > 0.99999:
-            return f"this is {name}: weigh the crops, or shrink the mean"
+    known = {
+        "orders the pixels as the deck's sum does (a power of it raises the energy, and no hit): "
+        "weigh the crops": deck(gains[:, 0], boxes, 96),
+        "orders the pixels as the plain mean does: weigh the crops, or shrink it": maps.average(
+            gains[:, :1], boxes, 96, 96
+        )[0],
+    }
+    for what, values in known.items():
+        red = values > 0
+        if red.sum() > 1 and spearman(yours.to(values)[red][None], values[red][None]) > 0.9999:
+            return f"your map {what}"
     hits, energy = standing(combine, crops)
     old_hits, old_energy = standing(deck, crops)
     if hits > old_hits or (hits == old_hits and energy > old_energy):
