@@ -17,7 +17,7 @@ from helpers.datasets import grounds, scenes
 from helpers.ground.stats import interval
 
 Asked = tuple[scenes.Scene, list[str]]  # and a query for each of its things
-SCENES = (16, 200, 2)  # a column, at each size of a run
+SCENES = (12, 200, 2)  # a column, at each size of a run
 
 
 def three_people(n: int) -> list[Asked]:
@@ -77,7 +77,7 @@ def make(run: Run) -> None:
         done = rows.setdefault(name, [])
         for i in range(len(done), len(asked)):
             done.append(score_scene(model, tokenizer, asked[i], neutral, seed=i))
-            if i % 8 == 7:
+            if i % 6 == 5:
                 checkpoint.save(rows)
                 print(f"{name}: {i + 1} of {len(asked)} scenes", flush=True)
     tables = {
@@ -128,7 +128,7 @@ Three people, asked by "who …?".
 * **energy**: the share of the map's positive part that lies there
 * **right way round**: for every query of the scene its own box has the highest mean
 
-Made by `python -m helpers make clip_maps` from `data/clip_emoji` (about 10 minutes on two quiet
+Made by `python -m helpers make clip_maps` from `data/clip_emoji` (about 5 minutes on two quiet
 cores; resumable). The tensors hold for each scene, map and query hit, energy, and gap: the map's
 mean over the box minus that over the next best box. Numbers only; no picture or text of others is
 in it. Means over scenes, in brackets 95 % intervals by bootstrap over scenes.
