@@ -17,7 +17,7 @@ from helpers.datasets import grounds, scenes
 from helpers.ground.stats import interval
 
 Asked = tuple[scenes.Scene, list[str]]  # and a query for each of its things
-SCENES = (12, 200, 2)  # a column, at each size of a run
+SCENES = (8, 200, 2)  # a column, at each size of a run
 
 
 def three_people(n: int) -> list[Asked]:
@@ -77,7 +77,7 @@ def make(run: Run) -> None:
         done = rows.setdefault(name, [])
         for i in range(len(done), len(asked)):
             done.append(score_scene(model, tokenizer, asked[i], neutral, seed=i))
-            if i % 6 == 5:
+            if i % 4 == 3:
                 checkpoint.save(rows)
                 print(f"{name}: {i + 1} of {len(asked)} scenes", flush=True)
     tables = {
