@@ -54,7 +54,7 @@ class Recipe:
 
 # name, module:function, minutes (scale small, two quiet cores), MB, lessons; below it what it is
 TABLE = """\
-clip_emoji             clip_emoji:make         30  3.2  02 03
+clip_emoji             clip_emoji:make         60  3.2  02 03
     an image-text model in open_clip's format, trained on scenes of emoji
 clip_maps              clip_maps:make           8  0.1  02
     how well maps of clip_emoji point at what was asked, on held-out scenes

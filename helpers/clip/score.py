@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from helpers import saliency
@@ -30,34 +29,25 @@ def methods(model) -> dict[str, Callable]:
 
 
 def cures(model, image, texts, neutral: Tensor, *, crops=300, k=40.0, seed=0) -> dict[str, Tensor]:
-    """The crop map and its cures, all from one set of crops; neutral: see `neutral_texts`."""
+    """The crop map and its cures, all from one set of crops; neutral (1, D): of "a picture"."""
     size = image.shape[1:]
     generator = torch.Generator().manual_seed(seed)
     boxes = maps.crop_boxes(crops, *size, maps.in_pixels(0.22, image), generator)
-    gains = maps.crop_gains(model, image, torch.cat((texts, neutral)), boxes)  # (N, Q + 2)
-    asked, picture, mean = gains.split((len(texts), 1, 1), dim=1)
+    gains = maps.crop_gains(model, image, torch.cat((texts, neutral)), boxes)  # (N, Q + 1)
+    asked, picture = gains.split((len(texts), 1), dim=1)
     return {
         "sum": maps.add_up(asked, boxes, *size),
         "mean": maps.average(asked, boxes, *size),
         "shrunk mean": maps.average(asked, boxes, *size, k=k),
         "shrunk, by 1/area": maps.average(asked, boxes, *size, k=k, by_area=True),
         "sum − 'a picture'": maps.add_up(asked - picture, boxes, *size),
-        "sum − mean concept": maps.add_up(asked - mean, boxes, *size),
     }
 
 
-def neutral_texts(model, tokenizer) -> Tensor:
-    """(2, D): "a picture", and the mean direction of all concepts' names."""
-    names = [scenes.named(i) for i in range(len(scenes.concepts()))]
-    mean = maps.encode_queries(model, tokenizer, names).mean(0, keepdim=True)
-    picture = maps.encode_queries(model, tokenizer, "a picture")
-    return torch.cat((picture, F.normalize(mean, dim=-1)))
-
-
 # ---- their scores -----------------------------------------------------------------------------
-def two_things(n: int) -> list[tuple[scenes.Scene, list[str]]]:
+def two_things(n: int, look: scenes.Look = scenes.USUAL) -> list[tuple[scenes.Scene, list[str]]]:
     """Held-out scenes of two things, each named in a wording that training never saw for it."""
-    drawn = scenes.sample(n, 6002, count=2, held_out=True)
+    drawn = scenes.sample(n, 6002, count=2, held_out=True, look=look)
     return [(scene, [scenes.named(thing.concept) for thing in scene.things]) for scene in drawn]
 
 

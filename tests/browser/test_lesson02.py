@@ -8,11 +8,7 @@ import pytest
 from PIL import Image
 
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "02_clip_saliency.ipynb"
-PLAYGROUND, PICTURE, BOARD = (
-    "widgets.playground(",
-    "widgets.picture_input(whose",
-    "widgets.board_view(",
-)
+PLAYGROUND, PICTURE, BOARD = "playground(ask", "picture_input(whose", "board_view(Board"
 
 
 @pytest.mark.skipif(not LESSON.exists(), reason="lesson 02 is not written yet")
@@ -21,8 +17,10 @@ def test_a_class_in_lesson_02(open_notebook, lab, tmp_path):
     book = open_notebook(LESSON)
     book.run(
         "model, preprocess, tokenizer = clip.load(",
+        "scene, names = score.two_things(10)[9]",
         "people = scenes.sample(1, 192",
-        "check.shrunk_mean(",
+        "check.deck_map(",
+        "methods = score.methods(model)",
         PLAYGROUND,
         PICTURE,
         BOARD,
@@ -54,13 +52,17 @@ def ask_in_the_playground(book):
 
 
 def answer_an_exercise(book):
-    cell = "check.shrunk_mean("
+    cell = "check.deck_map("
     assert "not answered yet" in book.output(cell)
-    stub = "def shrink(total, count, k):\n    return {}\n\ncheck.shrunk_mean(shrink)"
-    assert "you divide, then add k" in book.rewrite(
-        cell, stub.format("total / count.clamp(min=1e-9) + k")
-    )
-    assert "✓" in book.rewrite(cell, stub.format("total / (count + k)"))
+    stub = """def deck_map(gains, boxes, size):
+    S = torch.zeros(size, size)
+    for gain, (left, top, right, bottom) in zip(gains, boxes.tolist(), strict=True):
+        S[top:bottom, left:right] {} gain
+    return S
+
+check.deck_map(deck_map)"""
+    assert "do not set" in book.rewrite(cell, stub.format("="))
+    assert "✓" in book.rewrite(cell, stub.format("+="))
 
 
 def bring_a_picture(book, tmp_path):

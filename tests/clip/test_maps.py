@@ -1,6 +1,7 @@
 """Maps of cos(text, picture): against loops, Pillow, torch's attention; open_clip's models."""
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import open_clip
@@ -394,7 +395,7 @@ def test_a_text_tower_that_gives_no_numbers_is_named():
 
 def test_every_cure_is_scored_for_every_query(tiny):
     scene = scenes.sample(1, 5, count=2)[0]
-    drawn = score.cures(tiny, maps.scaled(tiny, scene.image), texts(4)[:2], texts(4)[2:], crops=20)
+    drawn = score.cures(tiny, maps.scaled(tiny, scene.image), texts(4)[:2], texts(4)[2:3], crops=20)
     assert all(value.shape == (2, 96, 96) for value in drawn.values())
     table = score.score(drawn, scene.boxes)
     assert table.shape == (len(drawn), 2, 3)
@@ -406,16 +407,15 @@ def test_a_killed_make_goes_on_where_it_was(tmp_path, monkeypatch):
     done = []
 
     def cheap(model, tokenizer, asked, neutral, seed):
-        if len(done) == 130:
+        if len(done) == 65:
             done.append(None)
             raise KeyboardInterrupt
         done.append(seed)
         return {"sum": torch.full((len(asked[1]), 3), float(seed))}
 
+    asked = {"plain": [(None, ["a", "b"])] * 40, "three people": [(None, ["a", "b", "c"])] * 40}
     monkeypatch.setattr(clip_maps, "score_scene", cheap)
-    monkeypatch.setattr(clip_maps, "neutral_texts", lambda *_: None)
-    monkeypatch.setattr(clip_maps, "two_things", lambda n: [(None, ["a", "b"])] * n)
-    monkeypatch.setattr(clip_maps, "three_people", lambda n: [(None, ["a", "b", "c"])] * n)
+    monkeypatch.setattr(clip_maps, "columns", lambda run: asked)
     kept = Checkpoint("clip_maps", root=tmp_path / "kept")
     monkeypatch.setattr(Run, "checkpoint", lambda run: kept)
     run = Run(tmp_path / "clip_maps")
@@ -423,20 +423,20 @@ def test_a_killed_make_goes_on_where_it_was(tmp_path, monkeypatch):
         clip_maps.make(run)
     assert not run.out.exists()  # nothing half-written
     clip_maps.make(run)
-    assert done[131:134] == [120, 121, 122]  # from the last save on
+    assert done[66:69] == [24, 25, 26]  # from the last save on
     table, _ = load_artifact(run.out)
-    assert table["two"][:, 0, 0, 0].tolist() == list(range(200))
-    assert table["three"].shape == (50, 1, 3, 3)
+    assert table["plain"][:, 0, 0, 0].tolist() == list(range(40))
+    assert table["three people"].shape == (40, 1, 3, 3)
 
 
 def test_the_stored_table_comes_out_again():
-    """One scene of each kind: the highest pixel may move on another machine, not much else."""
+    """A scene of a column: the highest pixel may move on another machine, not much else."""
     model, _, tokenizer = clip.load()
     table, meta = load_artifact("clip_maps")
-    neutral = score.neutral_texts(model, tokenizer)
-    for kind, asked in (("two", score.two_things(1)), ("three", clip_maps.three_people(1))):
+    neutral = maps.encode_queries(model, tokenizer, "a picture")
+    for column, asked in clip_maps.columns(Run(Path("table"), smoke=True)).items():
         scored = clip_maps.score_scene(model, tokenizer, asked[0], neutral, seed=0)
         again = torch.stack(list(scored.values()))  # (maps, Q, 3)
         assert list(scored) == meta["maps"]
-        assert (again[..., 0] == table[kind][0, ..., 0]).float().mean() > 0.9
-        torch.testing.assert_close(again[..., 1], table[kind][0, ..., 1], atol=0.02, rtol=0)
+        assert (again[..., 0] == table[column][0, ..., 0]).float().mean() > 0.9
+        torch.testing.assert_close(again[..., 1], table[column][0, ..., 1], atol=0.02, rtol=0)

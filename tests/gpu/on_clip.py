@@ -124,11 +124,10 @@ CALLS = {
     model.train_step: Call(one_step, close=1e-3),
     relevance.relevance: Call(lambda d: relevance.relevance(net(d), image(d), texts(d)), waits=2),
     score.cures: Call(
-        lambda d, steps: score.cures(net(d), image(d), texts(d), texts(d), crops=4 * steps),
+        lambda d, steps: score.cures(net(d), image(d), texts(d), texts(d)[:1], crops=4 * steps),
         waits=1,
     ),
     score.methods: Call(everyone, waits=10),
-    score.neutral_texts: Call(lambda d: score.neutral_texts(net(d), tokenizer), waits=2),
     score.per_scene: Call(lambda d: score.per_scene(draw(d, 5, 2, 3))),
     score.score: Call(marked),
 }

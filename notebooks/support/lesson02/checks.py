@@ -1,86 +1,48 @@
-"""Lesson 02: crops over a pixel, the shrunk mean, the energy in a box, a step of relevance."""
+"""Lesson 02: the deck's map, a step of relevance, and maps of the learner's own from crops."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
-from helpers.lesson.checks import compare, exercise
+from helpers.clip import maps, score
+from helpers.ground.stats import spearman
+from helpers.lesson.checks import compare, exercise, is_empty
 
-BOXES = [(0, 0, 2, 2), (1, 0, 4, 3), (1, 1, 3, 3)]  # left, top, right, bottom, on 3 rows, 5 columns
+GAINS = torch.tensor([1.0, 2.0, -4.0])
+BOXES = [(0, 0, 2, 2), (1, 0, 4, 3), (1, 1, 3, 3)]  # left, top, right, bottom
 
 
 @exercise
-def coverage(count_map) -> str | None:
-    """count_map(boxes, height, width) -> (height, width): how many crops cover each pixel."""
-    yours = torch.as_tensor(count_map(torch.tensor(BOXES), 3, 5)).double()
-    right = _count(BOXES)
-    if yours.shape == (5, 3):
-        return (
-            "rows and columns are swapped: the map is (height, width), and `top:bottom` comes first"
-        )
+def deck_map(deck_map) -> str | None:
+    """deck_map(gains, boxes, size) -> (size, size): each crop adds its gain to its pixels."""
+    yours = torch.as_tensor(deck_map(GAINS, torch.tensor(BOXES), 5)).double()
+    right, count = _sum(BOXES), _sum(BOXES, torch.ones(3))
+    last = torch.zeros(5, 5, dtype=torch.double)
+    for gain, (left, top, right_edge, bottom) in zip(GAINS, BOXES, strict=True):
+        last[top:bottom, left:right_edge] = gain
     mistakes = {
-        "a pixel under two crops counts 2: add 1, do not set it to 1": right.clamp(max=1),
-        "this is the share of the crops; the sum needs their number": right / len(BOXES),
-        "right and bottom are exclusive, as in Python's slices: no + 1": _count(
+        "rows and columns are swapped: a map is [rows, columns], so `top:bottom` comes first": (
+            right.T
+        ),
+        "a pixel under two crops gets both gains: add (`+=`), do not set (`=`)": last,
+        "this is the mean: the deck's map is the sum, nothing is divided": [
+            right / count.clamp(min=1),
+            right / 3,
+        ],
+        "right and bottom are exclusive, as in Python's slices: no + 1": _sum(
             [(a, b, c + 1, d + 1) for a, b, c, d in BOXES]
         ),
-        "a box is left, top, right, bottom; you read it as top, left, bottom, right": _count(
-            [(b, a, d, c) for a, b, c, d in BOXES]
-        ),
+        "each crop adds its gain, not 1: this map counts the crops": count,
     }
-    known = f"three crops on a picture of 3 x 5 give {right.int().tolist()}"
-    return compare(yours, right, mistakes, otherwise=f"{known}, yours gives {yours.tolist()}")
+    return compare(yours, right, mistakes)
 
 
-def _count(boxes) -> torch.Tensor:
-    count = torch.zeros(3, 5, dtype=torch.double)
-    for left, top, right, bottom in boxes:
-        count[top:bottom, left:right] += 1
-    return count
-
-
-@exercise
-def shrunk_mean(shrink) -> str | None:
-    """shrink(total, count, k) -> total / (count + k), for maps of any shape."""
-    total = torch.tensor([[9.0, -3.0, 0.0]])
-    count = torch.tensor([[5.0, 1.0, 0.0]])
-    yours = torch.as_tensor(shrink(total, count, 4.0)).float()
-    if not yours.isfinite().all():
-        return "a pixel that no crop covers gives 0 / 0: with k in the denominator it is 0 / k"
-    mean = total / count.clamp(min=1e-9)
-    mistakes = {
-        "this is the plain mean: nothing is drawn towards zero; where does k come in?": mean,
-        "you divide, then add k; k crops that gained nothing belong into the denominator": mean + 4,
-        "you take k out of the count; add it: as if k more crops had gained nothing": total
-        / (count - 4),
-        "every pixel is divided by the same number: that is the sum again, with smaller "
-        "numbers": total / (count.mean() + 4),
-    }
-    found = [round(v, 3) for v in yours.flatten().tolist()]
-    known = "sums 9, −3, 0 over 5, 1, 0 crops with k = 4 give 1, −0.6, 0"
-    right = torch.tensor([[1.0, -0.6, 0.0]])
-    return compare(yours, right, mistakes, otherwise=f"{known}; yours gives {found}")
-
-
-@exercise
-def energy_in_box(energy) -> str | None:
-    """energy(values, box) -> the share of the positive part inside the box."""
-    values = torch.tensor([[1.0, 0, -4, 0], [0, 6, 2, 0], [0, 1, 0, 1]])
-    yours = float(torch.as_tensor(energy(values, (1, 0, 3, 2))))
-    mistakes = {
-        "negative values count too in yours, and a map that sums to 0 would have no energy at all: "
-        "keep the positive part": 4 / 7,
-        "sizes without signs are counted: blue is energy *against* the query; keep the positive "
-        "part": 12 / 15,
-        "right is exclusive already: `values[top:bottom, left:right]`, no − 1; a column is "
-        "missing": 6 / 11,
-        "rows and columns are swapped: values[top:bottom, left:right]": 7 / 11,
-        "this is the mean over the box; the question is which share of all the positive energy "
-        "lies in it": 8 / 4,
-        "your box is a pixel too large: right and bottom are exclusive": 10 / 11,
-    }
-    known = "inside the box are 6 and 2, outside three times 1: the share is 8 / 11 = 0.727"
-    return compare(yours, 8 / 11, mistakes, otherwise=f"{known}, yours is {yours:.3g}")
+def _sum(boxes, gains=GAINS) -> Tensor:
+    total = torch.zeros(5, 5, dtype=torch.double)
+    for gain, (left, top, right, bottom) in zip(gains, boxes, strict=True):
+        total[top:bottom, left:right] += gain
+    return total
 
 
 @exercise
@@ -113,3 +75,64 @@ def relevance_step(step) -> str | None:
     }
     known = "not R + mean over heads of (A · dA)⁺ times R: compare the steps with the formula"
     return compare(yours, R + cam @ R, mistakes, otherwise=f"{known} one by one")
+
+
+# ---- maps of the learner's own: combine(gains (N,), boxes (N, 4), size) -> (size, size)
+def deck(gains: Tensor, boxes: Tensor, size: int) -> Tensor:
+    return maps.add_up(gains[:, None], boxes, size, size)[0]
+
+
+def by_area(gains: Tensor, boxes: Tensor, size: int) -> Tensor:
+    return maps.average(gains[:, None], boxes, size, size, k=40, by_area=True)[0]
+
+
+def squared(gains: Tensor, boxes: Tensor, size: int) -> Tensor:
+    return deck(gains, boxes, size).clamp(min=0) ** 2
+
+
+def standing(combine, crops: list, size: int = 96) -> list[float]:
+    """Share of hits and mean energy; crops: (gains (N, Q), crops (N, 4), boxes asked) a scene."""
+    rows = []
+    for gains, boxes, asked in crops:
+        drawn = torch.stack([torch.as_tensor(combine(each, boxes, size)) for each in gains.T])
+        rows.append(score.score({"": drawn.to(gains)}, asked)[0, :, :2])
+    return torch.stack(rows).mean((0, 1)).tolist()
+
+
+def standings(combine, crops: list) -> dict[str, list[float]]:
+    """{name: [hits, energy]} of the deck's sum, of two others, and of yours once it is written."""
+    known = {"the deck's sum": deck, "its square": squared, "shrunk, by 1/area": by_area}
+    gains, boxes, _ = crops[0]
+    if not is_empty(combine(gains[:, 0], boxes, 96)):
+        known["yours"] = combine
+    return {name: standing(each, crops) for name, each in known.items()}
+
+
+@exercise
+def combine(combine, crops) -> str | None:
+    """Has your map another form than the deck's, and more hits or more energy on these scenes?"""
+    gains, boxes, _ = crops[0]
+    yours = torch.as_tensor(combine(gains[:, 0], boxes, 96))
+    if yours.shape != (96, 96):
+        return f"a map has the shape (96, 96); yours has {tuple(yours.shape)}"
+    if not yours.isfinite().all():
+        return "your map holds NaN or infinity: is a pixel without crops divided by 0?"
+    known = {
+        "orders the pixels as the deck's sum does (a power of it raises the energy, and no hit): "
+        "weigh the crops": deck(gains[:, 0], boxes, 96),
+        "orders the pixels as the plain mean does: weigh the crops, or shrink it": maps.average(
+            gains[:, :1], boxes, 96, 96
+        )[0],
+    }
+    for what, values in known.items():
+        red = values > 0
+        if red.sum() > 1 and spearman(yours.to(values)[red][None], values[red][None]) > 0.9999:
+            return f"your map {what}"
+    hits, energy = standing(combine, crops)
+    old_hits, old_energy = standing(deck, crops)
+    if hits > old_hits or (hits == old_hits and energy > old_energy):
+        return None
+    return (
+        f"hits {hits:.2f}, energy {energy:.2f}; the deck's sum has {old_hits:.2f} and "
+        f"{old_energy:.2f}: more hits, or as many and more energy"
+    )
