@@ -20,16 +20,21 @@ from helpers.transformer.activations import ActivationBuffer
 from helpers.transformer.measure import loss_recovered
 from notebooks.support.lesson08.neurons import RuleList, best_rule
 from notebooks.support.lesson10.autointerp import TokenStatistics, case, interpret
-from notebooks.support.lesson13.world import L0, WIDTH, Scores, World, pursue, score
+from notebooks.support.lesson13.world import (
+    L0,
+    SETTINGS,
+    TRAINING,
+    WIDTH,
+    Scores,
+    World,
+    pursue,
+    score,
+)
 
 VERSION = 1
 SEEDS = range(5)
-KNOWN = Settings(
-    neurons=80, features=WIDTH, k=L0, dead_after=100_000, k_aux=40, bandwidth=0.3, resample=True
-)
 PILOT = 100  # a world of its own, in which λ, the rate and the length were chosen
 PRICES = (0.02, 0.04, 0.07, 0.12)  # λ of "l1", of which one is drawn for equal L0
-TRAINING = Training(tokens=768_000, batch=512, learning_rate=3e-3)
 REAL = Settings(features=1024, k=13, dead_after=100_000)  # L0 of λ = .01 in data/sae_trials
 MODELS = ("lm_relu", "permuted weights", "random transformer")
 
@@ -99,7 +104,7 @@ def measure_known(run: Run) -> dict:
 def equal_price(training: Training) -> float:
     """The λ at which "l1" has the wanted L0 in the pilot's world, between two of PRICES."""
     world = World(PILOT)
-    saes = [build(replace(KNOWN, l1=price)) for price in PRICES]
+    saes = [build(replace(SETTINGS, l1=price)) for price in PRICES]
     train(saes, world, training)
     counts = [score(sae, world).L0 for sae in saes]
     return float(np.exp(np.interp(-np.log(L0), -np.log(counts), np.log(PRICES))))
@@ -108,7 +113,7 @@ def equal_price(training: Training) -> float:
 def in_one_world(seed: int, l1: float, training: Training, run: Run) -> dict[str, list[float]]:
     """{kind: its Scores} in the world of a seed."""
     world = World(seed, device=run.device)
-    base = replace(KNOWN, seed=seed)
+    base = replace(SETTINGS, seed=seed)
     saes = {name: sae.to(run.device) for name, sae in dictionaries(base, l1).items()}
     untrained = build(replace(base, kind="batch_topk")).to(run.device)
     train(list(saes.values()), world, training)
