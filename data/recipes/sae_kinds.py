@@ -61,7 +61,9 @@ def known(run: Run) -> None:
     """Train every kind in five worlds, matching pursuit beside them, and store their scores."""
     checkpoint = run.checkpoint("rows")
     state = checkpoint.load() or {"rows": {}}
-    training = replace(TRAINING, tokens=run.pick(TRAINING.tokens, 10 * TRAINING.tokens, 5 * 512))
+    training = replace(
+        TRAINING, tokens=run.pick(TRAINING.tokens, 10 * TRAINING.tokens, 5 * TRAINING.batch)
+    )
     if "l1" not in state:
         state["l1"] = equal_price(training)
         checkpoint.save(state)
@@ -155,10 +157,10 @@ def controls(run: Run) -> None:
     run.card(f"""# Dictionaries on lm_relu, and on what learned nothing
 {REAL.features:,} features at L0 near {REAL.k:g}. Made by `python -m helpers make {run.name}`.
 "permuted weights": lm_relu with the entries of every matrix shuffled; "random transformer": before
-training; "frozen": a random half of the BatchTopK stays as it is. Held-out text, 82,000 tokens.
+training; "frozen": a random half of the BatchTopK stays as it is. Held-out text, 41,000 tokens.
 "rule": share of living units of whose 20 strongest firings one rule covers 80 %; "probe": for each
 kind of text the correlation of the best unit, chosen on one half and measured on the other;
-"simulation": correlation of a unit with the mean strength of its tokens, 40 units.
+"simulation": correlation of a unit with the mean strength of its tokens, 16 units.
 
 {table(shown)}
 """)
@@ -188,12 +190,15 @@ def on_model(name: str, run: Run) -> dict[str, dict[str, list[float]]]:
     """{units: their scores} of one transformer: the kinds, or BatchTopK alone."""
     lm = model_of(name, run.device)
     inputs = ActivationBuffer(lm, corpus.stream("heldout" if run.smoke else "train").contexts()[0])
-    saes = dictionaries(REAL, l1=1e-2) if name == "lm_relu" else {}
-    saes = saes or {name: build(replace(REAL, kind="batch_topk"))}
-    tokens = run.pick(600_000, 3_000_000, 5 * 1024)
-    train([sae.to(run.device) for sae in saes.values()], inputs, Training(tokens=tokens))
+    saes = {name: build(replace(REAL, kind="batch_topk"))}
+    if name == "lm_relu":
+        saes = dictionaries(REAL, l1=1e-2)
+        del saes["encoder frozen"]
+    tokens = run.pick(150_000, 3_000_000, 5 * 256)
+    training = Training(tokens=tokens, batch=256)
+    train([sae.to(run.device) for sae in saes.values()], inputs, training)
     rows, kinds = corpus.stream("heldout").contexts()
-    few = slice(0, 32 * 12 if run.smoke else 640 * 12, 12)  # as lesson 09 takes them
+    few = slice(0, 32 * 12 if run.smoke else 320 * 24, 24)
     rows, kinds = rows[few], kinds[few]
     rules = RuleList(rows, kinds)
     found = {}
@@ -222,9 +227,9 @@ def scores(
     seen = examples(fired, rows, kinds, torch.arange(rows.numel()))
     alive = (seen.density > 1e-4).nonzero().flatten()
     drawn = alive[torch.randperm(len(alive), generator=torch.Generator().manual_seed(0))]
-    passes = [best_rule(seen.top[i][seen.top[i] >= 0], rules).passes for i in drawn[:512]]
+    passes = [best_rule(seen.top[i][seen.top[i] >= 0], rules).passes for i in drawn[:256]]
     simulated = []
-    for i in drawn[:40].tolist():
+    for i in drawn[:16].tolist():
         acts = lambda part, i=i: (
             lm.activations(part) if units is None else units(lm.activations(part))
         )[..., i]
