@@ -72,6 +72,12 @@ def known(run: Run) -> None:
             state["rows"][seed] = in_one_world(seed, state["l1"], training, run)
             checkpoint.save(state)
             print(f"world {seed} · {run.minutes} minutes", flush=True)
+            store_known(run, state, training)
+    checkpoint.clear()
+
+
+def store_known(run: Run, state: dict, training: Training) -> None:
+    """Write the folder with the worlds that are done."""
     names = list(next(iter(state["rows"].values())))
     rows = {
         name: {
@@ -87,7 +93,7 @@ def known(run: Run) -> None:
 After SynthSAEBench-16k (arXiv 2602.14687) at a sixteenth of its size: 1,024 features in 80
 dimensions, {WIDTH} latents, L0 near {L0}; `notebooks/support/lesson13/world.py` says how it was
 scaled. Made by `python -m helpers make {run.name}`: {training.steps} steps of {training.batch},
-learning rate {training.learning_rate:g}; five worlds, each with weights of its own. λ of "l1" is
+learning rate {training.learning_rate:g}; {len(state["rows"])} worlds, each with weights of its own. λ of "l1" is
 {state["l1"]:.3g}, for an L0 of {L0} in another world. Means:
 
 {table(means)}
@@ -95,7 +101,6 @@ learning rate {training.learning_rate:g}; five worlds, each with weights of its 
 "frozen": a random half of a BatchTopK stays as it is. "untrained": a BatchTopK before its first
 step. "absorbed": how much oftener a parent is missed where a child fires with it than alone.
 """)
-    checkpoint.clear()
 
 
 def measure_known(run: Run) -> dict:
@@ -118,10 +123,12 @@ def in_one_world(seed: int, l1: float, training: Training, run: Run) -> dict[str
     base = replace(SETTINGS, seed=seed)
     saes = {name: sae.to(run.device) for name, sae in dictionaries(base, l1).items()}
     untrained = build(replace(base, kind="batch_topk")).to(run.device)
-    train(list(saes.values()), world, training)
+    part = run.checkpoint(f"world{seed}")
+    train(list(saes.values()), world, training, checkpoint=part, save_every=20.0)
     rows = {name: list(score(sae, world)) for name, sae in saes.items()}
     found = pursuit(world, base, training)
     rows["matching pursuit"] = list(score(found, world, lambda x: pursue(x, found)))
+    part.clear()
     best_k = lambda x: untrained.train().encode(x)  # its threshold has not been learned
     return rows | {"untrained": list(score(untrained, world, best_k))}
 
@@ -153,7 +160,7 @@ def controls(run: Run) -> None:
             print(f"{name} · {run.minutes} minutes", flush=True)
     rows = {unit: row for part in rows.values() for unit, row in part.items()}
     run.save({"none": torch.zeros(1)}, version=VERSION, meta={"rows": rows, "minutes": run.minutes})
-    shown = {key: {n: fmean(r[key]) for n, r in rows.items() if r[key]} for key in rows["l1"]}
+    shown = {key: {n: fmean(r[key]) for n, r in rows.items() if key in r} for key in rows["l1"]}
     run.card(f"""# Dictionaries on lm_relu, and on what learned nothing
 {REAL.features:,} features at L0 near {REAL.k:g}. Made by `python -m helpers make {run.name}`.
 "permuted weights": lm_relu with the entries of every matrix shuffled; "random transformer": before
@@ -196,7 +203,8 @@ def on_model(name: str, run: Run) -> dict[str, dict[str, list[float]]]:
         del saes["encoder frozen"]
     tokens = run.pick(150_000, 3_000_000, 5 * 256)
     training = Training(tokens=tokens, batch=256)
-    train([sae.to(run.device) for sae in saes.values()], inputs, training)
+    part = run.checkpoint(name.split()[0])
+    train([sae.to(run.device) for sae in saes.values()], inputs, training, checkpoint=part)
     rows, kinds = corpus.stream("heldout").contexts()
     few = slice(0, 32 * 12 if run.smoke else 320 * 24, 24)
     rows, kinds = rows[few], kinds[few]
@@ -216,6 +224,7 @@ def on_model(name: str, run: Run) -> dict[str, dict[str, list[float]]]:
     if name == "lm_relu":
         effects = lm.logit_effects(torch.eye(512, device=run.device))
         found["neurons"] = scores(None, lm, effects, rows, kinds, rules)
+    part.clear()
     return found
 
 
