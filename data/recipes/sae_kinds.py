@@ -93,8 +93,8 @@ def store_known(run: Run, state: dict, training: Training) -> None:
 After SynthSAEBench-16k (arXiv 2602.14687) at a sixteenth of its size: 1,024 features in 80
 dimensions, {WIDTH} latents, L0 near {L0}; `notebooks/support/lesson13/world.py` says how it was
 scaled. Made by `python -m helpers make {run.name}`: {training.steps} steps of {training.batch},
-learning rate {training.learning_rate:g}; {len(state["rows"])} worlds, each with weights of its own. λ of "l1" is
-{state["l1"]:.3g}, for an L0 of {L0} in another world. Means:
+learning rate {training.learning_rate:g}; {len(state["rows"])} worlds, each with weights of its own.
+λ of "l1" is {state["l1"]:.3g}, for an L0 of {L0} in another world. Means:
 
 {table(means)}
 
