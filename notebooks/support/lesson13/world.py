@@ -30,7 +30,7 @@ from helpers.sae.train import Training
 
 FEATURES, DIMENSIONS, WIDTH, L0 = 1024, 80, 256, 3
 SETTINGS = Settings(  # of each dictionary but for its kind and seed
-    neurons=DIMENSIONS, features=WIDTH, k=L0, dead_after=100_000, k_aux=40, bandwidth=0.3
+    neurons=DIMENSIONS, features=WIDTH, k=L0, dead_after=20_000, k_aux=40, bandwidth=0.3
 )
 TRAINING = Training(tokens=256_000, batch=256, learning_rate=5e-3)  # 1,000 steps
 ROOTS, CHILDREN, DEPTH = 8, 4, 3
