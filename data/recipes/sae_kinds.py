@@ -165,9 +165,10 @@ def controls(run: Run) -> None:
 {REAL.features:,} features at L0 near {REAL.k:g}. Made by `python -m helpers make {run.name}`.
 "permuted weights": lm_relu with the entries of every matrix shuffled; "random transformer": before
 training; "frozen": a random half of the BatchTopK stays as it is. Held-out text, 26,000 tokens.
-"rule": share of units that fire in twenty contexts, of whose 20 strongest firings one rule covers 80 %; "probe": for each
-kind of text the correlation of the best unit, chosen on one half and measured on the other;
-"simulation": correlation of a unit with the mean strength of its tokens, 12 units.
+"rule": share of units (that fire in twenty contexts) of whose 20 strongest firings one rule covers
+80 %; "probe": for each kind of text the correlation of the best unit, chosen on one half and
+measured on the other; "simulation": correlation of a unit with the mean strength of its tokens,
+12 units.
 
 {table(shown)}
 """)
