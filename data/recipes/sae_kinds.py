@@ -208,13 +208,17 @@ def on_model(name: str, run: Run) -> dict[str, dict[str, list[float]]]:
     tokens = run.pick(76_800, 3_000_000, 5 * 128)
     training = Training(tokens=tokens, batch=128)
     part = run.checkpoint(name.split()[0])
-    train([sae.to(run.device) for sae in saes.values()], inputs, training, checkpoint=part)
+    on_device = [sae.to(run.device) for sae in saes.values()]
+    train(on_device, inputs, training, checkpoint=part, save_every=20.0)
     rows, kinds = corpus.stream("heldout").contexts()
     few = slice(0, 20 * 39 if run.smoke else 200 * 39, 39)
     rows, kinds = rows[few], kinds[few]
     rules = RuleList(rows, kinds)
-    found = {}
+    scored = run.checkpoint(f"{name.split()[0]}-scores")
+    found = scored.load() or {}
     for key, sae in saes.items():
+        if key in found:
+            continue
         dictionary = Dictionary(sae, inputs.scale)
         found[key] = scores(
             dictionary.features, lm, dictionary.logit_effects(lm), rows, kinds, rules
@@ -225,10 +229,12 @@ def on_model(name: str, run: Run) -> dict[str, dict[str, list[float]]]:
         if name == "lm_relu":
             kept = loss_recovered(lm, rows[::4], dictionary.reconstruct)
             found[key]["loss recovered"] = [round(kept, 4)]
+        scored.save(found)
     if name == "lm_relu":
         effects = lm.logit_effects(torch.eye(512, device=run.device))
         found["neurons"] = scores(None, lm, effects, rows, kinds, rules)
     part.clear()
+    scored.clear()
     return found
 
 
