@@ -47,7 +47,7 @@ def frozen(sae: SparseAutoencoder, part: str) -> SparseAutoencoder:
 
 def dictionaries(base: Settings, l1: float) -> dict[str, SparseAutoencoder]:
     """One of each kind, and a BatchTopK with either half frozen at random."""
-    prices = {"l1": {"l1": l1}, "jumprelu": {"auxiliary": 30.0}}  # so much that L0 comes near k
+    prices = {"l1": {"l1": l1}, "jumprelu": {"auxiliary": 10.0}}  # so much that L0 comes near k
     saes = {kind: build(replace(base, kind=kind, **prices.get(kind, {}))) for kind in KINDS}
     for part in ("decoder", "encoder"):
         saes[f"{part} frozen"] = frozen(build(replace(base, kind="batch_topk")), part)
