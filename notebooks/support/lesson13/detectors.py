@@ -25,7 +25,7 @@ class Tokens(NamedTuple):
 
 @torch.no_grad()
 def pools(lm, dictionary, alive: Tensor, device) -> dict[str, Tokens]:
-    """Tokens to "learn" on and to "test" on, of the stream's other half; features: those of `alive`."""
+    """Tokens to "learn" on, and of the other half to "test" on; features: those of `alive`."""
     rows, domains = corpus.stream("heldout").contexts()
     share = F.one_hot(domains.long(), len(corpus.DOMAINS)).float().mean(1)  # (R, kinds)
     found = {}
