@@ -99,6 +99,8 @@ sae_index              sae:index                5  3.9  09 10 11
     top and uniform examples and kinds of text, for features and neurons
 sae_tables             sae:tables               3  1.4  10 11
     universality, splitting graph, map of directions
+sae_smollm2            sae_smollm2:make        65  5.5  13
+    a dictionary (4,096) on the residual stream of SmolLM2, and where its features fire
 """
 RECIPES = tuple(Recipe.read(entry) for entry in re.findall(r".+\n    .+\n", TABLE))
 
