@@ -101,6 +101,8 @@ sae_tables             sae:tables               3  1.4  10 11
     universality, splitting graph, map of directions
 sae_smollm2            sae_smollm2:make        65  5.5  13
     a dictionary (4,096) on the residual stream of SmolLM2, and where its features fire
+steering               sae_smollm2:conversations 3 0.1  13
+    answers of SmolLM2 in conversation, steered by prompts, differences of means and features
 """
 RECIPES = tuple(Recipe.read(entry) for entry in re.findall(r".+\n    .+\n", TABLE))
 

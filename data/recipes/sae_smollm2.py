@@ -1,6 +1,7 @@
 """Makes and measures data/sae_smollm2: `python -m helpers make sae_smollm2`."""
 
 from dataclasses import asdict, replace
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -12,29 +13,23 @@ from data.recipes.base import Run, table
 from data.recipes.lm import SOURCES
 from data.recipes.sae import pack, summary
 from helpers.pretrained import smollm2
-from helpers.pretrained.hooks import hooked
+from helpers.sae import residual
 from helpers.sae.features import examples_in
 from helpers.sae.kinds import build
 from helpers.sae.model import Dictionary, Settings
-from helpers.sae.residual import (
-    BATCH,
-    DOMAINS,
-    LAYER,
-    PASSES,
-    SHARES,
-    VERSION,
-    Seen,
-    Stream,
-    T,
-    fired_on,
-    stream,
-    windows,
-)
-from helpers.sae.steering import spare_first
+from helpers.sae.residual import LAYER, PASSES, SEEN, SHARES, VERSION, T
+from helpers.sae.steering import answers
 from helpers.sae.store import restore
 from helpers.sae.train import Training, train
+from notebooks.support.lesson13.conversation import (
+    QUESTIONS,
+    STRENGTHS,
+    TOPICS,
+    apart,
+    steered,
+    system,
+)
 
-SEEN = 512  # held-out windows in which firing is noted: 65,536 tokens
 SETTINGS = Settings(neurons=576, features=4096, kind="batch_topk", k=32, dead_after=120_000)
 TRAINING = Training(tokens=PASSES * 3_000_000, batch=2048, learning_rate=8e-4)
 FULL = {"tokens": 30_000_000}
@@ -49,8 +44,8 @@ def make(run: Run) -> None:
         settings = replace(settings, features=64, k=4)
     lm, tokenizer = smollm2.load(device=run.device)
     count = training.tokens // (T - 1) + 1
-    rows, _ = windows(tokenizer, "heldout" if run.smoke else "train", size=count)
-    inputs = Stream(lm, rows)
+    rows, _ = residual.windows(tokenizer, "heldout" if run.smoke else "train", size=count)
+    inputs = residual.Stream(lm, rows)
     sae = build(settings).to(run.device)
     checkpoint = run.checkpoint()
     trained = train([sae], inputs, training, checkpoint=checkpoint)
@@ -74,11 +69,13 @@ def make(run: Run) -> None:
 
 def index(run: Run, lm, tokenizer, dictionary: Dictionary) -> dict[str, Tensor]:
     """For each feature: how often, how strongly and where it fires in held-out windows."""
-    rows, domains = windows(tokenizer, size=run.pick(SEEN, SEEN, 8))
-    fired = fired_on(lm, dictionary, rows)  # (R · T, M)
-    kinds = F.one_hot(domains, len(DOMAINS)).T.repeat_interleave(T, dim=1).bool()  # (3, R · T)
+    rows, domains = residual.windows(tokenizer, size=run.pick(SEEN, SEEN, 8))
+    fired = residual.fired_on(lm, dictionary, rows)  # (R · T, M)
+    kinds = (
+        F.one_hot(domains, len(residual.DOMAINS)).T.repeat_interleave(T, dim=1).bool()
+    )  # (3, R · T)
     found = examples_in(fired, kinds.numpy(), torch.arange(rows.numel()))
-    seen = Seen(
+    seen = residual.Seen(
         density=found.density * T / (T - 1),  # first tokens do not count
         maximum=found.maximum,
         top=found.top[:, :12].int(),
@@ -106,9 +103,9 @@ def measure(run: Run) -> dict:
     tensors, meta = run.load(version=VERSION)
     dictionary = restore(tensors, meta, "smollm2").to(run.device)
     lm, tokenizer = smollm2.load(device=run.device)
-    rows, _ = windows(tokenizer, size=run.pick(SEEN, SEEN, 8))
+    rows, _ = residual.windows(tokenizer, size=run.pick(SEEN, SEEN, 8))
     few = rows[: run.pick(48, 480, 2)]
-    x = stream(lm, few[:BATCH]).flatten(0, 1)
+    x = residual.stream(lm, few[: residual.BATCH]).flatten(0, 1)
     mean = x.mean(dim=0)
     edits = {
         "loss": None,
@@ -116,10 +113,10 @@ def measure(run: Run) -> dict:
         "loss_mean": lambda x: mean.expand_as(x),
         "loss_zero": torch.zeros_like,
     }
-    losses = {name: loss(lm, few, edit) for name, edit in edits.items()}
+    losses = {name: float(residual.loss(lm, few, edit).mean()) for name, edit in edits.items()}
     intact, replaced = losses["loss"], losses["loss_replaced"]
     left = (dictionary.reconstruct(x) - x).square().sum() / (x - mean).square().sum()
-    fired = fired_on(lm, dictionary, rows)
+    fired = residual.fired_on(lm, dictionary, rows)
     one = tensors["one_token"][tensors["density"] > 1e-4].float()
     return {name: round(value, 4) for name, value in losses.items()} | {
         "recovered_of_mean": round(1 - (replaced - intact) / (losses["loss_mean"] - intact), 4),
@@ -128,17 +125,6 @@ def measure(run: Run) -> dict:
         "one_token_above_half": round(float((one > 0.5).float().mean()), 4),
         **summary(fired[np.arange(rows.numel()) % T > 0], dictionary),
     }
-
-
-@torch.no_grad()
-def loss(lm, rows: Tensor, edit=None) -> float:
-    """Cross-entropy of the next tokens in nats; the stream is edited, but for first tokens."""
-    total = []
-    with hooked(lm, {("residual", LAYER): edit and spare_first(edit)}):
-        for part in rows.to(lm.device).split(4):  # logits: 4 · 128 · 49,152 numbers, 100 MB
-            logits = lm(part).logits[:, 1:-1]  # what follows a token that was edited
-            total.append(F.cross_entropy(logits.flatten(0, 1), part[:, 2:].flatten()))
-    return float(torch.stack(total).mean())
 
 
 def write_card(run: Run, meta: dict) -> None:
@@ -167,3 +153,67 @@ Beside it lies where features fire: places in `helpers.sae.residual.windows`, wh
 makes anew; no text is stored.
 
 {SOURCES}""")
+
+
+# ---------------------------------------------------------------- steered answers
+
+
+def conversations(run: Run) -> None:
+    """Answers of SmolLM2, steered towards each topic by a prompt, a difference and a feature."""
+    lm, tokenizer = smollm2.load(device=run.device)
+    dictionary, seen = residual.load(device=run.device)
+    topics = TOPICS[: run.pick(None, None, 1)]
+    rows, _ = residual.windows(tokenizer, size=SEEN)
+    gaps = [apart(lm, rows, tokenizer, topic) for topic in topics]
+    ways = {("", "as it is"): None}
+    for topic, gap in zip(topics, gaps, strict=True):
+        for times in STRENGTHS:
+            edits = steered(dictionary, seen, topic, gap, times)
+            shown = edits if times == 2 else ["feature"]
+            ways |= {(topic.name, f"{how}, {times} times"): edits[how] for how in shown}
+    tokens = run.pick(40, 40, 4)
+    found = []
+    for question in QUESTIONS:
+        texts = answers(lm, tokenizer, question, list(ways.values()), tokens=tokens)
+        found += [(*way, question, text) for way, text in zip(ways, texts, strict=True)]
+        for topic in topics:
+            (text,) = answers(lm, tokenizer, question, [None], system=system(topic), tokens=tokens)
+            found.append((topic.name, "prompt", question, text))
+    fields = ("topic", "how", "question", "text")
+    said = [dict(zip(fields, row, strict=True)) for row in found]
+    for row in said:
+        row["nats"] = round(surprise(lm, tokenizer, row["question"], row["text"]), 3)
+    meta = {"answers": said, "seed": 0, "temperature": 0.7, "tokens": tokens}
+    run.save({"apart": torch.stack(gaps).half()}, version=VERSION, meta=meta)
+    shown = {"answers": len(said)} | measure_conversations(run)
+    run.card(f"""# Steered answers of SmolLM2
+Answers of {tokens} tokens at most, drawn at temperature 0.7 with seed 0, to {len(QUESTIONS)}
+questions, steered towards {len(topics)} topics whose features were chosen by hand: by a prompt,
+by the difference of means of held-out windows that name the topic and others, by adding a feature's
+direction (1, 2 and 5 times its maximum; the difference has the length of 2), by pinning it.
+`nats`: how surprising the model, unsteered, finds each token of the answer. Made by
+`python -m helpers make {run.name}` with sae_smollm2. SmolLM2: Apache-2.0.
+
+{table({"value": shown})}""")
+
+
+def measure_conversations(run: Run) -> dict:
+    """Mean surprise by way of steering."""
+    rows = run.load(version=VERSION)[1]["answers"]
+    by = {}
+    for row in rows:
+        by.setdefault(row["how"], []).append(row["nats"])
+    return {how: round(fmean(values), 3) for how, values in by.items()}
+
+
+@torch.no_grad()
+def surprise(lm, tokenizer, question: str, text: str) -> float:
+    """Mean loss in nats of an answer's tokens, as the unsteered model reads them; 0 for none."""
+    said = [{"role": "user", "content": question}]
+    begin = tokenizer.apply_chat_template(said, add_generation_prompt=True, tokenize=False)
+    asked, whole = (tokenizer(t)["input_ids"] for t in (begin, begin + text))
+    if len(whole) == len(asked):
+        return 0.0
+    ids = torch.tensor([whole], device=lm.device)
+    logits = lm(ids).logits[0, len(asked) - 1 : -1]
+    return float(F.cross_entropy(logits, ids[0, len(asked) :]))

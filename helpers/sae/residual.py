@@ -4,7 +4,7 @@ Shapes: R windows of T = 128 tokens, D = 576, M features. A window's first token
 vector is over a hundred times as long as the others (lesson 12's attention sink).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from helpers.datasets import corpus
 from helpers.ground.artifacts import load_artifact
 from helpers.ground.runtime import in_chunks
+from helpers.pretrained.hooks import hooked
 from helpers.sae.features import compressed
 from helpers.sae.model import Dictionary
 from helpers.sae.store import restore
@@ -31,9 +32,10 @@ DOMAINS = tuple(SHARES)
 CHUNK = 256  # windows whose activations are mixed: 32,512, 75 MB
 PASSES = 3  # times that each activation is trained on: the forward pass is the expensive part
 BATCH = 16  # windows at once
+SEEN = 512  # held-out windows in which firing is noted: 65,536 tokens
 
 
-def windows(tokenizer, split: str = "heldout", *, size: int = 1000) -> tuple[Tensor, Tensor]:
+def windows(tokenizer, split: str = "heldout", *, size: int = SEEN) -> tuple[Tensor, Tensor]:
     """Windows of text (R, T) int64 in these SHARES, mixed, and each one's place in DOMAINS (R,).
 
     A kind's documents come one after another, each with the token END behind it.
@@ -105,6 +107,32 @@ class Stream:
         """(R, T) → (R · (T − 1), D)."""
         of = lambda part: stream(self.lm, part).flatten(0, 1)
         return in_chunks(of, rows, chunk=BATCH) * self.scale
+
+
+@torch.no_grad()
+def loss(lm, rows: Tensor, edit: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    """Mean cross-entropy of each window's next tokens (R,) in nats, with the stream edited.
+
+    First tokens are left as they are, and what follows them is not counted.
+    """
+    found = []
+    for part in rows.to(lm.device).split(4):  # logits: 4 · 128 · 49,152 numbers, 100 MB
+        with hooked(lm, {("residual", LAYER): each([edit] * len(part))}):
+            logits = lm(part).logits[:, 1:-1]
+        nats = F.cross_entropy(logits.mT, part[:, 2:], reduction="none")  # (r, T − 2)
+        found.append(nats.mean(1))
+    return torch.cat(found)
+
+
+def each(edits: Sequence[Callable[[Tensor], Tensor] | None]) -> Callable[[Tensor], Tensor]:
+    """Row b of a stream (B, T, D) through edit b (None: as it is), but for a text's first token."""
+
+    def edit_rows(x: Tensor) -> Tensor:
+        first = 0 if x.shape[1] == 1 else 1  # one token alone comes later in a text
+        rows = [row if e is None else e(row) for e, row in zip(edits, x[:, first:], strict=True)]
+        return torch.cat([x[:, :first], torch.stack(rows)], dim=1)
+
+    return edit_rows
 
 
 # ---------------------------------------------------------------- what is stored
