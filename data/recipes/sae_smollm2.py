@@ -16,7 +16,7 @@ from helpers.pretrained import smollm2
 from helpers.sae import residual
 from helpers.sae.features import examples_in
 from helpers.sae.kinds import build
-from helpers.sae.model import Dictionary, Settings
+from helpers.sae.model import Settings
 from helpers.sae.residual import LAYER, PASSES, SEEN, SHARES, VERSION, T
 from helpers.sae.steering import answers
 from helpers.sae.store import restore
@@ -31,8 +31,9 @@ from notebooks.support.lesson13.conversation import (
 )
 
 SETTINGS = Settings(neurons=576, features=4096, kind="batch_topk", k=32, dead_after=120_000)
-TRAINING = Training(tokens=PASSES * 3_000_000, batch=2048, learning_rate=8e-4)
-FULL = {"tokens": 30_000_000}
+TEXT = 23_623  # windows of training text, 3 M tokens, of which a run takes what it needs
+TRAINING = Training(tokens=540 * 2048, batch=2048, learning_rate=8e-4)  # 369,000 tokens, 3 times
+FULL = {"tokens": 30_000_000}  # 10 M tokens, 3 times
 
 
 def make(run: Run) -> None:
@@ -43,8 +44,8 @@ def make(run: Run) -> None:
         training = replace(training, tokens=3 * 256, batch=256)
         settings = replace(settings, features=64, k=4)
     lm, tokenizer = smollm2.load(device=run.device)
-    count = training.tokens // (T - 1) + 1
-    rows, _ = residual.windows(tokenizer, "heldout" if run.smoke else "train", size=count)
+    split, size = run.pick(("train", TEXT), ("train", 10 * TEXT), ("heldout", 8))
+    rows, _ = residual.windows(tokenizer, split, size=size)
     inputs = residual.Stream(lm, rows)
     sae = build(settings).to(run.device)
     checkpoint = run.checkpoint()
@@ -59,22 +60,22 @@ def make(run: Run) -> None:
     }
     tensors = pack(sae, "smollm2") | {"smollm2.threshold": sae.threshold.cpu()}
     run.save(tensors, version=VERSION, meta=meta)
-    tensors |= index(run, lm, tokenizer, restore(tensors, meta, "smollm2").to(run.device))
+    dictionary = restore(tensors, meta, "smollm2").to(run.device)
+    rows, domains = residual.windows(tokenizer, size=run.pick(SEEN, SEEN, 8))
+    fired = residual.fired_on(lm, dictionary, rows)  # (R · T, M)
+    tensors |= index(fired, rows, domains)
     run.save(tensors, version=VERSION, meta=meta)
-    meta["numbers"] = measure(run)
+    meta["numbers"] = measure(run, fired)
     run.save(tensors, version=VERSION, meta=meta)
     write_card(run, meta)
     checkpoint.clear()
 
 
-def index(run: Run, lm, tokenizer, dictionary: Dictionary) -> dict[str, Tensor]:
-    """For each feature: how often, how strongly and where it fires in held-out windows."""
-    rows, domains = residual.windows(tokenizer, size=run.pick(SEEN, SEEN, 8))
-    fired = residual.fired_on(lm, dictionary, rows)  # (R · T, M)
-    kinds = (
-        F.one_hot(domains, len(residual.DOMAINS)).T.repeat_interleave(T, dim=1).bool()
-    )  # (3, R · T)
-    found = examples_in(fired, kinds.numpy(), torch.arange(rows.numel()))
+def index(fired: csc_matrix, rows: Tensor, domains: Tensor) -> dict[str, Tensor]:
+    """For each feature (R · T, M): how often, how strongly and where it fires in windows (R, T)."""
+    of_token = domains.repeat_interleave(T)  # (R · T,)
+    kinds = np.stack([of_token.numpy() == i for i in range(len(residual.DOMAINS))])
+    found = examples_in(fired, kinds, torch.arange(rows.numel()))
     seen = residual.Seen(
         density=found.density * T / (T - 1),  # first tokens do not count
         maximum=found.maximum,
@@ -98,13 +99,13 @@ def one_token(fired: csc_matrix, tokens: Tensor) -> Tensor:
     return torch.tensor(shares)
 
 
-def measure(run: Run) -> dict:
+def measure(run: Run, fired: csc_matrix | None = None) -> dict:
     """Loss recovered, L0, dead and ultra-low shares, cosines and one-token share of the stored."""
     tensors, meta = run.load(version=VERSION)
     dictionary = restore(tensors, meta, "smollm2").to(run.device)
     lm, tokenizer = smollm2.load(device=run.device)
     rows, _ = residual.windows(tokenizer, size=run.pick(SEEN, SEEN, 8))
-    few = rows[: run.pick(48, 480, 2)]
+    few = rows[: run.pick(24, 480, 2)]
     x = residual.stream(lm, few[: residual.BATCH]).flatten(0, 1)
     mean = x.mean(dim=0)
     edits = {
@@ -116,7 +117,7 @@ def measure(run: Run) -> dict:
     losses = {name: float(residual.loss(lm, few, edit).mean()) for name, edit in edits.items()}
     intact, replaced = losses["loss"], losses["loss_replaced"]
     left = (dictionary.reconstruct(x) - x).square().sum() / (x - mean).square().sum()
-    fired = residual.fired_on(lm, dictionary, rows)
+    fired = residual.fired_on(lm, dictionary, rows) if fired is None else fired
     one = tensors["one_token"][tensors["density"] > 1e-4].float()
     return {name: round(value, 4) for name, value in losses.items()} | {
         "recovered_of_mean": round(1 - (replaced - intact) / (losses["loss_mean"] - intact), 4),
