@@ -70,9 +70,10 @@ def load_tables() -> dict[str, Tensor]:
     return {key: _wide(value) for key, value in tensors.items()}
 
 
-def load_trials() -> dict[str, dict]:
-    """The λ sweep and the dictionaries with an ingredient taken away: a row of numbers each."""
-    return load_artifact("sae_trials", version=VERSION)[1]["rows"]
+def load_trials(name: str = "sae_trials") -> dict[str, dict]:
+    """A row of numbers a dictionary: the λ sweep and each ingredient taken away; or, of lesson 13,
+    kinds in a known world ("sae_known"), kinds and controls on lm_relu ("sae_kinds")."""
+    return load_artifact(name, version=VERSION)[1]["rows"]
 
 
 def there(where: str | Path) -> bool:
