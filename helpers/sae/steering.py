@@ -33,16 +33,17 @@ def answers(
     attention sink. Keys and values are kept, so that a token costs one token's pass. temperature 0:
     always the likeliest token. All draw with the same random numbers.
     """
+    from transformers import DynamicCache
+
     said = [{"role": "system", "content": system}] if system else []
     said += [{"role": "user", "content": question}]
     text = tokenizer.apply_chat_template(said, add_generation_prompt=True, tokenize=False)
     ids = torch.tensor([tokenizer(text)["input_ids"]] * len(edits), device=lm.device)  # (B, T)
     draw = torch.Generator().manual_seed(seed)
-    past, said = None, []
+    memory, said = DynamicCache(), []
     with hooked(lm, {("residual", layer): each(edits)}):
         for _ in range(tokens):
-            result = lm(ids, past_key_values=past, use_cache=True)
-            past, logits = result.past_key_values, result.logits[:, -1].float()  # (B, V)
+            logits = lm(ids, None, None, memory, use_cache=True).logits[:, -1].float()  # (B, V)
             if temperature:
                 noise = torch.rand(logits.shape[1:], generator=draw).to(logits)
                 logits = logits / temperature - (-noise.log()).log()  # Gumbel's noise: a draw

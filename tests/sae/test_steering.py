@@ -54,9 +54,9 @@ def by_hand(lm, edit, tokens: int) -> list[int]:
     return ids[len(PROMPT) :]
 
 
-def ask(lm, edits, **how):
+def ask(lm, edits, text="3 7 1 9", **how):
     how = {"tokens": 8, "temperature": 0, "layer": LAYER} | how
-    return answers(lm, Spelled(), " ".join(map(str, PROMPT)), edits, **how)
+    return answers(lm, Spelled(), text, edits, **how)
 
 
 def test_answers_are_those_of_a_forward_pass_by_hand(lm):
@@ -74,7 +74,7 @@ def test_answers_are_those_of_a_forward_pass_by_hand(lm):
 def test_a_seed_draws_and_a_system_message_comes_first(lm):
     first, again, other = (ask(lm, [None], temperature=3.0, seed=s) for s in (0, 0, 1))
     assert first == again != other
-    assert ask(lm, [None], system="5 5") != ask(lm, [None])
+    assert ask(lm, [None], system="40 8") == ask(lm, [None], "40 8 3 7 1 9") != ask(lm, [None])
 
 
 def test_what_draws_follows_the_softmax(lm):
