@@ -32,8 +32,8 @@ from notebooks.support.lesson13.conversation import (
 
 SETTINGS = Settings(neurons=576, features=4096, kind="batch_topk", k=32, dead_after=120_000)
 TEXT = 23_623  # windows of training text, 3 M tokens, of which a run takes what it needs
-TRAINING = Training(  # 369,000 tokens, 3 times
-    tokens=540 * 2048, batch=2048, learning_rate=8e-4, resample_at=()
+TRAINING = Training(  # 215,000 tokens, 3 times
+    tokens=315 * 2048, batch=2048, learning_rate=8e-4, resample_at=()
 )
 FULL = {"tokens": 30_000_000}  # 10 M tokens, 3 times
 

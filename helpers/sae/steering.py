@@ -40,10 +40,11 @@ def answers(
     text = tokenizer.apply_chat_template(said, add_generation_prompt=True, tokenize=False)
     ids = torch.tensor([tokenizer(text)["input_ids"]] * len(edits), device=lm.device)  # (B, T)
     draw = torch.Generator().manual_seed(seed)
-    memory, said = DynamicCache(), []
+    memory, said = DynamicCache(config=lm.config), []
     with hooked(lm, {("residual", layer): each(edits)}):
         for _ in range(tokens):
-            logits = lm(ids, None, None, memory, use_cache=True).logits[:, -1].float()  # (B, V)
+            read = lm(ids, None, None, memory, use_cache=True, logits_to_keep=1)
+            logits = read.logits[:, -1].float()  # (B, V)
             if temperature:
                 noise = torch.rand(logits.shape[1:], generator=draw).to(logits)
                 logits = logits / temperature - (-noise.log()).log()  # Gumbel's noise: a draw
