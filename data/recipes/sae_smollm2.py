@@ -107,7 +107,7 @@ def measure(run: Run, fired: csc_matrix | None = None) -> dict:
     dictionary = restore(tensors, meta, "smollm2").to(run.device)
     lm, tokenizer = smollm2.load(device=run.device)
     rows, _ = residual.windows(tokenizer, size=run.pick(SEEN, SEEN, 8))
-    few = rows[: run.pick(24, 480, 2)]
+    few = rows[: run.pick(16, 480, 2)]
     x = residual.stream(lm, few[: residual.BATCH]).flatten(0, 1)
     mean = x.mean(dim=0)
     edits = {
