@@ -35,7 +35,7 @@ VERSION = 1
 SEEDS = range(5)
 PILOT = 100  # a world of its own, in which λ, the rate and the length were chosen
 PRICES = (0.02, 0.04, 0.07, 0.12)  # λ of "l1", of which one is drawn for equal L0
-REAL = Settings(features=1024, k=13, dead_after=100_000)  # L0 of λ = .01 in data/sae_trials
+REAL = Settings(features=1024, k=13, dead_after=15_000)  # L0 of λ = .01 in data/sae_trials
 MODELS = ("lm_relu", "permuted weights", "random transformer")
 
 
@@ -61,7 +61,9 @@ def known(run: Run) -> None:
     """Train every kind in five worlds, matching pursuit beside them, and store their scores."""
     checkpoint = run.checkpoint("rows")
     state = checkpoint.load() or {"rows": {}}
-    training = replace(TRAINING, tokens=run.pick(TRAINING.tokens, 10 * TRAINING.tokens, 5 * 512))
+    training = replace(
+        TRAINING, tokens=run.pick(TRAINING.tokens, 10 * TRAINING.tokens, 5 * TRAINING.batch)
+    )
     if "l1" not in state:
         state["l1"] = equal_price(training)
         checkpoint.save(state)
@@ -70,6 +72,12 @@ def known(run: Run) -> None:
             state["rows"][seed] = in_one_world(seed, state["l1"], training, run)
             checkpoint.save(state)
             print(f"world {seed} · {run.minutes} minutes", flush=True)
+            store_known(run, state, training)
+    checkpoint.clear()
+
+
+def store_known(run: Run, state: dict, training: Training) -> None:
+    """Write the folder with the worlds that are done."""
     names = list(next(iter(state["rows"].values())))
     rows = {
         name: {
@@ -85,15 +93,14 @@ def known(run: Run) -> None:
 After SynthSAEBench-16k (arXiv 2602.14687) at a sixteenth of its size: 1,024 features in 80
 dimensions, {WIDTH} latents, L0 near {L0}; `notebooks/support/lesson13/world.py` says how it was
 scaled. Made by `python -m helpers make {run.name}`: {training.steps} steps of {training.batch},
-learning rate {training.learning_rate:g}; five worlds, each with weights of its own. λ of "l1" is
-{state["l1"]:.3g}, for an L0 of {L0} in another world. Means:
+learning rate {training.learning_rate:g}; {len(state["rows"])} worlds, each with weights of its own.
+λ of "l1" is {state["l1"]:.3g}, for an L0 of {L0} in another world. Means:
 
 {table(means)}
 
 "frozen": a random half of a BatchTopK stays as it is. "untrained": a BatchTopK before its first
 step. "absorbed": how much oftener a parent is missed where a child fires with it than alone.
 """)
-    checkpoint.clear()
 
 
 def measure_known(run: Run) -> dict:
@@ -116,10 +123,12 @@ def in_one_world(seed: int, l1: float, training: Training, run: Run) -> dict[str
     base = replace(SETTINGS, seed=seed)
     saes = {name: sae.to(run.device) for name, sae in dictionaries(base, l1).items()}
     untrained = build(replace(base, kind="batch_topk")).to(run.device)
-    train(list(saes.values()), world, training)
+    part = run.checkpoint(f"world{seed}")
+    train(list(saes.values()), world, training, checkpoint=part, save_every=20.0)
     rows = {name: list(score(sae, world)) for name, sae in saes.items()}
     found = pursuit(world, base, training)
     rows["matching pursuit"] = list(score(found, world, lambda x: pursue(x, found)))
+    part.clear()
     best_k = lambda x: untrained.train().encode(x)  # its threshold has not been learned
     return rows | {"untrained": list(score(untrained, world, best_k))}
 
@@ -151,14 +160,14 @@ def controls(run: Run) -> None:
             print(f"{name} · {run.minutes} minutes", flush=True)
     rows = {unit: row for part in rows.values() for unit, row in part.items()}
     run.save({"none": torch.zeros(1)}, version=VERSION, meta={"rows": rows, "minutes": run.minutes})
-    shown = {key: {n: fmean(r[key]) for n, r in rows.items() if r[key]} for key in rows["l1"]}
+    shown = {key: {n: fmean(r[key]) for n, r in rows.items() if key in r} for key in rows["l1"]}
     run.card(f"""# Dictionaries on lm_relu, and on what learned nothing
 {REAL.features:,} features at L0 near {REAL.k:g}. Made by `python -m helpers make {run.name}`.
 "permuted weights": lm_relu with the entries of every matrix shuffled; "random transformer": before
-training; "frozen": a random half of the BatchTopK stays as it is. Held-out text, 82,000 tokens.
-"rule": share of living units of whose 20 strongest firings one rule covers 80 %; "probe": for each
+training; "frozen": a random half of the BatchTopK stays as it is. Held-out text, 26,000 tokens.
+"rule": share of units that fire in twenty contexts, of whose 20 strongest firings one rule covers 80 %; "probe": for each
 kind of text the correlation of the best unit, chosen on one half and measured on the other;
-"simulation": correlation of a unit with the mean strength of its tokens, 40 units.
+"simulation": correlation of a unit with the mean strength of its tokens, 12 units.
 
 {table(shown)}
 """)
@@ -172,28 +181,35 @@ def measure_controls(run: Run) -> dict:
 
 def model_of(name: str, device: torch.device) -> transformer.OneLayerTransformer:
     """lm_relu, or the same with what it learned taken away."""
-    lm = transformer.load("lm_relu", device=device)
     if name == "random transformer":
+        lm = transformer.OneLayerTransformer().eval()
         transformer.initialise(lm, seed=7)
+        return lm.to(device)
+    lm = transformer.load("lm_relu", device=device)
     if name == "permuted weights":
         draw = torch.Generator().manual_seed(7)
-        with torch.no_grad():
-            for weight in lm.parameters():
-                order = torch.randperm(weight.numel(), generator=draw).to(device)
-                weight.copy_(weight.flatten()[order].view_as(weight))
+        for matrix in (p for p in lm.parameters() if p.ndim == 2):
+            order = torch.randperm(matrix.numel(), generator=draw).to(device)
+            matrix.data = matrix.data.flatten()[order].view_as(matrix)
     return lm
 
 
 def on_model(name: str, run: Run) -> dict[str, dict[str, list[float]]]:
     """{units: their scores} of one transformer: the kinds, or BatchTopK alone."""
     lm = model_of(name, run.device)
-    inputs = ActivationBuffer(lm, corpus.stream("heldout" if run.smoke else "train").contexts()[0])
-    saes = dictionaries(REAL, l1=1e-2) if name == "lm_relu" else {}
-    saes = saes or {name: build(replace(REAL, kind="batch_topk"))}
-    tokens = run.pick(600_000, 3_000_000, 5 * 1024)
-    train([sae.to(run.device) for sae in saes.values()], inputs, Training(tokens=tokens))
+    texts = corpus.stream("heldout" if run.smoke else "train").contexts()[0]
+    texts = texts[:: run.pick(122, 1, 400)]  # 640 contexts at scale small
+    inputs = ActivationBuffer(lm, texts)
+    saes = {name: build(replace(REAL, kind="batch_topk"))}
+    if name == "lm_relu":
+        saes = dictionaries(REAL, l1=1e-2)
+        del saes["encoder frozen"]
+    tokens = run.pick(76_800, 3_000_000, 5 * 128)
+    training = Training(tokens=tokens, batch=128)
+    part = run.checkpoint(name.split()[0])
+    train([sae.to(run.device) for sae in saes.values()], inputs, training, checkpoint=part)
     rows, kinds = corpus.stream("heldout").contexts()
-    few = slice(0, 32 * 12 if run.smoke else 640 * 12, 12)  # as lesson 09 takes them
+    few = slice(0, 20 * 39 if run.smoke else 200 * 39, 39)
     rows, kinds = rows[few], kinds[few]
     rules = RuleList(rows, kinds)
     found = {}
@@ -211,6 +227,7 @@ def on_model(name: str, run: Run) -> dict[str, dict[str, list[float]]]:
     if name == "lm_relu":
         effects = lm.logit_effects(torch.eye(512, device=run.device))
         found["neurons"] = scores(None, lm, effects, rows, kinds, rules)
+    part.clear()
     return found
 
 
@@ -220,11 +237,11 @@ def scores(
     """Lesson 10's scores of units on rows (R, T): a number a unit, or a kind of text."""
     fired = sparse_activations(units, lm, rows)  # (R · T, M)
     seen = examples(fired, rows, kinds, torch.arange(rows.numel()))
-    alive = (seen.density > 1e-4).nonzero().flatten()
+    alive = (seen.top >= 0).all(dim=1).nonzero().flatten()  # fire in twenty contexts
     drawn = alive[torch.randperm(len(alive), generator=torch.Generator().manual_seed(0))]
-    passes = [best_rule(seen.top[i][seen.top[i] >= 0], rules).passes for i in drawn[:512]]
+    passes = [best_rule(seen.top[i], rules).passes for i in drawn[:200]]
     simulated = []
-    for i in drawn[:40].tolist():
+    for i in drawn[:12].tolist():
         acts = lambda part, i=i: (
             lm.activations(part) if units is None else units(lm.activations(part))
         )[..., i]

@@ -7,7 +7,7 @@ import torch
 
 from helpers.datasets import corpus
 from helpers.ground.artifacts import Checkpoint
-from helpers.sae import features, splitting, store
+from helpers.sae import features, kinds, splitting, store
 from helpers.sae import model as sae_model
 from helpers.sae import train as sae_train
 from helpers.transformer import activations, measure, model, toy_models
@@ -106,6 +106,18 @@ def loss_of(device):
     return loss, one, one.W_dec.grad
 
 
+def kind_of(kind):
+    """A step of one kind, all of whose features count as dead."""
+
+    def step(device):
+        settings = sae_model.Settings(16, 32, kind=kind, k=3, k_aux=4, dead_after=0)
+        one = kinds.build(settings).to(device)
+        loss, f = sae_train.backward(one, draw(device, 16, 16), False)
+        return loss, f, one, [p.grad for p in one.parameters()], one.eval()(draw(device, 4, 16))
+
+    return step
+
+
 def saved(device):
     net = lm(device)
     with tempfile.TemporaryDirectory() as folder:
@@ -186,6 +198,28 @@ SAE = {
     sae_model.geometric_median: Call(
         lambda d, steps: sae_model.geometric_median(draw(d, 9, 4), steps=steps)
     ),
+    **{
+        function: Call(kind_of(kind))
+        for kind, functions in {
+            "topk": (kinds.TopK.activate, kinds.TopK.observe, kinds.TopK.extra, kinds.build),
+            "batch_topk": (kinds.BatchTopK.activate, kinds.BatchTopK.observe),
+            "jumprelu": (
+                kinds.JumpReLU.activate,
+                kinds.JumpReLU.slope,
+                kinds.JumpReLU.extra,
+                kinds.JumpReLU.normalise,
+            ),
+            "matryoshka": (kinds.Matryoshka.error,),
+            "l1": (
+                sae_model.SparseAutoencoder.activate,
+                sae_model.SparseAutoencoder.error,
+                sae_model.SparseAutoencoder.extra,
+                sae_model.SparseAutoencoder.observe,
+                sae_model.SparseAutoencoder.price,
+            ),
+        }.items()
+        for function in functions
+    },
     store.load: Call(lambda d: store.load("a1", device=d).sae.b_dec),
     sae_train.Log.note: Call(sae_step, waits=16),
     sae_train.backward: Call(sae_step, waits=16),

@@ -30,11 +30,11 @@ from helpers.sae.train import Training
 
 FEATURES, DIMENSIONS, WIDTH, L0 = 1024, 80, 256, 3
 SETTINGS = Settings(  # of each dictionary but for its kind and seed
-    neurons=DIMENSIONS, features=WIDTH, k=L0, dead_after=100_000, k_aux=40, bandwidth=0.3
+    neurons=DIMENSIONS, features=WIDTH, k=L0, dead_after=20_000, k_aux=40, bandwidth=0.3
 )
-TRAINING = Training(tokens=512_000, batch=256, learning_rate=3e-3)  # 2,000 steps
+TRAINING = Training(tokens=256_000, batch=256, learning_rate=5e-3)  # 1,000 steps
 ROOTS, CHILDREN, DEPTH = 8, 4, 3
-POOL = 100_000  # inputs to train on
+POOL = 60_000  # inputs to train on
 TOGETHER = 0.8  # share of a parent's firings that one of its children has at most
 
 
