@@ -47,7 +47,7 @@ def frozen(sae: SparseAutoencoder, part: str) -> SparseAutoencoder:
 
 def dictionaries(base: Settings, l1: float) -> dict[str, SparseAutoencoder]:
     """One of each kind, and a BatchTopK with either half frozen at random."""
-    prices = {"l1": {"l1": l1}, "jumprelu": {"auxiliary": 1.0}}
+    prices = {"l1": {"l1": l1}, "jumprelu": {"auxiliary": 10.0}}  # so much that L0 comes near k
     saes = {kind: build(replace(base, kind=kind, **prices.get(kind, {}))) for kind in KINDS}
     for part in ("decoder", "encoder"):
         saes[f"{part} frozen"] = frozen(build(replace(base, kind="batch_topk")), part)
@@ -165,9 +165,10 @@ def controls(run: Run) -> None:
 {REAL.features:,} features at L0 near {REAL.k:g}. Made by `python -m helpers make {run.name}`.
 "permuted weights": lm_relu with the entries of every matrix shuffled; "random transformer": before
 training; "frozen": a random half of the BatchTopK stays as it is. Held-out text, 26,000 tokens.
-"rule": share of units that fire in twenty contexts, of whose 20 strongest firings one rule covers 80 %; "probe": for each
-kind of text the correlation of the best unit, chosen on one half and measured on the other;
-"simulation": correlation of a unit with the mean strength of its tokens, 12 units.
+"rule": share of units (that fire in twenty contexts) of whose 20 strongest firings one rule covers
+80 %; "probe": for each kind of text the correlation of the best unit, chosen on one half and
+measured on the other; "simulation": correlation of a unit with the mean strength of its tokens,
+12 units.
 
 {table(shown)}
 """)
@@ -207,13 +208,17 @@ def on_model(name: str, run: Run) -> dict[str, dict[str, list[float]]]:
     tokens = run.pick(76_800, 3_000_000, 5 * 128)
     training = Training(tokens=tokens, batch=128)
     part = run.checkpoint(name.split()[0])
-    train([sae.to(run.device) for sae in saes.values()], inputs, training, checkpoint=part)
+    on_device = [sae.to(run.device) for sae in saes.values()]
+    train(on_device, inputs, training, checkpoint=part, save_every=20.0)
     rows, kinds = corpus.stream("heldout").contexts()
     few = slice(0, 20 * 39 if run.smoke else 200 * 39, 39)
     rows, kinds = rows[few], kinds[few]
     rules = RuleList(rows, kinds)
-    found = {}
+    scored = run.checkpoint(f"{name.split()[0]}-scores")
+    found = scored.load() or {}
     for key, sae in saes.items():
+        if key in found:
+            continue
         dictionary = Dictionary(sae, inputs.scale)
         found[key] = scores(
             dictionary.features, lm, dictionary.logit_effects(lm), rows, kinds, rules
@@ -224,10 +229,12 @@ def on_model(name: str, run: Run) -> dict[str, dict[str, list[float]]]:
         if name == "lm_relu":
             kept = loss_recovered(lm, rows[::4], dictionary.reconstruct)
             found[key]["loss recovered"] = [round(kept, 4)]
+        scored.save(found)
     if name == "lm_relu":
         effects = lm.logit_effects(torch.eye(512, device=run.device))
         found["neurons"] = scores(None, lm, effects, rows, kinds, rules)
     part.clear()
+    scored.clear()
     return found
 
 

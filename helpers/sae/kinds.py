@@ -102,7 +102,9 @@ class JumpReLU(SparseAutoencoder):
     def __init__(self, settings: Settings):
         super().__init__(settings)
         self.W_enc.data = self.W_dec.detach().T.contiguous().clone()
-        self.threshold = nn.Parameter(torch.full((settings.features,), settings.bandwidth))
+        noise = torch.tensor(1 - settings.k / settings.features)  # of it, k would fire
+        start = torch.special.ndtri(noise).clamp(min=0)
+        self.threshold = nn.Parameter(start.repeat(settings.features))
 
     def activate(self, a: Tensor) -> Tensor:
         """a where a > θ, else 0, (B, M)."""

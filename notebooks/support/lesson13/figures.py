@@ -49,7 +49,7 @@ def one_input(world: World, strengths: Tensor) -> None:
 
 
 def known(rows: dict, kinds: list[str]):
-    """Scores of each kind in five worlds; L0, dead and absorbed are printed."""
+    """Scores of each kind, a dot a world; L0 and dead are printed."""
     panels = {
         title: {name_of(kind): rows[kind][score] for kind in kinds}
         for score, title in SCORES.items()
@@ -62,20 +62,20 @@ def known(rows: dict, kinds: list[str]):
         L0, dead = (fmean(rows[kind][score]) for score in ("L0", "dead"))
         print(f"{name_of(kind):17} L0 {L0:.2f}, dead {dead:.3f}")
     panels = {title: {row: {"": v} for row, v in panel.items()} for title, panel in panels.items()}
-    caption = "Dots: five worlds. Diamonds: SynthSAEBench-16k, sixteen times as large."
+    caption = "Dots: worlds. Diamonds: SynthSAEBench-16k, sixteen times as large."
     return plots.dots(panels, paper=paper, caption=caption)
 
 
 def reconstruction(rows: dict, kinds: list[str]):
     points = {name_of(k): (rows[k]["variance"], rows[k]["f1"]) for k in kinds}
     look = {"xlabel": "variance explained", "ylabel": "F1 of the latents", "size": 7}
-    return plots.scatter(points, **look, caption="Reconstruction and latents; five worlds a kind.")
+    return plots.scatter(points, **look, caption="Reconstruction and latents; a dot is a world.")
 
 
 def absorbed(rows: dict, kinds: list[str]):
     values = {name_of(kind): rows[kind]["absorbed"] for kind in kinds}
     axis = "missed beside a child, minus missed alone"
-    return plots.dots(values, xlabel=axis, caption="Absorption, in five worlds.")
+    return plots.dots(values, xlabel=axis, caption="Absorption; a dot is a world.")
 
 
 def frozen(rows: dict, names: list[str]):
