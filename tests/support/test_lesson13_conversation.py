@@ -46,7 +46,7 @@ def test_the_difference_is_of_windows_that_name_the_topic(monkeypatch):
     texts = ["a film", "none", "Films!", "no", "no", "the microfilm"]
     words = SimpleNamespace(batch_decode=lambda rows: texts)
     gap = conversation.apart(None, rows, words, TOPIC, most=3)
-    assert gap.tolist() == [(0 + 2) / 2 - (1 + 3 + 4) / 3]
+    assert gap.tolist() == pytest.approx([(0 + 2) / 2 - (1 + 3 + 4) / 3])
 
 
 @pytest.fixture

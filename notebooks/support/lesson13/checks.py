@@ -4,6 +4,8 @@ import torch
 
 from helpers.lesson.checks import compare, exercise
 
+ALONE = "this is the vector alone: add it to x"
+
 
 @exercise
 def topk(activate) -> str | None:
@@ -85,11 +87,14 @@ def steering(steer) -> str | None:
             x + length * (yes.mean() - no.mean()).sign(),
             x + length * (yes.mean() - no.mean()),
         ],
-        "this is the vector alone: add it to x": [length * unit, (length * unit).expand(4, 6)],
+        ALONE: (length * unit).expand(4, 6),
         "nothing is added yet": x,
     }
     given = x.clone()
-    said = compare(steer(given, yes, no, length), x + length * unit, mistakes)
+    yours = torch.as_tensor(steer(given, yes, no, length))
+    if yours.shape == unit.shape:
+        return ALONE
+    said = compare(yours, x + length * unit, mistakes)
     if said is None and not torch.equal(given, x):
         return "the x you were given has changed: `x + …` makes a new one, `x += …` does not"
     return said
