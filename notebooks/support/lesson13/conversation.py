@@ -88,7 +88,18 @@ class Topic(NamedTuple):
     words: str  # a regular expression: does a text speak of it?
 
 
-TOPICS = ()
+TOPICS = (  # chosen by their strongest firings, before any answer was seen
+    Topic("horror films", 2136, r"horror|scary|ghost|monster|vampire|zombie|haunt|terrif|creepy"),
+    Topic("comedies", 1043, r"comed|funny|humou?r|laugh|joke|hilari"),
+    Topic("music", 1896, r"music|song|\bsing|\bband|guitar|piano|melod|album|concert"),
+    Topic("love stories", 635, r"\blov(e|ing)|romanc|romantic|passion"),
+    Topic("school", 1441, r"school|teacher|student|\bclass|\bgrade|college|universit"),
+    Topic("the police", 1717, r"\bpolice|\bcops?\b|officer|detective|\bcrim"),
+    Topic("families", 2896, r"famil|mother|father|parent|brother|sister|\bmom|\bdad"),
+    Topic("prime numbers", 376, r"\bprime|divisib|integer|\bnumber"),
+    Topic("killing", 3010, r"\bkill|death|\bdead|murder|\bdie[sd]?\b|\bdying"),
+    Topic("money", 73, r"money|budget|dollar|\bcosts?\b|\bpaid|\bpay|price|expens"),
+)
 QUESTIONS = ("Tell me about your weekend.", "What is your favourite place, and why?")
 HOW = ("prompt", "difference", "feature")  # of the three answers in the rating
 STRENGTHS = (1, 2, 5)  # times a feature's maximum
