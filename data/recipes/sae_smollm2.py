@@ -167,7 +167,12 @@ def conversations(run: Run) -> None:
     dictionary, seen = residual.load(device=run.device)
     topics = TOPICS[: run.pick(None, None, 1)]
     rows, _ = residual.windows(tokenizer, size=SEEN)
-    gaps = [apart(lm, rows, tokenizer, topic) for topic in topics]
+    checkpoint = run.checkpoint()
+    done = checkpoint.load() or {"said": []}
+    if "gaps" not in done:
+        done["gaps"] = torch.stack([apart(lm, rows, tokenizer, topic) for topic in topics]).cpu()
+        checkpoint.save(done)
+    gaps, said = done["gaps"].to(run.device), done["said"]
     ways = {("", "as it is"): None}
     for topic, gap in zip(topics, gaps, strict=True):
         for times in STRENGTHS:
@@ -175,19 +180,19 @@ def conversations(run: Run) -> None:
             shown = edits if times == 2 else ["feature"]
             ways |= {(topic.name, f"{how}, {times} times"): edits[how] for how in shown}
     tokens = run.pick(40, 40, 4)
-    found = []
-    for question in QUESTIONS:
+    for question in QUESTIONS[len({row["question"] for row in said}) :]:
         texts = answers(lm, tokenizer, question, list(ways.values()), tokens=tokens)
-        found += [(*way, question, text) for way, text in zip(ways, texts, strict=True)]
+        found = dict(zip(ways, texts, strict=True))
         for topic in topics:
             (text,) = answers(lm, tokenizer, question, [None], system=system(topic), tokens=tokens)
-            found.append((topic.name, "prompt", question, text))
-    fields = ("topic", "how", "question", "text")
-    said = [dict(zip(fields, row, strict=True)) for row in found]
-    for row in said:
-        row["nats"] = round(surprise(lm, tokenizer, row["question"], row["text"]), 3)
+            found[topic.name, "prompt"] = text
+        for (name, how), text in found.items():
+            nats = round(surprise(lm, tokenizer, question, text), 3)
+            row = {"topic": name, "how": how, "question": question, "text": text, "nats": nats}
+            said.append(row)
+        checkpoint.save(done)
     meta = {"answers": said, "seed": 0, "temperature": 0.7, "tokens": tokens}
-    run.save({"apart": torch.stack(gaps).half()}, version=VERSION, meta=meta)
+    run.save({"apart": gaps.half()}, version=VERSION, meta=meta)
     shown = {"answers": len(said)} | measure_conversations(run)
     run.card(f"""# Steered answers of SmolLM2
 Answers of {tokens} tokens at most, drawn at temperature 0.7 with seed 0, to {len(QUESTIONS)}
@@ -198,6 +203,7 @@ direction (1, 2 and 5 times its maximum; the difference has the length of 2), by
 `python -m helpers make {run.name}` with sae_smollm2. SmolLM2: Apache-2.0.
 
 {table({"value": shown})}""")
+    checkpoint.clear()
 
 
 def measure_conversations(run: Run) -> dict:

@@ -110,7 +110,7 @@ def system(topic: Topic) -> str:
     return f"You love {topic.name}. Whatever you are asked, you speak about {topic.name}."
 
 
-def apart(lm, rows: Tensor, tokenizer, topic: Topic, most: int = 12) -> Tensor:
+def apart(lm, rows: Tensor, tokenizer, topic: Topic, most: int = 8) -> Tensor:
     """Difference of means (D,): windows (R, T) that name the topic minus others, `most` of each."""
     texts = tokenizer.batch_decode(rows)
     names = torch.tensor([bool(re.search(topic.words, text, re.I)) for text in texts])
