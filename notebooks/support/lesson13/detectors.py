@@ -12,7 +12,7 @@ from torch import Tensor
 from helpers.datasets import corpus
 from helpers.ground.stats import mean_ranks
 
-EACH = {"learn": 10, "test": 6}  # contexts of each kind
+PARTS = {"learn": 10, "test": 6}  # contexts of each kind, from either half of the stream
 
 
 class Tokens(NamedTuple):
@@ -25,17 +25,17 @@ class Tokens(NamedTuple):
 
 @torch.no_grad()
 def pools(lm, dictionary, alive: Tensor, device) -> dict[str, Tokens]:
-    """Tokens to "learn" on and to "test" on, of other contexts; features: those of `alive`."""
+    """Tokens to "learn" on and to "test" on, of the stream's other half; features: those of `alive`."""
     rows, domains = corpus.stream("heldout").contexts()
     share = F.one_hot(domains.long(), len(corpus.DOMAINS)).float().mean(1)  # (R, kinds)
-    found, first = {}, 0
-    for name, count in EACH.items():
-        picked = share.topk(sum(EACH.values()), dim=0).indices[first : first + count].flatten()
+    found = {}
+    half = len(rows) // 2
+    for begin, (name, count) in zip((0, half), PARTS.items(), strict=True):
+        picked = begin + share[begin : begin + half].topk(count, dim=0).indices.flatten()
         acts = [lm.activations(part.to(device)).flatten(0, 1) for part in rows[picked].split(16)]
         features = [dictionary.features(part)[:, alive] for part in acts]
         kind = domains[picked].flatten().to(device)
         found[name] = Tokens(torch.cat(acts), torch.cat(features), kind)
-        first += count
     return found
 
 

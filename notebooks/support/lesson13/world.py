@@ -55,7 +55,8 @@ class World:
         self.low, self.high, self.mean, self.std, self.causes = (
             part.to(device) for part in (low, high, mean, std, causes)
         )
-        self.levels = _levels(self.parent)  # of children, from the roots on
+        self.levels = [level.to(device) for level in _levels(self.parent)]  # from the roots on
+        self.parent, self.choice = self.parent.to(device), self.choice.to(device)
         self.scale = 1.0
         norm = self.write(self.strengths(5000, seed=10**5)).norm(dim=1).mean()
         self.scale = (DIMENSIONS**0.5 / norm).item()
