@@ -150,7 +150,7 @@ of the damage that the dictionary avoids; the second is the usual one, and flatt
 densities are of {numbers["tokens"]:,} held-out tokens. `one_token_above_half`: the share of the
 features that fire on over 1 in 10,000 tokens of whose firings over half lie on one token.
 
-{table({"value": shown}, digits=4)}
+{table({"value": shown}, digits=6)}
 
 **Cut:** few tokens; published dictionaries saw hundreds of millions (`--full`: 10 M). In use fewer
 features fire than in training ({SETTINGS.k:g}): the threshold is a running mean, and lags behind.
