@@ -1,8 +1,10 @@
-"""Lesson 13: TopK, and the matching of MCC."""
+"""Lesson 13: TopK, the matching of MCC, and steering by a difference of means."""
 
 import torch
 
 from helpers.lesson.checks import compare, exercise
+
+ALONE = "this is the vector alone: add it to x"
 
 
 @exercise
@@ -57,3 +59,42 @@ def matching(mcc) -> str | None:
         "the mean over the pairs: divide by M": [0.8 + 0.85 + 0.7, (0.8 + 0.85 + 0.7) / 5],
     }
     return compare(float(mcc(cosine)), (0.8 + 0.85 + 0.7) / 3, mistakes)
+
+
+@exercise
+def steering(steer) -> str | None:
+    """steer(x, yes, no, length): x (T, D) with the difference of means of yes (P, D) and no (Q, D)
+    added at this length; x stays as it is."""
+    draw = torch.Generator().manual_seed(0)
+    x, yes, no = (torch.randn(n, 6, generator=draw) + m for n, m in ((4, 0), (5, 1.0), (7, -0.5)))
+    apart, length = yes.mean(0) - no.mean(0), 3.0
+    unit = apart / apart.norm()
+    summed = yes.sum(0) - no.sum(0)
+    last = x.clone()
+    last[-1] += length * unit
+    mistakes = {
+        "the other way: the texts you want minus the others": x - length * unit,
+        "its length should be `length`: divide the difference by its norm first": [
+            x + length * apart,
+            x + apart,
+        ],
+        "means, not sums: there are more texts of one kind": x + length * summed / summed.norm(),
+        "subtract the mean of the other texts: what all texts share is no direction": (
+            x + length * yes.mean(0) / yes.mean(0).norm()
+        ),
+        "every token gets it, not the last alone": last,
+        "a mean for each of the D numbers: mean(0), over the tokens": [
+            x + length * (yes.mean() - no.mean()).sign(),
+            x + length * (yes.mean() - no.mean()),
+        ],
+        ALONE: (length * unit).expand(4, 6),
+        "nothing is added yet": x,
+    }
+    given = x.clone()
+    yours = torch.as_tensor(steer(given, yes, no, length))
+    if yours.shape == unit.shape:
+        return ALONE
+    said = compare(yours, x + length * unit, mistakes)
+    if said is None and not torch.equal(given, x):
+        return "the x you were given has changed: `x + …` makes a new one, `x += …` does not"
+    return said
