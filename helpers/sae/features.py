@@ -30,12 +30,16 @@ def sparse_activations(
     parts = []
     for rows in contexts.split(rows_at_once(device)):
         acts = model.activations(rows.to(device)).flatten(0, 1)  # (rows · T, N)
-        acts = acts if units is None else units(acts)  # (rows · T, M)
-        places = (acts > 0).nonzero(as_tuple=True)  # only what fires leaves the device
-        values = acts[places].float().cpu().numpy()
-        where = tuple(place.cpu().numpy() for place in places)
-        parts.append(coo_matrix((values, where), shape=tuple(acts.shape)))
+        parts.append(compressed(acts if units is None else units(acts)))  # (rows · T, M)
     return vstack(parts).tocsc()
+
+
+def compressed(acts: Tensor) -> coo_matrix:
+    """The positive ones of activations (T, M): only what fires leaves the device."""
+    places = (acts > 0).nonzero(as_tuple=True)
+    values = acts[places].float().cpu().numpy()
+    where = tuple(place.cpu().numpy() for place in places)
+    return coo_matrix((values, where), shape=tuple(acts.shape))
 
 
 class Examples(NamedTuple):
@@ -57,7 +61,13 @@ def examples(
     fired: csc_matrix, tokens: Tensor, domains: Tensor, places: Tensor, *, seed: int = 0
 ) -> Examples:
     """Examples of activations (T, M) on tokens, domains and places in the stream, (T,) each."""
-    proxies = proxy_masks(tokens, domains)  # (P, T)
+    return examples_in(fired, proxy_masks(tokens, domains), places, seed=seed)
+
+
+def examples_in(
+    fired: csc_matrix, proxies: np.ndarray, places: Tensor, *, seed: int = 0
+) -> Examples:
+    """The same for any kinds of text: proxies (P, T) says which tokens belong to each."""
     rng = np.random.default_rng(seed)
     units = []
     for unit in range(fired.shape[1]):

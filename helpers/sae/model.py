@@ -26,8 +26,14 @@ class Settings:
     l1: float = 5e-3  # ③ λ, for activations rescaled to mean norm √N; 0 takes it away
     input_bias: bool = True  # ④ the bias that is taken off before, and put back after
     unit_norm: bool = True  # directions of length 1: without it the L1 penalty can be cheated
-    resample: bool = True  # features that never fire get new directions
+    resample: bool = True  # features that never fire get new directions (kind "l1" only)
     seed: int = 0
+    kind: str = "l1"  # or another one of `helpers.sae.kinds`, which use what follows
+    k: float = 32  # features of an input; on average, but for "topk"
+    dead_after: int = 200_000  # activations without firing, after which a feature is dead
+    k_aux: int = 256  # dead features that each input may use for what is left over
+    auxiliary: float = 1 / 32  # weight of their loss, or of the count's of "jumprelu"
+    bandwidth: float = 0.1  # of the slope that "jumprelu" gives to its steps
 
 
 class Loss(NamedTuple):
@@ -35,7 +41,7 @@ class Loss(NamedTuple):
 
     total: Tensor
     mse: Tensor
-    sparsity: Tensor  # Σ|f|, without λ
+    sparsity: Tensor  # Σ|f|, or what another kind adds; without its weight
 
 
 class SparseAutoencoder(nn.Module):
@@ -56,7 +62,11 @@ class SparseAutoencoder(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """f = ReLU((x − b_dec) W_enc + b_enc): (B, N) → (B, M), M larger than N ②."""
-        return F.relu((x - self.b_dec) @ self.W_enc + self.b_enc)  # ④ centred before …
+        return self.activate((x - self.b_dec) @ self.W_enc + self.b_enc)  # ④ centred before …
+
+    def activate(self, a: Tensor) -> Tensor:
+        """Pre-activations (B, M) → features (B, M); other kinds let fewer through."""
+        return F.relu(a)
 
     def decode(self, f: Tensor) -> Tensor:
         """x̂ = f W_dec + b_dec: (B, M) → (B, N)."""
@@ -68,9 +78,25 @@ class SparseAutoencoder(nn.Module):
 
     def loss(self, x: Tensor, f: Tensor) -> Loss:
         """Mean squared error over all elements, plus λ times the mean over the batch of Σ|f|."""
-        mse = (self.decode(f) - x).pow(2).mean()  # ① reconstruct, in the neurons' own units
-        sparsity = f.sum(dim=-1).mean()  # ③ few features at once; f ≥ 0, so this is Σ|f|
-        return Loss(mse + self.settings.l1 * sparsity, mse, sparsity)
+        mse = self.error(x, f)  # ① reconstruct, in the neurons' own units
+        sparsity = self.extra(x, f)
+        return Loss(mse + self.price * sparsity, mse, sparsity)
+
+    def error(self, x: Tensor, f: Tensor) -> Tensor:
+        """The mean of (x̂ − x)² over all elements."""
+        return (self.decode(f) - x).pow(2).mean()
+
+    def extra(self, x: Tensor, f: Tensor) -> Tensor:
+        """What the loss adds: the mean over the batch of Σ|f|."""
+        return f.sum(dim=-1).mean()  # ③ few features at once; f ≥ 0, so this is Σ|f|
+
+    @property
+    def price(self) -> float:
+        """The weight of what is added: λ, but for kinds that need none."""
+        return self.settings.l1 if self.settings.kind == "l1" else self.settings.auxiliary
+
+    def observe(self, f: Tensor) -> None:
+        """Called with the features (B, M) of each training step; other kinds count."""
 
     @torch.no_grad()
     def normalise(self) -> None:

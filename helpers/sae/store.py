@@ -10,7 +10,8 @@ from helpers.ground import ROOT
 from helpers.ground.artifacts import load_artifact, part_of
 from helpers.ground.errors import CourseError
 from helpers.sae.features import Examples
-from helpers.sae.model import Dictionary, Settings, SparseAutoencoder
+from helpers.sae.kinds import build
+from helpers.sae.model import Dictionary, Settings
 
 VERSION = 1
 FOLDERS = {"a0": "sae_a", "a1": "sae_a", "a1_seed": "sae_a", "b1": "sae_b", "a2": "sae_a2"}
@@ -31,13 +32,15 @@ def restore(tensors: dict[str, Tensor], meta: dict, name: str) -> Dictionary:
     stored = part_of(tensors, f"{name}.")
     rows = stored["rows"].long()
     settings = Settings(**meta["dictionaries"][name]["settings"])
-    sae = SparseAutoencoder(settings).to(rows.device).requires_grad_(False)
+    sae = build(settings).to(rows.device).requires_grad_(False)
     for parameter in sae.parameters():
         parameter.zero_()
     sae.W_enc[:, rows] = (stored["W_e"].float() * stored["W_e_step"][:, None]).T
     sae.W_dec[rows] = F.normalize(stored["W_d"].float() * stored["W_d_step"][:, None], dim=-1)
     sae.b_enc[rows] = stored["b_e"]
     sae.b_dec.copy_(stored["b_d"])
+    if "threshold" in stored:
+        sae.threshold.copy_(stored["threshold"])
     return Dictionary(sae, meta["scale"])
 
 
@@ -68,9 +71,9 @@ def load_tables() -> dict[str, Tensor]:
 
 
 def load_trials(name: str = "sae_trials") -> dict[str, dict]:
-    """The λ sweep and the dictionaries with an ingredient taken away: a row of numbers each.
+    """A row of numbers a dictionary: the λ sweep and each ingredient taken away.
 
-    "sae_controls": those of transformers that have learned nothing.
+    "sae_controls": of transformers that have learned nothing; "sae_known", "sae_kinds": lesson 13's.
     """
     return load_artifact(name, version=VERSION)[1]["rows"]
 

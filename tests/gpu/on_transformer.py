@@ -7,7 +7,7 @@ import torch
 
 from helpers.datasets import corpus
 from helpers.ground.artifacts import Checkpoint
-from helpers.sae import features, splitting, store
+from helpers.sae import features, kinds, residual, splitting, steering, store
 from helpers.sae import model as sae_model
 from helpers.sae import train as sae_train
 from helpers.transformer import activations, measure, model, toy_models
@@ -106,6 +106,66 @@ def loss_of(device):
     return loss, one, one.W_dec.grad
 
 
+def kind_of(kind):
+    """A step of one kind, all of whose features count as dead."""
+
+    def step(device):
+        settings = sae_model.Settings(16, 32, kind=kind, k=3, k_aux=4, dead_after=0)
+        one = kinds.build(settings).to(device)
+        loss, f = sae_train.backward(one, draw(device, 16, 16), False)
+        return loss, f, one, [p.grad for p in one.parameters()], one.eval()(draw(device, 4, 16))
+
+    return step
+
+
+def talker(device):
+    """A tiny model of SmolLM2's kind."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "vocab_size": 50}
+    depth = {"num_hidden_layers": 1 + residual.LAYER}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = LlamaForCausalLM(LlamaConfig(**sizes, **depth, **heads))
+    return net.requires_grad_(False).to(device)
+
+
+def numbers():
+    return torch.arange(3 * residual.T).view(3, -1) % 50
+
+
+def talked(device):
+    """The stream, a batch of it, a sample, and the losses with it as it is and halved."""
+    lm, some = talker(device), numbers()
+    inputs = residual.Stream(lm, some)
+    batch, drawn = next(inputs.batches(64)), inputs.sample(64, seed=0)
+    return (
+        residual.stream(lm, some),
+        batch,
+        drawn,
+        residual.loss(lm, some),
+        residual.loss(lm, some, lambda x: x / 2),
+    )
+
+
+class Spelled:
+    """A tokenizer whose texts are all alike."""
+
+    eos_token_id = -1
+    apply_chat_template = staticmethod(lambda *_, **__: "")
+    decode = staticmethod(list)
+
+    def __call__(self, _text):
+        return {"input_ids": [1, 2, 3]}
+
+
+def answered(device):
+    tokenizer = Spelled()
+    edits = [None, lambda x: x * 2]
+    return steering.answers(talker(device), tokenizer, "", edits, tokens=3)
+
+
 def saved(device):
     net = lm(device)
     with tempfile.TemporaryDirectory() as folder:
@@ -170,6 +230,19 @@ SAE = {
     features.sparse_activations: Call(
         lambda d: float(features.sparse_activations(None, lm(d), rows()).sum()), waits=4
     ),
+    features.compressed: Call(
+        lambda d: float(features.compressed(draw(d, 4, 16)).sum()), waits=4, on_cpu="SciPy's"
+    ),
+    residual.fired_on: Call(
+        lambda d: float(residual.fired_on(talker(d), dictionary(d), numbers()).sum()),
+        waits=4,
+    ),
+    residual.stream: Call(talked, waits=2),
+    residual.loss: Call(talked, waits=2),
+    residual.each: Call(talked, waits=2),
+    residual.Stream.batches: Call(talked, waits=2),
+    residual.Stream.sample: Call(talked, waits=2),
+    steering.answers: Call(answered, waits=2),
     sae_model.Dictionary.directions: Call(lambda d: dictionary(d).directions),
     sae_model.Dictionary.features: Call(lambda d: dictionary(d).features(draw(d, 4, 16))),
     sae_model.Dictionary.logit_effects: Call(lambda d: dictionary(d).logit_effects(lm(d))),
@@ -186,6 +259,28 @@ SAE = {
     sae_model.geometric_median: Call(
         lambda d, steps: sae_model.geometric_median(draw(d, 9, 4), steps=steps)
     ),
+    **{
+        function: Call(kind_of(kind))
+        for kind, functions in {
+            "topk": (kinds.TopK.activate, kinds.TopK.observe, kinds.TopK.extra, kinds.build),
+            "batch_topk": (kinds.BatchTopK.activate, kinds.BatchTopK.observe),
+            "jumprelu": (
+                kinds.JumpReLU.activate,
+                kinds.JumpReLU.slope,
+                kinds.JumpReLU.extra,
+                kinds.JumpReLU.normalise,
+            ),
+            "matryoshka": (kinds.Matryoshka.error,),
+            "l1": (
+                sae_model.SparseAutoencoder.activate,
+                sae_model.SparseAutoencoder.error,
+                sae_model.SparseAutoencoder.extra,
+                sae_model.SparseAutoencoder.observe,
+                sae_model.SparseAutoencoder.price,
+            ),
+        }.items()
+        for function in functions
+    },
     store.load: Call(lambda d: store.load("a1", device=d).sae.b_dec),
     sae_train.Log.note: Call(sae_step, waits=16),
     sae_train.backward: Call(sae_step, waits=16),
@@ -210,12 +305,14 @@ LEFT_OUT = {
         sae_train.Inputs.sample,
         sae_train.Training.resampling_steps,
         sae_train.Training.steps,
+        residual.windows,
         store.load_numbers,
         store.load_trials,
         store.there,
     ],
     "numbers of sparse matrices, on the CPU": [
         features.examples,
+        features.examples_in,
         features.proxy_masks,
         sae_train.sparse_gradients,
         splitting.children_of,
@@ -224,5 +321,5 @@ LEFT_OUT = {
         store.load_examples,
         store.load_tables,
     ],
-    "what is read from a file; load moves it": [model.restore, store.restore],
+    "what is read from a file; load moves it": [model.restore, residual.load, store.restore],
 }

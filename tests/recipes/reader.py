@@ -55,6 +55,7 @@ def dictionary(w, acts, scale, count):
     W_enc, W_dec = (w[key] * w[f"{key}_step"][:, None] for key in ("W_e", "W_d"))
     W_dec = W_dec / np.linalg.norm(W_dec, axis=1, keepdims=True)
     f = np.maximum((acts * scale - w["b_d"]) @ W_enc.T + w["b_e"], 0)
+    f = f * (f > w.get("threshold", 0))
     features = np.zeros((len(f), count), f.dtype)
     features[:, w["rows"].astype(int)] = f
     return features, (f @ W_dec + w["b_d"]) / scale

@@ -12,7 +12,7 @@ from helpers.attention import data as attention
 from helpers.attention.model import collate
 from helpers.ground import ROOT
 from helpers.nets import scene_classifier
-from helpers.sae import store
+from helpers.sae import residual, store
 from helpers.transformer.model import load
 from notebooks.support.lesson03 import diffusion
 from tests.recipes import reader
@@ -55,6 +55,18 @@ def test_a_dictionary(name):
     np.testing.assert_allclose(features, ours.features(acts), **CLOSE)
     np.testing.assert_allclose(again, ours.reconstruct(acts), **CLOSE)
     assert 5 < np.count_nonzero(features) / len(features) < 60
+
+
+def test_the_dictionary_of_smollm2():
+    w, meta = reader.read(DATA / "sae_smollm2")
+    ours, seen = residual.load()
+    w = of(w, "smollm2.")
+    where = seen.density.argsort(descending=True)[:40]  # streams that fire: sums of directions
+    x = (ours.directions[where] * seen.maximum[where, None] + ours.sae.b_dec) / meta["scale"]
+    features, again = reader.dictionary(w, x.numpy(), meta["scale"], len(w["rows"]))
+    np.testing.assert_allclose(features, ours.features(x), **CLOSE)
+    np.testing.assert_allclose(again, ours.reconstruct(x), **CLOSE)
+    assert np.count_nonzero(features.max(axis=0)[where]) > 20
 
 
 @pytest.mark.parametrize("kind", ["tanh", "dot"])
