@@ -26,6 +26,7 @@ from notebooks.support.lesson13.conversation import (
     STRENGTHS,
     TOPICS,
     apart,
+    asked,
     steered,
     system,
 )
@@ -187,8 +188,10 @@ def conversations(run: Run) -> None:
         texts = answers(lm, tokenizer, question, list(ways.values()), tokens=tokens)
         found = dict(zip(ways, texts, strict=True))
         for topic in topics:
-            (text,) = answers(lm, tokenizer, question, [None], system=system(topic), tokens=tokens)
-            found[topic.name, "prompt"] = text
+            one = {"edits": [None], "tokens": tokens}
+            (text,) = answers(lm, tokenizer, question, system=system(topic), **one)
+            found[topic.name, "system prompt"] = text
+            (found[topic.name, "prompt"],) = answers(lm, tokenizer, asked(topic, question), **one)
         for (name, how), text in found.items():
             nats = round(surprise(lm, tokenizer, question, text), 3)
             row = {"topic": name, "how": how, "question": question, "text": text, "nats": nats}
@@ -199,9 +202,10 @@ def conversations(run: Run) -> None:
     shown = {"answers": len(said)} | measure_conversations(run)
     run.card(f"""# Steered answers of SmolLM2
 Answers of {tokens} tokens at most, drawn at temperature 0.7 with seed 0, to {len(QUESTIONS)}
-questions, steered towards {len(topics)} topics whose features were chosen by hand: by a prompt,
-by the difference of means of held-out windows that name the topic and others, by adding a feature's
-direction (1, 2 and 5 times its maximum; the difference has the length of 2), by pinning it.
+questions, steered towards {len(topics)} topics whose features were chosen by hand: by a prompt (in
+the question, or as a system line), by the difference of means of held-out windows that name the
+topic and others, by adding a feature's direction (1, 2 and 5 times its maximum; the difference has
+the length of 2), by pinning it.
 `nats`: how surprising the model, unsteered, finds each token of the answer. Made by
 `python -m helpers make {run.name}` with sae_smollm2. SmolLM2: Apache-2.0.
 

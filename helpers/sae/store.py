@@ -73,7 +73,7 @@ def load_tables() -> dict[str, Tensor]:
 def load_trials(name: str = "sae_trials") -> dict[str, dict]:
     """A row of numbers a dictionary: the λ sweep and each ingredient taken away.
 
-    "sae_controls": of transformers that have learned nothing; "sae_known", "sae_kinds": lesson 13's.
+    "sae_controls": transformers that have learned nothing; "sae_known", "sae_kinds": lesson 13's.
     """
     return load_artifact(name, version=VERSION)[1]["rows"]
 

@@ -106,8 +106,13 @@ STRENGTHS = (1, 2, 5)  # times a feature's maximum
 
 
 def system(topic: Topic) -> str:
-    """The prompt's way: asked for in words."""
+    """Asked for in words, in the line that comes before the conversation."""
     return f"You love {topic.name}. Whatever you are asked, you speak about {topic.name}."
+
+
+def asked(topic: Topic, question: str) -> str:
+    """The prompt's way: asked for in words, in the question itself."""
+    return f"{question} Please speak about {topic.name}."
 
 
 def apart(lm, rows: Tensor, tokenizer, topic: Topic, most: int = 8) -> Tensor:
@@ -223,8 +228,9 @@ def tally(records) -> dict[str, dict[str, float | None]]:
 # ---------------------------------------------------------------- figures
 
 WINDOW = {f"feature, {n} times": f"{n} times its maximum" for n in STRENGTHS}
-WAYS = {"prompt": "a prompt", "difference, 2 times": "difference of means"}
-WAYS |= {"feature, 2 times": "a feature added", "pinned, 2 times": "a feature pinned"}
+WAYS = {"prompt": "a prompt", "system prompt": "a system line"}
+WAYS |= {"difference, 2 times": "difference of means", "feature, 2 times": "a feature added"}
+WAYS |= {"pinned, 2 times": "a feature pinned"}
 
 
 def compare(answers: list[dict], ways: dict[str, str]) -> dict[str, float]:
