@@ -43,7 +43,8 @@ def printed(code: str, space: dict) -> str:
     return out.getvalue()
 
 
-TRAINS = {"long_vectors"}  # needs the lesson's own data: tests/support/test_lesson04.py
+# need the lesson's own data: tests/support/test_lesson04.py, test_lesson02.py
+TRAINS = {"long_vectors", "combine"}
 
 
 @lessons

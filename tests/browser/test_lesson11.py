@@ -8,6 +8,7 @@ import pytest
 
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "11_feature_splitting.ipynb"
 EXPLORER = "feature_view("
+WIDTHS = "playground(lambda width=64: figures.planes(world, *stages[width])"
 
 
 @pytest.mark.skipif(not LESSON.exists(), reason="lesson 11 is not written yet")
@@ -93,3 +94,17 @@ def type_a_text(book):
         arg=goal,
     )
     book.shot("lesson11-text", EXPLORER)
+
+
+def test_a_wider_dictionary_of_the_toy_world(open_notebook):
+    book = open_notebook(LESSON)
+    toy = "from notebooks.support.lesson11 import checks", "def learn(world", WIDTHS
+    book.run(*toy, seconds=300)
+    first = book.picture(WIDTHS)
+    handle = book.cell(WIDTHS).locator(".noUi-handle").first
+    handle.focus()
+    book.page.keyboard.press("ArrowRight")
+    book.wait_new_picture(WIDTHS, first)
+    book.wait_for(WIDTHS, "192")
+    book.shot("lesson11-widths", WIDTHS)
+    assert not book.errors()

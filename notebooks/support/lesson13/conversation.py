@@ -202,8 +202,10 @@ def on_paper(some: list[Item]) -> HTML:
     return HTML(f"{text}<details><summary>Who was steered how</summary>{key}</details>")
 
 
-def told(records) -> None:
-    """Print what the ratings say; where nobody has rated yet, that."""
+def told(records, left_out: str = "") -> None:
+    """Print what the ratings say, and whom they leave out; where nobody has rated yet, that."""
+    if left_out:
+        print(left_out)
     if not records:
         print("Nobody has rated yet. The answers on paper are below.")
         return
