@@ -112,7 +112,7 @@ def clip():
     )
     space = {"clip": model, "course": SimpleNamespace(device="cpu")}
     space |= {"partial": functools.partial, "maps": maps, "who": ["Who?"]}
-    exec(cell.partition("slide = ")[0], space)
+    exec(cell.partition("weights = ")[0], space)
     return lambda: space["big"]
 
 

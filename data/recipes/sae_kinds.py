@@ -160,7 +160,8 @@ def controls(run: Run) -> None:
             print(f"{name} · {run.minutes} minutes", flush=True)
     rows = {unit: row for part in rows.values() for unit, row in part.items()}
     run.save({"none": torch.zeros(1)}, version=VERSION, meta={"rows": rows, "minutes": run.minutes})
-    shown = {key: {n: fmean(r[key]) for n, r in rows.items() if key in r} for key in rows["l1"]}
+    scored = lambda key: {n: fmean(r[key]) for n, r in rows.items() if r.get(key)}
+    shown = {key: scored(key) for key in rows["l1"]}
     run.card(f"""# Dictionaries on lm_relu, and on what learned nothing
 {REAL.features:,} features at L0 near {REAL.k:g}. Made by `python -m helpers make {run.name}`.
 "permuted weights": lm_relu with the entries of every matrix shuffled; "random transformer": before
@@ -284,6 +285,8 @@ def by_tokens(acts: Callable, seen: Examples, unit: int, rows: Tensor) -> float:
     levels = defaultdict(list)
     for token, level in pairs(shown):
         levels[token].append(level)
+    if not levels:
+        return 0.0
     otherwise = fmean(level for some in levels.values() for level in some)
     table = {token: round(fmean(some), 2) for token, some in levels.items()}
     tokens, true = zip(*pairs(hidden), strict=True)

@@ -40,6 +40,7 @@ clip_emoji: clip/model
 tables attention_imdb attention_tables: attention/recipes
 activations: transformer/train
 diffusion: support/diffusion
+explanations: support/autointerp
 scene_classifier: nets/scene_classifier
 scenes arts: datasets/scenes"""
 

@@ -109,7 +109,7 @@ def test_a_lesson_with_its_solutions_runs(tmp_path):
         if cell.cell_type == "code" and copies.CALL.search(cell.source)
         for output in cell.outputs
     ]
-    assert [line[0] for line in lines] == [RIGHT] * 4
+    assert [line[0] for line in lines] == [RIGHT] * 3
 
 
 # ---- other tools, in environments of their own: they pin what the course does not

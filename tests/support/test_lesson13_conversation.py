@@ -53,7 +53,7 @@ def test_the_difference_is_of_windows_that_name_the_topic(monkeypatch):
 def answers(monkeypatch):
     topics = (TOPIC, Topic("sums", 5, "sum"))
     monkeypatch.setattr(conversation, "TOPICS", topics)
-    hows = ["prompt", "difference, 2 times", "pinned, 2 times"]
+    hows = ["prompt", "system prompt", "difference, 2 times", "pinned, 2 times"]
     hows += [f"feature, {n} times" for n in conversation.STRENGTHS]
     rows = [("", "as it is", q) for q in QUESTIONS]
     rows += [(t.name, how, q) for t in topics for how in hows for q in QUESTIONS]
