@@ -37,7 +37,6 @@ def main(argv: list[str]) -> int:
         print(f"The lessons will run at {course} (COURSE_SCALE and COURSE_SOURCE override this).")
     print()
     read = lambda name: json.loads((cli.ROOT / "notebooks" / name).read_text(encoding="utf-8"))
-    costs = read("costs.json")
     for lesson in read("lessons.json"):
         number = lesson["name"][:2]
         needs = f"{lesson['seconds']} s on two quiet cores, up to {lesson['gigabytes']} GB"
@@ -46,7 +45,7 @@ def main(argv: list[str]) -> int:
         if "loaded(" in notebook and not missing and (lacking := unmet(cli.NETWORKS)):
             problem += f"; shows stored pictures without {', '.join(lacking)} (README: Trouble)"
         print(f"{number}  {lesson['title']}: about {needs} of memory{problem}")
-        if cost := costs.get(lesson["name"]):
+        if cost := read("costs.json").get(lesson["name"]):
             each = ", ".join(f"{ceil(value)} on {card}" for card, value in cost["minutes"].items())
             print(f"    full, estimated: minutes {each}; {cost['gigabytes']} GB")
     print("\nEstimated by counting operations and kernels, rounded up; not measured on a GPU.\n")

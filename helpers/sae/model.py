@@ -129,7 +129,9 @@ class Dictionary(nn.Module):
         return self.sae.encode((acts * self.scale).to(self.sae.W_enc))
 
     def feature(self, acts: Tensor, i: int) -> Tensor:
-        """One feature alone, (..., N) → (...)."""
+        """One feature alone, (..., N) → (...); of an L1 dictionary without computing the others."""
+        if self.sae.settings.kind != "l1":
+            return self.features(acts)[..., i]  # what fires may hang on a threshold or the others
         x = (acts * self.scale).to(self.sae.W_enc) - self.sae.b_dec
         return F.relu(x @ self.sae.W_enc[:, i] + self.sae.b_enc[i])
 

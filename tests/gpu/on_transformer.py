@@ -244,6 +244,7 @@ SAE = {
     residual.Stream.sample: Call(talked, waits=2),
     steering.answers: Call(answered, waits=2),
     sae_model.Dictionary.directions: Call(lambda d: dictionary(d).directions),
+    sae_model.Dictionary.feature: Call(lambda d: dictionary(d).feature(draw(d, 4, 16), 3)),
     sae_model.Dictionary.features: Call(lambda d: dictionary(d).features(draw(d, 4, 16))),
     sae_model.Dictionary.logit_effects: Call(lambda d: dictionary(d).logit_effects(lm(d))),
     sae_model.Dictionary.reconstruct: Call(lambda d: dictionary(d).reconstruct(draw(d, 4, 16))),

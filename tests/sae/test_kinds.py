@@ -8,7 +8,7 @@ import torch
 from helpers.ground.errors import CourseError
 from helpers.sae import train as training
 from helpers.sae.kinds import KINDS, PREFIXES, build
-from helpers.sae.model import Settings
+from helpers.sae.model import Dictionary, Settings
 from helpers.sae.train import Training, backward, train
 from tests.sae.test_train import Toy
 
@@ -155,3 +155,16 @@ def test_half_of_a_dictionary_can_be_frozen():
 def test_an_unknown_kind_speaks():
     with pytest.raises(CourseError, match="matryoshka"):
         build(replace(BASE, kind="gated"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_feature_alone_is_that_of_all_and_pinning_starts_from_it(kind):
+    sae = made(kind)
+    if hasattr(sae, "threshold"):
+        sae.threshold.data.fill_(0.5)  # many pre-activations lie between 0 and this
+    dictionary, acts = Dictionary(sae, 2.0), inputs()
+    f = dictionary.features(acts)
+    alone = torch.stack([dictionary.feature(acts, i) for i in range(f.shape[1])], dim=1)
+    torch.testing.assert_close(alone, f)
+    change = dictionary.with_feature(1, 3.0)(acts) - acts
+    torch.testing.assert_close(change, (3 - f[:, 1:2]) * sae.W_dec[1] / 2)
