@@ -22,7 +22,6 @@ def test_a_class_in_lesson_02(open_notebook, lab, tmp_path):
         "check.deck_map(",
         "methods = score.methods(model)",
         PLAYGROUND,
-        "packaged = partial(clip.load",
         PICTURE,
         BOARD,
     )
