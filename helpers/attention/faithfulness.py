@@ -160,10 +160,3 @@ def adversarial_attention(
         alpha, distance, change = (values[best, text] for values in (alpha, distance, change))
         kept = change <= epsilon  # False: no restart kept the output
         return Adversary(torch.where(kept[:, None], alpha, own), distance * kept, change * kept)
-
-
-def by_largest_weight(largest: Tensor, values: Tensor) -> dict[str, Tensor]:
-    """The texts' values (N,) in four bins of their largest weight (N,), as the papers draw them."""
-    bins = {"above 0.75": (0.75, 2), "to 0.75": (0.5, 0.75), "to 0.5": (0.25, 0.5)}
-    bins["to 0.25"] = (0, 0.25)
-    return {name: values[(largest > a) & (largest <= b)] for name, (a, b) in bins.items()}

@@ -23,20 +23,6 @@ from helpers.saliency.gradients import (
 from helpers.saliency.guided import guided_backprop
 from helpers.saliency.perturbation import occlusion, rise
 
-__all__ = [
-    "attn_lrp",
-    "completeness_error",
-    "grad_cam",
-    "gradient",
-    "gradient_x_input",
-    "guided_backprop",
-    "guided_grad_cam",
-    "ig_smoothgrad",
-    "integrated_gradients",
-    "occlusion",
-    "relevance",
-    "rise",
-    "rollout",
-    "scores",
-    "smoothgrad",
-]
+__all__ = ["completeness_error", "gradient", "gradient_x_input", "guided_backprop", "scores"]
+__all__ += ["ig_smoothgrad", "integrated_gradients", "smoothgrad", "occlusion", "rise"]
+__all__ += ["grad_cam", "guided_grad_cam", "attn_lrp", "relevance", "rollout"]

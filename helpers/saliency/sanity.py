@@ -87,26 +87,12 @@ def redraw(p: Tensor, trained: Tensor) -> None:
     p.normal_(0, float(trained.double().square().mean().sqrt()) or 0.02)
 
 
-def shuffle(module: nn.Module) -> None:
-    """Its own weights in random order: a deep network's signal neither dies nor explodes."""
-    same = True
-    for p in module.parameters():
-        mixed = p.flatten()[torch.randperm(p.numel())].view_as(p)
-        same = same and torch.equal(p, mixed)
-        p.copy_(mixed)
-    if same:
-        what = f"{type(module).__name__} has no weights to shuffle"
-        raise CourseError(f"{what}: all that it has are equal. Use initialise=reset.")
-
-
 @contextmanager
-def randomised(
-    model: nn.Module, layers: Sequence[Layer], *, seed: int = 0, initialise: Callable = reset
-) -> Iterator[nn.Module]:
+def randomised(model: nn.Module, layers: Sequence[Layer], *, seed: int = 0) -> Iterator[nn.Module]:
     """Inside, these layers are random; afterwards, also after an error, all weights are back.
 
     A layer's random weights follow from the seed and its name: they are the same for every method,
-    alone or in a cascade, on every device. initialise: `reset` or `shuffle`.
+    alone or in a cascade, on every device.
     """
     refuse_unfit(model)
     saved = {name: value.detach().clone() for name, value in model.state_dict().items()}
@@ -116,7 +102,7 @@ def randomised(
             for name in names:
                 place = seed + sum(ord(c) * 31**i for i, c in enumerate(name)) % 2**40
                 torch.default_generator.manual_seed(place)  # the CPU's alone
-                randomise(model, name, initialise)
+                randomise(model, name)
         yield model
     finally:
         model.load_state_dict(saved)
@@ -129,22 +115,20 @@ def as_list(layers: str | Sequence) -> list:
     return [layers] if isinstance(layers, str) else list(layers)
 
 
-def randomise(model: nn.Module, name: str, initialise: Callable) -> None:
+def randomise(model: nn.Module, name: str) -> None:
     """Give one layer, or one of the model's own weights, random values drawn on the CPU."""
     own = dict(model.named_parameters(recurse=False))
     part = nn.ParameterList([own[name].cpu()]) if name in own else find_layer(model, name)
     device = next(part.parameters(), torch.empty(0)).device
     try:
-        initialise(part.cpu())
+        reset(part.cpu())
     finally:
         part.to(device)
     if name in own:
         own[name].copy_(part[0])
 
 
-def cascade(
-    model, layers, method, inputs, target, *, independent=False, seed=0, initialise=reset
-) -> Tensor:
+def cascade(model, layers, method, inputs, target, *, independent=False, seed=0) -> Tensor:
     """Maps by method(model, inputs, target), trained and as its layers fall: (1 + L, B, ...).
 
     layers: in the order in which they fall, usually from the output down. independent: only the
@@ -154,7 +138,7 @@ def cascade(
     maps = [method(model, inputs, target)]
     for depth in range(len(layers)):
         fallen = layers[depth if independent else 0 : depth + 1]
-        with randomised(model, fallen, seed=seed, initialise=initialise):
+        with randomised(model, fallen, seed=seed):
             maps.append(method(model, inputs, target))
     return torch.stack(maps)
 

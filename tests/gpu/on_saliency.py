@@ -95,7 +95,7 @@ def points(device):
 
 
 def shuffled(device):
-    with sanity.randomised(network(device), ["3"], initialise=sanity.shuffle) as net:
+    with sanity.randomised(network(device), ["3"]) as net:
         return {name: value.clone() for name, value in net.state_dict().items()}
 
 

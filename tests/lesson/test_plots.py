@@ -84,9 +84,10 @@ def test_panels_are_at_least_200_pixels_where_they_fit():
         assert fig.get_size_inches()[0] * core.DOTS <= pictures.PAGE + 1
 
 
-def test_show_maps_draws_signed_maps_around_zero(capsys):
+def test_signed_maps_are_drawn_around_zero_beside_their_picture(capsys):
     parts = {"signed": torch.randn(1, 3, 8, 8), "sizes": torch.rand(2, 2)}
-    fig = plots.show_maps(torch.rand(3, 8, 8), parts, **CAPTION)
+    picture = plots.as_picture(torch.rand(3, 8, 8))
+    fig = plots.maps({"input": picture, **parts}, **CAPTION)
     image, signed, sizes = (ax.images[0] for ax in fig.axes[:3])
     assert image.get_array().shape == (8, 8, 3)
     assert signed.get_clim() == (-1, 1)
@@ -131,14 +132,12 @@ def test_a_number_a_mean_with_its_interval_and_a_sample_are_three_kinds_of_marks
 
 DRAWN = [
     lambda x: plots.bars({"a": {"s": x[0], "t": 1}}, chance=0.5, **CAPTION),
-    lambda x: plots.bars({"a": x[0]}, intervals={"a": (0, 1)}, **CAPTION),
     lambda x: plots.curves([1, 2], {"a": x, "b": [x, x]}, log="xy", **CAPTION),
     lambda x: plots.curves(["l", "m"], {"t": {"a": x}, "u": {"a": x}}, chance=0.5, **CAPTION),
     lambda x: plots.dots({"t": {"a": {"": x}}, "u": {"a": {"": x}}}, upright=True, **CAPTION),
-    lambda x: plots.scatter({"a": (x, x)}, names=[(1, 2, "n")], zero=True, **CAPTION),
+    lambda x: plots.scatter({"a": (x, x)}, names=[(1, 2, "n")], **CAPTION),
     lambda x: plots.hist({"t": {"a": x, "b": x}, "u": {"a": x}}, 5, medians=True, **CAPTION),
     lambda x: plots.heat({"t": [x, x], "u": [x, x]}, "ab", "cd", **CAPTION),
-    lambda x: plots.violins({"a": x}, chance=0.5, ylabel="y", **CAPTION),
     lambda x: plots.heat_words(["a", "b"], {"t": x, "u": x}, cols=2, **CAPTION),
 ]
 

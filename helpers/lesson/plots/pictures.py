@@ -172,28 +172,23 @@ def frame(ax: Axes, box: Sequence[float]) -> None:
     ax.add_patch(Rectangle((left, top), right - left, bottom - top, **style))
 
 
-def show_maps(image, attributions: Mapping, *, caption: str, **kwargs) -> Figure:
-    """A photograph and, beside it, attribution maps; whatever `maps` takes."""
-    return maps({"input": as_picture(image), **attributions}, caption=caption, **kwargs)
-
-
 # ---------------------------------------------------------------- tables
 
 
 @figure
 def heat(
-    panels, rows, columns, *, caption, label="", numbers="{:.2f}", signed=None, cmap="Blues", **axes
+    panels, rows, columns, *, caption, label="", numbers="{:.2f}", cmap="Blues", **axes
 ) -> Figure:
     """A table with its numbers in legible colours, or several beside each other on one scale.
 
     panels: (rows, columns) or {title: (rows, columns)}. rows: the rows' names, or {title: names}.
-    numbers: as `write_numbers` takes them, or None. signed: a diverging scale round zero; by
-    default where a value is below it. label: of the colour bar. axes: what `Axes.set` takes.
+    numbers: as `write_numbers` takes them, or None. A value below zero: a diverging scale round it.
+    label: of the colour bar. axes: what `Axes.set` takes.
     """
     panels = panels if isinstance(panels, Mapping) else {"": panels}
     tables = {title: as_array(table) for title, table in panels.items()}
     values = np.concatenate([table.ravel() for table in tables.values()])
-    signed = bool(np.nanmin(values) < 0) if signed is None else signed
+    signed = bool(np.nanmin(values) < 0)
     largest = max(float(np.nanmax(np.abs(values))), 1e-12)
     names = rows if isinstance(rows, Mapping) else dict.fromkeys(tables, rows)
     tall = 1.2 + 0.28 * max(map(len, names.values()))
