@@ -76,9 +76,7 @@ def typed_words(text: str) -> list[str]:
     return kept.split()
 
 
-def examples(
-    split: reviews.Split, vocabulary: Vocabulary, longest: int, most: int | None = None
-) -> list[tuple]:
+def examples(split: reviews.Split, vocabulary: Vocabulary, longest: int, most=None) -> list[tuple]:
     """(ids, label) of the first `most` texts with fewer than `longest` words, but more than one."""
     pairs = [(words(text), label) for text, label in zip(*split, strict=True)]
     return [(vocabulary.encode(w), label) for w, label in pairs if 1 < len(w) < longest][:most]

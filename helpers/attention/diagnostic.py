@@ -75,9 +75,7 @@ def train_adversary(
     return model
 
 
-def mlp_diagnostic(
-    data: Data, size: Size, *, guide: AttentionModel | str, seed=SEED, device="cpu"
-) -> Tensor:
+def mlp_diagnostic(data: Data, size: Size, *, guide, seed=SEED, device="cpu") -> Tensor:
     """P(positive) (N,) of the test texts by a network that reads each word alone, under a guide.
 
     guide: a model whose attention weights are taken over, "uniform", or "own" (it learns its own).

@@ -87,9 +87,7 @@ def kendall(a: Tensor, b: Tensor, content: Tensor) -> list[tuple[float, float]]:
 
 
 @torch.no_grad()
-def permutation(
-    model: AttentionModel, batch: Batch, *, n: int = 100, generator: torch.Generator
-) -> Tensor:
+def permutation(model: AttentionModel, batch: Batch, *, n=100, generator) -> Tensor:
     """(B,): median output change (TVD) over `n` random orders of the weights (J & W, alg. 2)."""
     hidden, query = model.encode(batch)
     alpha = model.attend(hidden, batch.content, query)  # (B, T)

@@ -82,7 +82,7 @@ def optimizer_for(model: AttentionModel, settings: Settings) -> torch.optim.Opti
 
 
 def fit(
-    model, train, dev, settings=Settings(), *, guide: Guide = None, dev_guide=None, loss=None
+    model, train, dev, settings=Settings(), *, guide=None, dev_guide=None, loss=None
 ) -> list[float]:
     """Train in place, keep the epoch with the best dev score, return each epoch's dev score.
 

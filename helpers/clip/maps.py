@@ -210,9 +210,7 @@ class Converged(NamedTuple):
     agreement: list[float]  # of the half maps after each step: the queries' lowest correlation
 
 
-def crop_map_until(
-    model, image, texts, *, agree=0.95, step=100, most=3000, smallest=0.22, seed=0
-) -> Converged:
+def crop_map_until(model, image, texts, *, agree=0.95, step=100, most=3000, seed=0) -> Converged:
     """`crop_map` with as many crops as it takes until even and odd ones correlate that well."""
     at_least_one(step=step, most=most)
     refuse_raw(model, image, texts)
@@ -221,7 +219,7 @@ def crop_map_until(
     halves = torch.zeros(2, len(texts), *size, device=image.device)
     agreement = []
     while len(agreement) * step < most and (not agreement or agreement[-1] < agree):
-        boxes = crop_boxes(step, *size, in_pixels(smallest, image), generator)
+        boxes = crop_boxes(step, *size, in_pixels(0.22, image), generator)
         gains = crop_gains(model, image, texts, boxes)
         halves += torch.stack([add_up(gains[i::2], boxes[i::2], *size) for i in (0, 1)])
         agreement.append(float(pearson(*halves).min()))

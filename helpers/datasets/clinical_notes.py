@@ -167,9 +167,7 @@ def _write(rng: random.Random, findings: int, others: int, negated: float, lengt
     return Note(tuple(words), tuple(mentions))
 
 
-def _clause(
-    rng: random.Random, finding: str | None, word: str, negated: float
-) -> tuple[list[str], Mention | None]:
+def _clause(rng, finding: str | None, word: str, negated) -> tuple[list[str], Mention | None]:
     """Such as 'denies recent fever since monday .'; the position counts within the clause."""
     affirmed = rng.random() >= negated
     words = [rng.choice(AFFIRMATIONS if affirmed else NEGATIONS)]

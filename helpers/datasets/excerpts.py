@@ -25,9 +25,7 @@ class Excerpt(NamedTuple):
 class Excerpts:
     """Excerpts under one another, shaded relative to `largest`; mark: frame what each is about."""
 
-    def __init__(
-        self, excerpts: Sequence[Excerpt], largest: float, title: str = "", mark: bool = True
-    ):
+    def __init__(self, excerpts: Sequence[Excerpt], largest: float, title="", mark=True):
         self.excerpts = list(excerpts)
         self.largest = max(float(largest), 1e-9)
         self.title, self.mark = title, mark
@@ -83,9 +81,7 @@ def _pieces(raw: list[bytes]) -> list[str]:
     return pieces
 
 
-def firings(
-    acts: Callable[[Tensor], Tensor], rows: Tensor, places: Tensor, **cut: int
-) -> list[Excerpt]:
+def firings(acts: Callable, rows: Tensor, places: Tensor, **cut: int) -> list[Excerpt]:
     """An excerpt around each of some places (n,), counted through rows of tokens (R, T); -1: none.
 
     acts: rows (n, T) → one unit's activations, such as `lambda r: model.activations(r)[..., 7]`.

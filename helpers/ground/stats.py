@@ -10,9 +10,7 @@ def wide(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def clustered_mean(
-    values, clusters, *, draws: int = 2000, seed: int = 0
-) -> tuple[float, float, float]:
+def clustered_mean(values, clusters, *, draws=2000, seed=0) -> tuple[float, float, float]:
     """The mean of `values` and its 95 % interval: a cluster bootstrap, percentiles.
 
     Whole clusters (reviews, pictures, people) are drawn again, because answers from one of them
@@ -24,9 +22,7 @@ def clustered_mean(
     total = np.bincount(member, values)  # of each cluster
     size = np.bincount(member)
     if len(size) < 2:
-        raise ValueError(
-            f"an interval over clusters needs at least two of them, here there is {len(size)}"
-        )
+        raise ValueError(f"an interval over clusters needs at least two of them, not {len(size)}")
     pick = np.random.default_rng(seed).integers(len(size), size=(draws, len(size)))
     means = total[pick].sum(1) / size[pick].sum(1)  # (draws,)
     low, high = np.quantile(means, [0.025, 0.975])

@@ -230,8 +230,6 @@ def class_dir() -> Path:
 
 
 # ---------------------------------------------------------------- lines
-
-
 def as_line(record: Record) -> bytes:
     """The record as one line of JSON; what JSON does not know is kept as its list or its text."""
     try:
@@ -332,8 +330,6 @@ def _unpacked(name: str, path, depth: int = 0) -> Iterator[tuple[str, Path | zip
 
 
 # ---------------------------------------------------------------- one file
-
-
 class _AnswerFile:
     """Lines on their way to one file. All stores of a process that use the file share it."""
 
@@ -402,8 +398,6 @@ def _sentence(error: OSError, folder: Path) -> str:
 
 
 # ---------------------------------------------------------------- who
-
-
 @cache
 def _unsaved_person(folder: Path) -> str:
     return secrets.token_hex(4)

@@ -95,9 +95,8 @@ def holds(measured: float, bound: str, *, paper: float | None = None, band=None)
         return float(match[1]) <= measured <= float(match[2])
     if match := re.fullmatch(rf"(>=|<=|==|>|<) ({_NUMBER})", bound):
         return bool(_COMPARE[match[1]](measured, float(match[2])))
-    raise CourseError(
-        f'A bound reads "> 0.65", "<= 3", "0.3 .. 0.5", "== 2" or "differs"; got {bound!r}.'
-    )
+    known = '"> 0.65", "<= 3", "0.3 .. 0.5", "== 2" or "differs"'
+    raise CourseError(f"A bound reads {known}; got {bound!r}.")
 
 
 def digits(number: float) -> str:

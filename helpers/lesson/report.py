@@ -93,16 +93,10 @@ def by_item(records: Iterable[Record]) -> dict[str, list[Record]]:
 
 def table(head: list[str], records: list[Record]) -> str:
     """A Markdown table of records; what people typed is never markup."""
-    cells = [
-        (
-            r.person,
-            as_typed(r.condition),
-            as_typed(_text(r)),
-            "" if r.seconds is None else f"{r.seconds:g}",
-        )
-        for r in records
-    ]
-    lines = [head, ["---"] * len(head), *cells]
+    lines = [head, ["---"] * len(head)]
+    for r in records:
+        seconds = "" if r.seconds is None else f"{r.seconds:g}"
+        lines.append([r.person, as_typed(r.condition), as_typed(_text(r)), seconds])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -59,9 +59,7 @@ def orders(batch: list[Note]) -> Tensor:
     return torch.tensor(rows, dtype=torch.float)
 
 
-def train(
-    *, seed=0, count=4000, epochs=14, units=32, quiet: float = 0.2, device="cpu"
-) -> SymptomNet:
+def train(*, seed=0, count=4000, epochs=14, units=32, quiet=0.2, device="cpu") -> SymptomNet:
     """A network trained on `count` notes; a few seconds on two cores, the same for the same seed.
 
     quiet: what a unit pays for speaking, so that its path can be read by eye; 0 is as good.

@@ -59,9 +59,8 @@ def timm_names(stored: dict[str, np.ndarray], grid: int) -> dict[str, Tensor]:
     """The backbone's tensors under timm's names; positions resized to grid × grid patches."""
     unnamed = [v for k, v in stored.items() if k.startswith("onnx::MatMul")]
     products = iter(unnamed)  # in each block: key, value, query, output, fc1, fc2, transposed
-    first, patches = (
-        v for k, v in stored.items() if k.startswith(("onnx::Concat", "onnx::Reshape"))
-    )
+    tokens = "onnx::Concat", "onnx::Reshape"
+    first, patches = (v for k, v in stored.items() if k.startswith(tokens))
     table = torch.tensor(patches).view(1, GRID, GRID, -1).permute(0, 3, 1, 2)  # (1, D, 37, 37)
     if grid != GRID:
         table = F.interpolate(table, size=(grid, grid), mode="bicubic", align_corners=False)

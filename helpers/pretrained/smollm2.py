@@ -43,9 +43,8 @@ def load(*, device: torch.device | str = "cpu") -> LanguageModel:
     try:
         tokenizer = AutoTokenizer.from_pretrained(OPENED)
         AttentionInterface.register("course", attend)
-        model = AutoModelForCausalLM.from_pretrained(
-            OPENED, dtype=torch.float32, attn_implementation="course"
-        )
+        how = {"dtype": torch.float32, "attn_implementation": "course"}
+        model = AutoModelForCausalLM.from_pretrained(OPENED, **how)
     except Exception as error:  # json, tokenizers and safetensors each have a name for it
         raise CourseError(f"{OPENED} is damaged: delete this folder and try again.") from error
     finally:

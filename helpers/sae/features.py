@@ -57,16 +57,12 @@ class Examples(NamedTuple):
     correlation: Tensor  # (M, P) Pearson's, between activation and yes or no
 
 
-def examples(
-    fired: csc_matrix, tokens: Tensor, domains: Tensor, places: Tensor, *, seed: int = 0
-) -> Examples:
+def examples(fired: csc_matrix, tokens: Tensor, domains: Tensor, places: Tensor, *, seed=0):
     """Examples of activations (T, M) on tokens, domains and places in the stream, (T,) each."""
     return examples_in(fired, proxy_masks(tokens, domains), places, seed=seed)
 
 
-def examples_in(
-    fired: csc_matrix, proxies: np.ndarray, places: Tensor, *, seed: int = 0
-) -> Examples:
+def examples_in(fired: csc_matrix, proxies: np.ndarray, places: Tensor, *, seed=0) -> Examples:
     """The same for any kinds of text: proxies (P, T) says which tokens belong to each."""
     rng = np.random.default_rng(seed)
     units = []

@@ -136,8 +136,6 @@ def each(edits: Sequence[Callable[[Tensor], Tensor] | None]) -> Callable[[Tensor
 
 
 # ---------------------------------------------------------------- what is stored
-
-
 class Seen(NamedTuple):
     """Where M features fire, as places in the held-out windows' tokens (R · T); −1: none."""
 

@@ -55,9 +55,7 @@ class Trained(NamedTuple):
     silent: list[Tensor]  # for each, (M,): features that never fired in the last fifth of the run
 
 
-def train(
-    saes, inputs: Inputs, training: Training, *, checkpoint=None, save_every=120.0
-) -> Trained:
+def train(saes, inputs: Inputs, training, *, checkpoint=None, save_every=120.0) -> Trained:
     """Train dictionaries on the same activations in one pass; each ends as if trained alone.
 
     A killed run goes on from its last save and ends with the same bits. save_every: seconds.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from helpers.ground.errors import CourseError
 from helpers.saliency import core
-from helpers.saliency.core import Target, check, frozen_eval, wide
+from helpers.saliency.core import check, frozen_eval, wide
 from helpers.saliency.guided import guided_backprop, refuse_scripted
 
 Layer = str | nn.Module
@@ -17,9 +17,7 @@ Grid = tuple[int, int]  # rows and columns of a layer's places
 MOST_PREFIX = 8  # a class token, a distillation token, registers
 
 
-def grad_cam(
-    model: nn.Module, inputs: Tensor, target: Target, *, layer: Layer, grid: Grid | None = None
-) -> Tensor:
+def grad_cam(model, inputs, target, *, layer: Layer, grid: Grid | None = None) -> Tensor:
     """ReLU(Σ_k α_k A_k), α_k the mean of dS_c/dA_k over its places, enlarged to (B, 1, H, W).
 
     layer: a module or its name, with feature maps (B, K, h, w) or (B, h, w, K), or a transformer's
@@ -50,9 +48,7 @@ def grad_cam(
         return core.finite(core.in_batches(one_batch, x, target))
 
 
-def guided_grad_cam(
-    model: nn.Module, inputs: Tensor, target: Target, *, layer: Layer, grid: Grid | None = None
-) -> Tensor:
+def guided_grad_cam(model, inputs, target, *, layer: Layer, grid: Grid | None = None) -> Tensor:
     """Guided Backprop · Grad-CAM, (B, C, H, W). Source: Selvaraju et al. 2017, sec. 3.2; D1-06."""
     cam = grad_cam(model, inputs, target, layer=layer, grid=grid)
     return guided_backprop(model, inputs, target) * cam
@@ -126,9 +122,8 @@ def as_maps(features: Tensor, x: Tensor, grid: Grid | None, sides: Collection[in
     if first == last and not (first and (grid or len({*shape[1:]}) == 1)):  # a cube: torch's order
         wanted = f"the grid {grid}" if grid else "the proportions of the picture"
         how = "both as (B, K, h, w) and" if first else "neither as (B, K, h, w) nor"
-        raise CourseError(
-            f"A layer's maps {shape} have {how} as (B, h, w, K) {wanted}: give grid=(h, w)."
-        )
+        has = f"{how} as (B, h, w, K) {wanted}"
+        raise CourseError(f"A layer's maps {shape} have {has}: give grid=(h, w).")
     return features if first else features.permute(0, 3, 1, 2)
 
 

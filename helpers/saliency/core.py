@@ -37,9 +37,7 @@ def frozen_eval(model: nn.Module) -> Iterator[None]:
             p.requires_grad_(True)
 
 
-def check(
-    model: nn.Module, inputs: Tensor, target: Target, *, images: bool = False
-) -> tuple[Tensor, Tensor]:
+def check(model, inputs, target: Target, *, images: bool = False) -> tuple[Tensor, Tensor]:
     """The inputs as the model takes them, and one class number per picture.
 
     inputs: (B, ...), on the model's device, in its number type, outside of any graph. target: (B,),
@@ -121,9 +119,8 @@ def derivatives(score: Tensor, at: Sequence[Tensor]) -> list[Tensor]:
         grads = torch.autograd.grad(score.sum(), at, allow_unused=True)
         if any(grad is not None for grad in grads):
             nothing = 0 * score.detach().sum()  # nan where a score is: see `finite`
-            grads = (
-                torch.zeros_like(x) if g is None else g for g, x in zip(grads, at, strict=True)
-            )
+            pairs = zip(grads, at, strict=True)
+            grads = [torch.zeros_like(x) if grad is None else grad for grad, x in pairs]
             return [grad + nothing.to(grad) for grad in grads]
     raise CourseError(
         "The score has no gradient with respect to what is to be explained: is there an argmax, a "

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from helpers.ground.errors import CourseError
 from helpers.saliency import core
-from helpers.saliency.core import Baseline, Target, check, for_copies, forward_scores, wide
+from helpers.saliency.core import Baseline, check, for_copies, forward_scores, wide
 
 
 def magnitude(attribution: Tensor) -> Tensor:
@@ -74,9 +74,7 @@ def perturbation_curve(model, before, after, target, heat: Tensor, steps: int) -
     return core.finite(torch.cat(curve)).T
 
 
-def deletion(
-    model: nn.Module, inputs: Tensor, target: Target, heat: Tensor, *, steps=28, baseline=0.0
-) -> Tensor:
+def deletion(model, inputs, target, heat: Tensor, *, steps=28, baseline=0.0) -> Tensor:
     """The probability while the baseline hides pixels, important ones first: (B, steps + 1).
 
     A good map falls fast. Source: Petsiuk et al. 2018, section 4; `area` makes their score of it.
@@ -85,9 +83,7 @@ def deletion(
     return perturbation_curve(model, x, core.as_baseline(baseline, x), target, heat, steps)
 
 
-def insertion(
-    model: nn.Module, inputs: Tensor, target: Target, heat: Tensor, *, steps=28, start=0.0
-) -> Tensor:
+def insertion(model, inputs, target, heat: Tensor, *, steps=28, start=0.0) -> Tensor:
     """The same while pixels appear on `start`, in the paper a blurred picture; good: rises fast."""
     x, target = check(model, inputs, target, images=True)
     return perturbation_curve(model, core.as_baseline(start, x), x, target, heat, steps)
@@ -176,9 +172,8 @@ def infidelity(
         after = for_copies(forward_scores, model, x - change, target)  # (n, B)
         drop = forward_scores(model, x, target) - after  # (n, B)
     core.finite(drop)
-    predicted = (
-        (wide(change) * core.each_ones(attribution, drop[0], x)).flatten(2).sum(dim=2)
-    )  # (n, B)
+    shares = wide(change) * core.each_ones(attribution, drop[0], x)
+    predicted = shares.flatten(2).sum(dim=2)  # (n, B)
     if normalise:
         predicted = predicted * (predicted * drop).mean(0) / (predicted**2).mean(0)
     return ((predicted - drop) ** 2).mean(dim=0)

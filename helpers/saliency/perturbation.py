@@ -2,16 +2,14 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from helpers.ground.errors import CourseError
 from helpers.saliency import core
-from helpers.saliency.core import Target, check, for_copies, forward_scores, frozen_eval
+from helpers.saliency.core import check, for_copies, forward_scores, frozen_eval
 
 
-def occlusion(
-    model: nn.Module, inputs: Tensor, target: Target, *, window=32, stride=16, baseline=0.0
-) -> Tensor:
+def occlusion(model, inputs, target, *, window=32, stride=16, baseline=0.0) -> Tensor:
     """How far the logit falls when a window is hidden, the mean over the windows on a pixel.
 
     window, stride: pixels. baseline: what hides. (B, 1, H, W). Source: Zeiler & Fergus 2014.
@@ -45,16 +43,7 @@ def windows(side: int, window: int, stride: int) -> Tensor:
 
 
 def rise(
-    model: nn.Module,
-    inputs: Tensor,
-    target: Target,
-    *,
-    masks: int = 1000,
-    cells: int = 7,
-    keep: float = 0.5,
-    softmax: bool = True,
-    centred: bool = False,
-    seed: int = 0,
+    model, inputs, target, *, masks=1000, cells=7, keep=0.5, softmax=True, centred=False, seed=0
 ) -> Tensor:
     """Σ p(x · M_i) M_i / (N · keep) over random soft masks M_i: the mean score of a seen pixel.
 

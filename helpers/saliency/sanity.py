@@ -65,9 +65,8 @@ def reset(module: nn.Module) -> None:
     for part, mode in modes.items():
         part.training = mode
     now = dict(module.named_buffers())
-    if kept := [
-        name for name, b in buffers.items() if b.unique().numel() > 2 and b.equal(now[name])
-    ]:
+    tables = [name for name, b in buffers.items() if b.unique().numel() > 2]
+    if kept := [name for name in tables if buffers[name].equal(now[name])]:
         warnings.warn(f"Kept, as buffers are no weights: {', '.join(kept)}.", stacklevel=3)
 
 

@@ -56,9 +56,8 @@ def train(
     initialise(model, training.seed)
     model.to(device)
     stream = stream.to(device)  # 10 M tokens are 20 MB: there once, rather than a piece each step
-    optimizer = torch.optim.AdamW(
-        model.parameters(), betas=(0.9, 0.98), weight_decay=training.weight_decay
-    )
+    how = {"betas": (0.9, 0.98), "weight_decay": training.weight_decay}
+    optimizer = torch.optim.AdamW(model.parameters(), **how)
     saver = Saver(checkpoint, model.parameters(), save_every)
     start, losses = 0, []
     parts = {"model": model, "optimizer": optimizer}

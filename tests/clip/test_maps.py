@@ -366,7 +366,7 @@ def test_scores_of_three_boxes_by_hand():
 
 CLIP_MAPS = {
     "crop_map": partial(maps.crop_map, crops=6, smallest=20),
-    "crop_map_until": partial(maps.crop_map_until, step=6, most=6, smallest=20),
+    "crop_map_until": partial(maps.crop_map_until, step=6, most=6),
     "grad_cam": maps.grad_cam,
     "relevance": relevance,
     "occlusion": partial(maps.explain, saliency.occlusion, window=32, stride=32),

@@ -140,7 +140,6 @@ LEFT_OUT = {
         maps.tower_of,
         model.dropped,
         model.rate,
-        model.verified,
         score.two_things,
     ],
     "made on the CPU; the caller moves it": [maps.crop_boxes],

@@ -43,9 +43,9 @@ class Chart:
             if (at := settings.pop("chance", None)) is not None:
                 (ax.axhline if upright else ax.axvline)(at, **DOTTED, label="chance")
             ax.set(**{"title": title} | scales | settings)
-            core.plain_log(
-                *(getattr(ax, f"{way}axis") for way in log if f"{way}ticks" not in settings)
-            )
+            for way in log:
+                if f"{way}ticks" not in settings:
+                    core.plain_log(getattr(ax, f"{way}axis"))
             if ax is not self.cells[0] and not isinstance(self.axes.get("ylabel"), Mapping):
                 ax.set_ylabel("")
         if paper:

@@ -36,8 +36,6 @@ mpl.rc("svg", hashsalt="course")
 
 
 # ---------------------------------------------------------------- a figure and its caption
-
-
 class Picture(Figure):
     """A figure that shows itself once: with its caption, not again as the cell's last value."""
 
@@ -138,9 +136,8 @@ def printable(text: str, family: str = "sans-serif") -> str:
 
     A `$` is escaped, what is invisible goes, and U+6771 stands for a letter that would be a box.
     """
-    font = font_manager.get_font(
-        font_manager.findfont(font_manager.FontProperties(family=[family]))
-    )
+    file = font_manager.findfont(font_manager.FontProperties(family=[family]))
+    font = font_manager.get_font(file)
     lines = []
     for line in text.split("\n"):
         shown = []
@@ -169,9 +166,8 @@ def legend(fig: Figure, **kwargs) -> None:
         fig.legend(handles.values(), handles.keys(), loc="outside right upper", **kwargs)
 
 
-def plain_log(*axes: mpl.axis.Axis) -> None:
-    """Ticks 0.2, 1, 30 on logarithmic axes rather than 2 × 10⁻¹."""
-    for axis in axes:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter("{x:g}")
-        axis.set_minor_formatter(NullFormatter())
+def plain_log(axis: mpl.axis.Axis) -> None:
+    """Ticks 0.2, 1, 30 on a logarithmic axis rather than 2 × 10⁻¹."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())

@@ -25,9 +25,8 @@ from helpers.lesson.plots.core import (
 PAGE = 940  # pixels: wider than other figures; four maps of 224 pixels fit beside each other
 GAP = 8  # pixels between panels
 
+
 # ---------------------------------------------------------------- pictures and maps
-
-
 def as_picture(image) -> np.ndarray:
     """A picture as (H, W, 3) or (H, W) in 0..1; numbers outside that are stretched to it.
 
@@ -127,9 +126,7 @@ def maps(rows: Mapping, *, caption, boxes=None, cols=None, bar=True, panel=200, 
     return fig
 
 
-def draw_map(
-    ax: Axes, values, *, signed: bool | None = None, top: float = 0.99, over=None, cmap=UNSIGNED
-):
+def draw_map(ax: Axes, values, *, signed=None, top=0.99, over=None, cmap=UNSIGNED):
     """One map on an axis, as `maps` draws it. Returns the image for a colour bar, and `signed`.
 
     signed, top: as `as_map` takes them. over: a picture that lies under it: a signed map tints the
@@ -173,12 +170,8 @@ def frame(ax: Axes, box: Sequence[float]) -> None:
 
 
 # ---------------------------------------------------------------- tables
-
-
 @figure
-def heat(
-    panels, rows, columns, *, caption, label="", numbers="{:.2f}", cmap="Blues", **axes
-) -> Figure:
+def heat(panels, rows, columns, *, caption, label="", numbers="{:.2f}", cmap="Blues", **axes):
     """A table with its numbers in legible colours, or several beside each other on one scale.
 
     panels: (rows, columns) or {title: (rows, columns)}. rows: the rows' names, or {title: names}.
@@ -227,8 +220,6 @@ def write_numbers(ax: Axes, drawn, numbers: str | Callable | np.ndarray = "{:.2f
 
 
 # ---------------------------------------------------------------- texts
-
-
 @figure
 def heat_words(words: Sequence[str], weights, *, caption, title="", width=88, cols=1) -> Figure:
     """A text, or several times the same, each word shaded by its weight relative to the largest.

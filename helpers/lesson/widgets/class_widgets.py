@@ -20,9 +20,8 @@ from helpers.lesson.boards import Board
 from helpers.lesson.rating import Rating
 from helpers.lesson.widgets.view import WIDE, View, button
 
+
 # ---------------------------------------------------------------- board
-
-
 class BoardView(View):
     """A question, all answers, and a box for one's own: `text`, `seat`, `put`, `take_back`, …"""
 
@@ -75,8 +74,6 @@ board_view = BoardView
 
 
 # ---------------------------------------------------------------- a question with choices
-
-
 class ChoiceView(View):
     """A question to answer before looking; the choice is kept under "prediction" and `key`.
 
@@ -132,8 +129,6 @@ choice_view = ChoiceView
 
 
 # ---------------------------------------------------------------- rating
-
-
 class RatingView(View):
     """Let somebody rate. show(content) draws or returns an item's content; intro: Markdown.
 
@@ -144,9 +139,8 @@ class RatingView(View):
         self.rating, self.show_item = rating, show
         self.asked, self.progress = widgets.HTML(), widgets.HTML()
         most = max(len(question.choices) for question in rating.questions)
-        self.choices = [
-            button("", lambda place=place: self._act(self._choose, place)) for place in range(most)
-        ]
+        choose = lambda place: button("", lambda: self._act(self._choose, place))
+        self.choices = [choose(place) for place in range(most)]
         hint = "click here, then press digits; b back, s skip"
         self.key_box = widgets.Text(description="keys", placeholder=hint)
         self._read = 0  # how many of the box's keys have been used
