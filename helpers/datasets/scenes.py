@@ -45,20 +45,11 @@ LEFT_OF = "{a} left of {b}", "{a} on the left and {b} on the right"
 PLACED = (*LEFT_OF, "{b} right of {a}", "{b} to the right of {a}")
 STACKED = ("{a} above {b}", "{b} below {a}", "{a} over {b}", "{b} under {a}")
 NUMBERS = ("", "", "two", "three", "four")
-PLURALS = {
-    "mouse": "mice",
-    "sheep": "sheep",
-    "grapes": "bunches of grapes",
-    "cherries": "pairs of cherries",
-    "glasses": "pairs of glasses",
-    "scissors": "pairs of scissors",
-    "fish": "fish",
-    "broccoli": "heads of broccoli",
-    "bread": "loaves of bread",
-    "cheese": "pieces of cheese",
-    "corn": "cobs of corn",
-    "coffee": "cups of coffee",
-}
+PLURALS = {"mouse": "mice", "sheep": "sheep", "fish": "fish"}  # and what has no "a" before it
+PLURALS |= {name: f"pairs of {name}" for name in ("cherries", "glasses", "scissors")}
+PLURALS |= {"bread": "loaves of bread", "cheese": "pieces of cheese", "corn": "cobs of corn"}
+PLURALS |= {"grapes": "bunches of grapes", "broccoli": "heads of broccoli"}
+PLURALS |= {"coffee": "cups of coffee"}
 
 
 class Concept(NamedTuple):

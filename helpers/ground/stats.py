@@ -18,7 +18,8 @@ def clustered_mean(values, clusters, *, draws=2000, seed=0) -> tuple[float, floa
     about ten clusters the interval is too narrow. ValueError for fewer than two clusters.
     """
     values = torch.as_tensor(values, dtype=torch.float64).cpu().numpy()
-    member = np.unique(_labels(clusters), return_inverse=True)[1]
+    clusters = clusters.cpu().numpy() if isinstance(clusters, Tensor) else clusters
+    member = np.unique(clusters, return_inverse=True)[1]
     total = np.bincount(member, values)  # of each cluster
     size = np.bincount(member)
     if len(size) < 2:
@@ -37,10 +38,6 @@ def interval(values) -> list[float]:
     mean, low, high = clustered_mean(values, range(len(values)), draws=4000)
     low = min(low, 1 - 3 / len(values)) if min(values) == 1 else low
     return [round(float(x), 4) for x in (mean, low, high)]
-
-
-def _labels(clusters) -> np.ndarray:
-    return clusters.cpu().numpy() if isinstance(clusters, Tensor) else np.asarray(clusters)
 
 
 def pearson(a: Tensor, b: Tensor) -> Tensor:

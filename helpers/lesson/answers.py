@@ -62,9 +62,8 @@ class Pooled(NamedTuple):
     def __str__(self) -> str:
         copies = f"; {self.repeated} copies counted once" if self.repeated else ""
         first = f"{len(self.records)} answers from {self.people} people{copies}"
-        return "\n".join(
-            [first, *(f"left out: {sentence}" for sentence in self.skipped), *self.asked]
-        )
+        skipped = [f"left out: {sentence}" for sentence in self.skipped]
+        return "\n".join([first, *skipped, *self.asked])
 
     @property
     def left_out(self) -> str:
@@ -75,11 +74,12 @@ class Pooled(NamedTuple):
     def only(self, good: Callable[[Record], bool]) -> "Pooled":
         """Without answers that this activity does not store; whose they are is in `skipped`."""
         kept = [record for record in self.records if good(record)]
-        bad = Counter(record.person for record in self.records if not good(record))
-        counts = {person: f"{n} answer{'s' * (n > 1)}" for person, n in sorted(bad.items())}
-        named = [f"person {person}: {n} of another kind" for person, n in counts.items()]
         people = len({record.person for record in kept})
-        return Pooled(kept, people, [*self.skipped, *named], self.repeated, self.asked)
+        skipped = list(self.skipped)
+        bad = Counter(record.person for record in self.records if not good(record))
+        for person, n in sorted(bad.items()):
+            skipped.append(f"person {person}: {n} answer{'s' * (n > 1)} of another kind")
+        return Pooled(kept, people, skipped, self.repeated, self.asked)
 
 
 class Store:
@@ -193,12 +193,10 @@ def _apart(
 
 def _one_person(folder: Any) -> set[str]:
     """The ids that the teacher knows to be one person each, whatever their files look like."""
-    if (
-        not isinstance(folder, (str, Path))
-        or not (path := Path(folder, "one-person.txt")).is_file()
-    ):
+    file = Path(folder, "one-person.txt") if isinstance(folder, (str, Path)) else None
+    if file is None or not file.is_file():
         return set()
-    return set(re.findall("[0-9a-f]{8}", path.read_text(encoding="utf-8", errors="replace")))
+    return set(re.findall("[0-9a-f]{8}", file.read_text(encoding="utf-8", errors="replace")))
 
 
 def pack_answers(folder: str | Path | None = None) -> Path:
@@ -232,15 +230,12 @@ def class_dir() -> Path:
 # ---------------------------------------------------------------- lines
 def as_line(record: Record) -> bytes:
     """The record as one line of JSON; what JSON does not know is kept as its list or its text."""
+    plain = lambda value: value.tolist() if hasattr(value, "tolist") else str(value)
     try:
-        text = json.dumps(record._asdict(), default=_plain)
+        text = json.dumps(record._asdict(), default=plain)
     except (TypeError, ValueError, RecursionError):  # unknown keys, a list that holds itself
         text = json.dumps(record._replace(answer=repr(record.answer))._asdict())
     return text.encode("ascii") + b"\n"  # escaped: no line break and no lone surrogate gets through
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def parse(line: bytes) -> Record | None:
@@ -418,7 +413,7 @@ def _person(folder: Path) -> str:
             if copied or person is None:
                 person = secrets.token_hex(4) if copied else _unsaved_person(folder.absolute())
                 path.write_text(person + "\n", encoding="ascii")
-            if _home(path) is None or _home(path)[0] != person:
+            if _home(path)[0] != person:
                 mark = " ".join((person, *_birth(path)))
                 path.with_name(".home").write_text(mark, encoding="ascii")
             return person
@@ -434,10 +429,10 @@ COPIED = (
 
 def _is_copy(path: Path, person: str) -> bool:
     """Whether person.txt is neither the file that .home says nor as old: both change in a copy."""
-    home = _home(path)
-    if home is None or home[0] != person or in_colab():  # a mounted Drive numbers its files anew
+    home, *birth = _home(path)
+    if home != person or in_colab():  # a mounted Drive numbers its files anew
         return False
-    return all(now != then for now, then in zip(_birth(path), home[1:], strict=True))
+    return all(now != then for now, then in zip(_birth(path), birth, strict=True))
 
 
 def _birth(path: Path) -> tuple[str, str]:
@@ -445,21 +440,22 @@ def _birth(path: Path) -> tuple[str, str]:
     return str(path.stat().st_ino), str(path.stat().st_ctime_ns)
 
 
-def _home(path: Path) -> list[str] | None:
-    """(person, number, time) of person.txt where it was made; None where nobody wrote it down."""
-    try:
-        words = path.with_name(".home").read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        return None
-    return words if len(words) == 3 else None
+def _home(path: Path) -> list[str]:
+    """[person, number, time] of person.txt where it was made; blank where nobody wrote it down."""
+    words = _text(path.with_name(".home")).split()
+    return words if len(words) == 3 else ["", "", ""]
 
 
 def _known_person(path: Path) -> str | None:
-    try:
-        text = path.read_text(encoding="ascii").strip()
-    except (OSError, ValueError):
-        return None
+    text = _text(path)
     return text if re.fullmatch(r"[0-9a-f]{8}", text) else None
+
+
+def _text(path: Path) -> str:
+    """What a small file of ours holds; "" where it cannot be read."""
+    with suppress(OSError, ValueError):
+        return path.read_text(encoding="ascii").strip()
+    return ""
 
 
 @cache

@@ -119,12 +119,9 @@ def _is_answer(record: Record) -> bool:
 
 def as_typed(text: str) -> str:
     """Text for a Markdown list item: no markup, HTML or formula in it takes effect."""
-    lines = [_escape(line.strip()) for line in text.strip().splitlines() if line.strip()]
-    return "<br>".join(lines)
-
-
-def _escape(line: str) -> str:
-    line = line.translate(_ENTITIES)
-    line = re.sub(r"([\\`*_\[\]|~])", r"\\\1", line)
-    line = re.sub(r"^([-+=#])", r"\\\1", line)  # what starts a list, a heading or a rule
-    return re.sub(r"^(\d+)([.)])", r"\1\\\2", line)
+    lines = []
+    for line in text.translate(_ENTITIES).splitlines():
+        line = re.sub(r"([\\`*_\[\]|~])", r"\\\1", line.strip())
+        line = re.sub(r"^([-+=#])", r"\\\1", line)  # what starts a list, a heading or a rule
+        lines.append(re.sub(r"^(\d+)([.)])", r"\1\\\2", line))
+    return "<br>".join(line for line in lines if line)

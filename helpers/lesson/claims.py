@@ -59,11 +59,9 @@ def claim(
     measured, course = float(measured), current()
     judged = f"{course.scale} {course.source}" in measured_at
     kept = holds(measured, bound, paper=paper, band=band)
+    holding = "≠" if bound == "differs" else "✓"
     if bound == "differs":
         bound = f"paper {digits(paper)}, band {digits(band[0])} .. {digits(band[1])}"
-        mark = "≠" if kept else "✗"
-    else:
-        mark = "✓" if kept else "✗"
     reason = bound if judged else "not judged here"
     if paper is not None and not reason.startswith("paper"):
         reason += f"; paper {digits(paper)}"
@@ -71,7 +69,7 @@ def claim(
         text=text,
         measured=digits(measured),
         bound=bound,
-        mark=mark if judged else NOT_JUDGED,
+        mark=(holding if kept else "✗") if judged else NOT_JUDGED,
         slide=slide,
         paper=None if paper is None else digits(paper),
         source=source,
@@ -79,7 +77,11 @@ def claim(
         data=course.source,
     )
     line = f"{record['mark']} {text}: {digits(measured)} ({reason}) · {slide}"
-    _show(line, record)
+    shell = get_ipython()
+    if hasattr(shell, "kernel"):  # in the output's metadata, which readers do not see
+        shell.display_pub.publish({"text/plain": line}, metadata={METADATA: record})
+    else:
+        print(line)
     if judged and not kept and course.testing:
         raise AssertionError(f"this claim does not hold: {line}")
 
@@ -107,12 +109,3 @@ def digits(number: float) -> str:
     if abs(number) >= 999.5:
         return f"{float(f'{number:.3g}'):,.0f}"
     return f"{number:.3g}"
-
-
-def _show(line: str, record: Claim) -> None:
-    """In a notebook the record travels in the output's metadata, which readers do not see."""
-    shell = get_ipython()
-    if hasattr(shell, "kernel"):
-        shell.display_pub.publish({"text/plain": line}, metadata={METADATA: record})
-    else:
-        print(line)

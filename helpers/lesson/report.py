@@ -32,8 +32,8 @@ def write(folder: str | Path) -> Path:
             pages[name] = activity_page(name, pooled)
         for item, records in by_item(pooled.records).items():
             if name == EXERCISE:
-                page = exercise_page(item, records, pooled.left_out)
-                pages[f"{EXERCISE}-{_plain(item)}"] = page
+                plain = "".join(letter if letter.isalnum() else "-" for letter in item)
+                pages[f"{EXERCISE}-{plain}"] = exercise_page(item, records, pooled.left_out)
             elif name == BOARD and item.endswith(".feedback"):
                 pages[item.replace(".", "-")] = feedback_page(item, records)
     home = Path(folder, "report")
@@ -107,7 +107,3 @@ def _text(record: Record) -> str:
     if record.activity == VOTE and type(answer) is int and 0 <= answer < 26:
         return f"({ascii_lowercase[answer]})"  # as on the screen
     return "passed over" if answer is None else str(answer)
-
-
-def _plain(item: str) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in item)

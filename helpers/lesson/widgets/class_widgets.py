@@ -21,7 +21,6 @@ from helpers.lesson.rating import Rating
 from helpers.lesson.widgets.view import WIDE, View, button
 
 
-# ---------------------------------------------------------------- board
 class BoardView(View):
     """A question, all answers, and a box for one's own: `text`, `seat`, `put`, `take_back`, …"""
 
@@ -73,7 +72,6 @@ class BoardView(View):
 board_view = BoardView
 
 
-# ---------------------------------------------------------------- a question with choices
 class ChoiceView(View):
     """A question to answer before looking; the choice is kept under "prediction" and `key`.
 
@@ -128,7 +126,6 @@ class ChoiceView(View):
 choice_view = ChoiceView
 
 
-# ---------------------------------------------------------------- rating
 class RatingView(View):
     """Let somebody rate. show(content) draws or returns an item's content; intro: Markdown.
 
@@ -156,7 +153,11 @@ class RatingView(View):
         self.panel.layout.display = "none"
         self.key_box.observe(self._typed, names="value")
         self.text.observe(self._written, names="value")
-        self.show(lambda: Markdown(_introduction(rating, intro)))
+        lines = [intro, "", f"{len(rating.items)} items in random order, and for each:", ""]
+        for q in rating.questions:
+            choices = " · ".join(f"{q.first + n} {choice}" for n, choice in enumerate(q.choices))
+            lines.append(f"- {q.text} *{choices or '(in your words)'}*")
+        self.show(lambda: Markdown("\n".join(lines)))
         self._refresh_progress()
 
     @property
@@ -228,14 +229,6 @@ class RatingView(View):
         while self.rating.limit and not self.rating.done:
             await asyncio.sleep(5)
             self._refresh_progress()
-
-
-def _introduction(rating: Rating, intro: str) -> str:
-    lines = [intro, "", f"{len(rating.items)} items in random order, and for each:", ""]
-    for question in rating.questions:
-        choices = " · ".join(f"{question.first + n} {c}" for n, c in enumerate(question.choices))
-        lines.append(f"- {question.text} *{choices or '(in your words)'}*")
-    return "\n".join(lines)
 
 
 rating_view = RatingView
