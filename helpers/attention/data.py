@@ -83,10 +83,7 @@ def examples(split: reviews.Split, vocabulary: Vocabulary, longest: int, most=No
 
 
 def texts(name: str, size: Size, corpus: reviews.Reviews | None = None) -> Data:
-    """Train, dev and test texts of "imdb", "rotten" (Rotten Tomatoes) or "findings" (`notes`).
-
-    corpus: these in place of the packaged reviews, such as `sst()`.
-    """
+    """Texts of "imdb", "rotten" (Tomatoes) or "findings" (`notes`); corpus: others, as of `sst`."""
     if name == "findings":
         return notes(size)
     fewest = {"imdb": 2, "rotten": 5}[name]

@@ -63,10 +63,7 @@ def label_loss(model: AttentionModel, data: list[tuple]) -> Callable:
 
 
 def pick(guide: Guide, batch: Batch) -> Tensor | None:
-    """The weights (B, T) that a guide prescribes for a batch; None: the model's own.
-
-    guide: a function of `content` such as `uniform`, or weights (N, T) of the whole data set.
-    """
+    """Weights (B, T) by a guide: a function such as `uniform`, or (N, T) of all texts; or None."""
     if guide is None or callable(guide):
         return guide and guide(batch.content)
     return guide[batch.index, : batch.words.shape[1]]

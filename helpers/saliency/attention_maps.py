@@ -26,10 +26,7 @@ OTHER = (
 
 # ---- from weights to one table: who has read whom ----
 def roll(A: Sequence[Tensor]) -> Tensor:
-    """R ← ½(1 + mean over heads of A) R, layer by layer: (B, T, T), rows sum to 1.
-
-    Source: Abnar & Zuidema 2020, eq. 1.
-    """
+    """R ← ½(1 + mean over heads of A) R: (B, T, T), rows sum to 1. Abnar & Zuidema 2020, eq. 1."""
     one = torch.eye(A[0].shape[-1]).to(A[0])
     R = one.expand(len(A[0]), -1, -1)
     for weights in A:
@@ -38,10 +35,7 @@ def roll(A: Sequence[Tensor]) -> Tensor:
 
 
 def roll_weighted(A: Sequence[Tensor], dA: Sequence[Tensor]) -> Tensor:
-    """R ← R + mean over heads of (A · dS/dA)⁺ R, layer by layer: (B, T, T).
-
-    Source: Chefer et al. 2021, eq. 5-6.
-    """
+    """R ← R + mean over heads of (A · dS/dA)⁺ R: (B, T, T). Chefer et al. 2021, eq. 5-6."""
     R = torch.eye(A[0].shape[-1]).to(dA[0]).expand(len(dA[0]), -1, -1)
     for weights, slope in zip(A, dA, strict=True):
         R = R + (weights * slope).clamp(min=0).mean(1).to(R) @ R

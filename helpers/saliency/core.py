@@ -166,10 +166,7 @@ def as_tensor(values, ndim: int) -> Tensor:
 
 
 def each_ones(attribution: Tensor, scores: Tensor, x: Tensor) -> Tensor:
-    """Each picture's map, outside of any graph, as exact as the scores (B,), where they are.
-
-    attribution: as large as the pictures x, or one value a pixel (B, 1, H, W).
-    """
+    """Each picture's map, as large as x or (B, 1, H, W), as exact as the scores, where they are."""
     maps = as_tensor(attribution, x.ndim)
     if maps.shape not in (x.shape, (len(x), 1, *x.shape[2:])):
         given = f"{len(maps)} of {tuple(maps.shape[1:])}"

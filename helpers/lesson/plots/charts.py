@@ -229,8 +229,7 @@ def scatter(panels, *, caption, lines=(), names=(), size=5, alpha=0.7, **options
 def hist(panels, bins, *, caption, medians=False, density=False, **options) -> Figure:
     """Histograms: one series as bars, more as steps, which do not hide each other.
 
-    panels: {series: values} or {title: {series: values}}. bins: as `np.histogram` takes them.
-    medians: a line in the series' colour.
+    panels: {series: values} or {title: {series: values}}. bins: np.histogram's. medians: drawn.
     """
     panels = _panels(panels, 2)
     chart = Chart(panels, _series(panels), share=not density, **{"height": 2.9} | options)

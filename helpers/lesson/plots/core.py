@@ -56,8 +56,7 @@ def canvas(rows: int = 1, cols: int = 1, *, height: float = 3.0, width: float = 
 def figure(draw: Callable) -> Callable[..., Figure]:
     """A drawing function as a figure: it is shown with its caption, and returned.
 
-    draw: returns (Figure, caption), or the Figure alone; then its argument `caption` (or `text`)
-    is the caption.
+    draw: returns (Figure, caption), or the Figure; then its argument `caption` or `text` is it.
     """
     signature = inspect.signature(draw)
 

@@ -30,8 +30,7 @@ GAP = 8  # pixels between panels
 def as_picture(image) -> np.ndarray:
     """A picture as (H, W, 3) or (H, W) in 0..1; numbers outside that are stretched to it.
 
-    image: (H, W, 3), (3, H, W), (1, H, W) or (1, 3, H, W), numbers or uint8, on any device; or a
-    PIL image.
+    image: (H, W, 3), (3, H, W), (1, H, W) or (1, 3, H, W), on any device; or a PIL image.
     """
     values = as_array(image)
     values = values.astype(np.float32) / (255 if values.dtype == np.uint8 else 1)
