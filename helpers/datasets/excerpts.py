@@ -44,19 +44,14 @@ class Excerpts:
 
     def _line(self, e: Excerpt) -> str:
         """In <code>, where Jupyter sets no $...$ as a formula: the dollars are tokens."""
-        inside = "".join(
-            self._piece(piece, value / self.largest, self.mark and i == e.at)
-            for i, (piece, value) in enumerate(zip(e.pieces, e.values, strict=True))
-        )
+        inside = ""
+        for i, (piece, value) in enumerate(zip(e.pieces, e.values, strict=True)):
+            shade = round(min(max(value / self.largest, 0.0), 1.0) * SHADES) / SHADES
+            style = f"background:rgba(213,94,0,{0.85 * shade:.2g});" if shade > 0 else ""
+            style += "outline:2px solid #111;font-weight:bold;" if self.mark and i == e.at else ""
+            text = html.escape(piece)
+            inside += f'<span style="{style}">{text}</span>' if style else text
         return f'<code style="{LINE}">{inside}</code>'
-
-    @staticmethod
-    def _piece(piece: str, share: float, framed: bool) -> str:
-        shade = round(min(max(share, 0.0), 1.0) * SHADES) / SHADES
-        style = f"background:rgba(213,94,0,{0.85 * shade:.2g});" if shade > 0 else ""
-        style += "outline:2px solid #111;font-weight:bold;" if framed else ""
-        text = html.escape(piece)
-        return f'<span style="{style}">{text}</span>' if style else text
 
 
 def excerpt(tokens: Tensor, values: Tensor, at: int, before: int = 16, after: int = 4) -> Excerpt:

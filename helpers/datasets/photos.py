@@ -258,10 +258,8 @@ def _instead(content: bytes) -> str:
     """What a file is that Pillow cannot read, and what to do."""
     box, brand = content[4:8], content[8:12]
     if box == b"ftyp" and brand in HEIC:
-        return (
-            "is a HEIC or AVIF picture, which cannot be read here. Open it and export it as JPEG; "
-            "an iPhone takes JPEGs with Settings > Camera > Formats > Most Compatible."
-        )
+        phone = "an iPhone takes JPEGs with Settings > Camera > Formats > Most Compatible"
+        return f"is a HEIC or AVIF picture, which cannot be read: export it as JPEG; {phone}."
     text = all(32 <= byte < 127 or byte in b"\t\r\n" for byte in content[:64])
     what = " (it is a film)" if box == b"ftyp" else " (it holds text)" if text else ""
     what = what if content else " (it is empty)"

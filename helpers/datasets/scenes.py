@@ -113,13 +113,7 @@ def frames(of: str, all_frames: tuple[str, ...], *, held_out: bool) -> tuple[str
 
 
 def sample(
-    n: int,
-    seed: int,
-    *,
-    count: int | None = None,
-    people: bool = False,
-    held_out: bool = False,
-    look: Look = USUAL,
+    n: int, seed: int, *, count: int | None = None, people=False, held_out=False, look=USUAL
 ) -> list[Scene]:
     """Draw n scenes, the same for the same seed.
 
@@ -136,13 +130,7 @@ def sample(
 
 
 def draw(
-    rng: random.Random,
-    count: int,
-    *,
-    people: bool = False,
-    held_out: bool = False,
-    repeats: float = 0.0,
-    look: Look = USUAL,
+    rng: random.Random, count: int, *, people=False, held_out=False, repeats=0.0, look=USUAL
 ) -> Scene:
     """One scene of `count` things; with chance `repeats` all are one concept ("two dogs")."""
     if rng.random() < repeats:

@@ -106,10 +106,8 @@ def sha256_of(path: Path) -> str:
 
 def make_again(folder: Path, why: str) -> CourseError:
     command = f"python -m helpers make {folder.name.removesuffix('-full')}"
-    return CourseError(
-        f"data/{folder.name} cannot be used: {why}. Run `{command}`, or restore it with "
-        f"`git checkout -- data/{folder.name}`."
-    )
+    restore = f"or restore it with `git checkout -- data/{folder.name}`"
+    return CourseError(f"data/{folder.name} cannot be used: {why}. Run `{command}`, {restore}.")
 
 
 def _shards(tensors: dict[str, Tensor]) -> list[list[tuple[str, int, Tensor]]]:
@@ -160,10 +158,9 @@ def write_atomically(path: Path, content: bytes) -> None:
 def still_numbers(weights: Iterable[Tensor], when: str) -> None:
     """CourseError where a training has broken down: some weight is nan or infinite."""
     if not torch.stack([weight.isfinite().all() for weight in weights]).all():  # one wait
-        raise CourseError(
-            f"This training has broken down: after {when} some weights are not numbers. A "
-            "checkpoint, if it has one, is still good: begin again with a smaller learning rate."
-        )
+        cure = "Its checkpoint, if any, is still good: begin again with a smaller learning rate"
+        what = f"This training has broken down: after {when} some weights are not numbers"
+        raise CourseError(f"{what}. {cure}.")
 
 
 class Checkpoint:

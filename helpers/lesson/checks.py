@@ -83,10 +83,9 @@ def is_empty(answer) -> bool:
 
 def close(yours, expected, *, rtol: float = 1e-3, atol: float = 1e-5) -> bool:
     """Whether two numbers or tensors agree in shape and value; nan agrees with nan."""
-    yours, expected = torch.as_tensor(yours), torch.as_tensor(expected)
-    return yours.shape == expected.shape and torch.allclose(
-        yours.double().cpu(), expected.double().cpu(), rtol=rtol, atol=atol, equal_nan=True
-    )
+    yours, expected = (torch.as_tensor(values).double().cpu() for values in (yours, expected))
+    same = yours.shape == expected.shape
+    return same and torch.allclose(yours, expected, rtol=rtol, atol=atol, equal_nan=True)
 
 
 def compare(

@@ -19,7 +19,7 @@ Device = torch.device | str
 
 
 def load(name: str = "a1", *, device: Device = "cpu") -> Dictionary:
-    """Dictionary "a0" (512 features), "a1", "a1_seed", "b1" (4,096; lm_relu_b's) or "a2" (16,384)."""
+    """Dictionary "a0" (512 features), "a1", "a1_seed", "a2" (16,384), or "b1" of lm_relu_b."""
     return restore(*load_artifact(_folder(name), version=VERSION, device=device), name)
 
 

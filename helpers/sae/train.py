@@ -87,10 +87,8 @@ def train(saes, inputs: Inputs, training, *, checkpoint=None, save_every=120.0) 
                     resample(sae, optimizer, dead, x, seed=step)
         saver.after(step, lambda: state_of(saes, optimizer, logs))
     saver.check(training.steps)
-    return Trained(
-        [[pair.tolist() for pair in log.history] for log in logs],
-        [log.n_since_fired >= 0.2 * training.steps for log in logs],
-    )
+    history = [[pair.tolist() for pair in log.history] for log in logs]
+    return Trained(history, [log.n_since_fired >= 0.2 * training.steps for log in logs])
 
 
 class Log:
@@ -219,11 +217,8 @@ def resample(
 
 def state_of(saes, optimizer, logs) -> dict:
     """Everything that a killed run needs to go on."""
-    return {
-        "saes": [sae.state_dict() for sae in saes],
-        "optimizer": optimizer.state_dict(),
-        "logs": [vars(log) for log in logs],
-    }
+    parts = {"saes": [sae.state_dict() for sae in saes], "logs": [vars(log) for log in logs]}
+    return parts | {"optimizer": optimizer.state_dict()}
 
 
 def restore(state: dict, saes, optimizer, logs) -> int:

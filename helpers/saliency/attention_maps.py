@@ -97,10 +97,8 @@ def refuse_other_readers(slope: Tensor) -> None:
     """CourseError where dS/dA of the last layer shows that not only the first token is read."""
     others = slope[:, :, 1:]
     if (others.isfinite() & (others != 0)).any():
-        raise CourseError(
-            "This model's score depends on more tokens than the first, at last: without a class "
-            "token rollout and relevance follow nothing. Use attn_lrp() or grad_cam()."
-        )
+        what = "This model's score depends on more tokens than the first: without a class token"
+        raise CourseError(f"{what} the methods follow nothing. Use attn_lrp() or grad_cam().")
 
 
 def on_patches(model: nn.Module, row: Tensor, x: Tensor) -> Tensor:
@@ -114,10 +112,8 @@ def attention_layers(model: nn.Module) -> list[nn.Module]:
     """A model's self-attentions in order: torch's, and timm's. CourseError where there is none."""
     layers = [m for m in model.modules() if isinstance(m, nn.MultiheadAttention) or is_timms(m)]
     if not layers:
-        raise CourseError(
-            f"No attention that can be followed was found in this {type(model).__name__}: "
-            "nn.MultiheadAttention and timm's Attention are known."
-        )
+        what = f"No attention that can be followed was found in this {type(model).__name__}"
+        raise CourseError(f"{what}: nn.MultiheadAttention and timm's Attention are known.")
     return layers
 
 
@@ -138,10 +134,8 @@ def attention_in_graph(model: nn.Module) -> Iterator[list[Tensor]]:
     with swapped({layer: partial(attend, layer, weights) for layer in attention_layers(model)}):
         yield weights
     if len({A.shape[2:] for A in weights}) != 1:
-        raise CourseError(
-            f"From one attention of this {type(model).__name__} to the next nothing can be "
-            "followed: they read no tokens, or not the same ones. Use grad_cam()."
-        )
+        what = f"The attentions of this {type(model).__name__} cannot be followed"
+        raise CourseError(f"{what}: they read no tokens, or not the same ones. Use grad_cam().")
 
 
 @contextmanager

@@ -153,7 +153,5 @@ def patch_grid(tokens: int, H: int, W: int, sides: Collection[int] = ()) -> Grid
             break
     which = "more than one grid" if fitting else "no grid"
     such = f", such as {' or '.join(map(str, fitting))}" if fitting else ""
-    raise CourseError(
-        f"{tokens} tokens are {which} of square patches of a picture {H} x {W} after at most "
-        f"{MOST_PREFIX} other tokens: give grid=(h, w){such}."
-    )
+    patches = f"square patches of a picture {H} x {W} after at most {MOST_PREFIX} other tokens"
+    raise CourseError(f"{tokens} tokens are {which} of {patches}: give grid=(h, w){such}.")

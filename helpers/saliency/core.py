@@ -94,10 +94,8 @@ def class_score(model: nn.Module, x: Tensor, target: Tensor, *, softmax: bool = 
     if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != len(x):
         kind = type(out).__name__
         gave = f"the shape {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {kind}"
-        raise CourseError(
-            f"The model should give scores (B, classes), but gave {gave}. Wrap it in an nn.Module "
-            "whose forward returns the scores alone, such as self.model(x).logits."
-        )
+        wrap = "Wrap it in an nn.Module that returns them alone, such as self.model(x).logits"
+        raise CourseError(f"The model should give scores (B, classes), but gave {gave}. {wrap}.")
     many = out.shape[1]
     for c in (int(target.min()), int(target.max())):
         if not 0 <= c < many:
@@ -145,10 +143,8 @@ def forward_scores(model, x: Tensor, target: Tensor, *, softmax: bool = False) -
 def finite(values: Tensor) -> Tensor:
     """What was made of a model's output; CourseError where that held NaN or infinite numbers."""
     if not values.sum().isfinite() and not values.isfinite().all():  # the sum: twice as fast
-        raise CourseError(
-            "The model's scores or gradients for these inputs are NaN or infinite: look for NaN in "
-            "inputs and weights, and at model(inputs); of a half precision model try .float()."
-        )
+        look = "look for NaN in inputs and weights; of a half precision model try .float()"
+        raise CourseError(f"The model's scores or gradients here are NaN or infinite: {look}.")
     return values
 
 

@@ -62,8 +62,6 @@ def guided_backprop(model: nn.Module, inputs: Tensor, target: Target) -> Tensor:
     with GuidedReLU() as relus:
         attribution = gradient(model, inputs, target)
     if not relus.met:
-        raise CourseError(
-            "Guided Backpropagation changes what ReLUs do, and this model called none (GELU and "
-            "SiLU are not ReLUs): the map would be the plain gradient. Use gradient()."
-        )
+        none = "and this model called none (GELU and SiLU are not ReLUs). Use gradient()"
+        raise CourseError(f"Guided Backpropagation changes what ReLUs do, {none}.")
     return attribution

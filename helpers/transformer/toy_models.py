@@ -6,7 +6,6 @@ important the features are.
 Shapes: I models trained side by side, B samples, n features, m hidden dimensions.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -63,13 +62,7 @@ def loss_per_model(model: ToyModels, x: Tensor, importance: Tensor) -> Tensor:
 
 
 def train_toys(
-    settings: ToySettings,
-    sparsity: Tensor,
-    importance: Tensor,
-    *,
-    tries: int = 1,
-    seed: int = 0,
-    draw: Callable[..., Tensor] = sample,
+    settings: ToySettings, sparsity: Tensor, importance: Tensor, *, tries=1, seed=0, draw=sample
 ) -> ToyModels:
     """Trains one model a sparsity, `tries` times each, and keeps the try with the lowest loss.
 

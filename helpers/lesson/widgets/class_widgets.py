@@ -83,14 +83,12 @@ class ChoiceView(View):
         self.key, self.right, self.why = key, right, why
         self.chosen: int | None = None
         self.letters = [f"({letter})" for letter in string.ascii_lowercase[: len(choices)]]
-        lettered = list(zip(self.letters, choices, strict=True))
-        lines = [f"- {letter} {choice}" for letter, choice in lettered]
-        self.text = f"**{question}**\n\n" + "\n".join(lines)
+        self.text = f"**{question}**\n"
         self.store = Store("prediction", folder)
-        self.choices = [
-            button(letter, lambda n=n: self.choose(n), choice)
-            for n, (letter, choice) in enumerate(lettered)
-        ]
+        self.choices = []
+        for n, (letter, choice) in enumerate(zip(self.letters, choices, strict=True)):
+            self.text += f"\n- {letter} {choice}"
+            self.choices.append(button(letter, lambda n=n: self.choose(n), choice))
         super().__init__("a question: choose before you look", widgets.HBox(self.choices))
         self.show(lambda: Markdown(self.text))
         given = [record.answer for record in self.store.records() if record.item == key]
