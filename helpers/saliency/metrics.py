@@ -12,7 +12,7 @@ from torch import Tensor
 
 from helpers.ground.errors import CourseError
 from helpers.saliency import core
-from helpers.saliency.core import Baseline, check, for_copies, forward_scores, wide
+from helpers.saliency.core import check, for_copies, forward_scores, wide
 
 
 def magnitude(attribution: Tensor) -> Tensor:
@@ -93,16 +93,6 @@ def area(curve: Tensor) -> Tensor:
     """The area under each curve, its width being 1, by trapezoids: (B, n) -> (B,)."""
     curve = core.as_tensor(curve, 2)
     return torch.trapezoid(curve, dim=1) / (curve.shape[1] - 1)
-
-
-def remove(images: Tensor, heat: Tensor, share: float, value: Baseline) -> Tensor:
-    """The pictures, the most important share of pixels replaced. ROAR: Hooker et al. 2019, 3."""
-    if not 0 <= share <= 1:
-        raise CourseError(f"share is the part of the pixels that goes, from 0 to 1, not {share}.")
-    images = torch.as_tensor(images)
-    place = places(heat, images)
-    gone = place < round(share * place[0].numel())  # (B, 1, H, W)
-    return torch.where(gone, core.as_baseline(value, images), images)
 
 
 # ---- does it lie where the thing is? ----

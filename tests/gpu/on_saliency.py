@@ -242,7 +242,6 @@ CALLS = {
     metrics.places: Call(lambda d: metrics.places(heat(d), x(d)), waits=1),
     metrics.pointing_game: Call(lambda d: metrics.pointing_game(heat(d), boxes("cpu"))),
     metrics.ranks: Call(lambda d: metrics.ranks(heat(d)), waits=1),
-    metrics.remove: Call(lambda d: metrics.remove(x(d), heat(d), 0.2, 0.0), waits=1),
     metrics.sensitivity_max: Call(
         lambda d: metrics.sensitivity_max(gradients.gradient, network(d), x(d), 1, samples=3),
         waits=9,
