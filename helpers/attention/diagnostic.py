@@ -57,9 +57,7 @@ def adversary_loss(base_probs: Tensor, base_alpha: Tensor, lam: float) -> Callab
     return loss
 
 
-def train_adversary(
-    base: AttentionModel, data: Data, size: Size, *, lam: float, seed=SEED + 1, copy=False
-) -> AttentionModel:
+def train_adversary(base, data, size, *, lam: float, seed=SEED + 1, copy=False) -> AttentionModel:
     """A model that imitates base's outputs and looks as far elsewhere as lam makes it (sec. 4).
 
     It trains twice as long as `base`, at half the rate, and its word vectors begin at base's (the

@@ -27,9 +27,7 @@ class Settings:
     seed: int = 0  # of the order of the batches; a model has its own, see `new_model`
 
 
-def batches(
-    data: list[tuple], size: int, *, generator: torch.Generator | None = None, device="cpu"
-) -> Iterator[Batch]:
+def batches(data: list, size: int, *, generator=None, device="cpu") -> Iterator[Batch]:
     """Batches of texts of similar length: less padding to compute. All move to the device at once.
 
     generator (CPU): shuffles them, and adds 10 % of noise to the lengths.
@@ -108,9 +106,7 @@ def fit(
 
 
 @torch.no_grad()
-def predict(
-    model: AttentionModel, data: list[tuple], *, guide: Guide = None, size: int = 128
-) -> tuple[Tensor, Tensor]:
+def predict(model, data: list, *, guide: Guide = None, size=128) -> tuple[Tensor, Tensor]:
     """Probabilities (N, C) and attention weights (N, T), 0 after a text's end, on its device."""
     model.eval()
     longest = max(len(example[0]) for example in data)

@@ -155,9 +155,7 @@ def activities(folder: str | Path) -> list[str]:
     return sorted(name for name in set(found) if re.fullmatch(ACTIVITY, name))
 
 
-def _apart(
-    files: list[tuple[str, list[Record]]], one: set[str]
-) -> tuple[dict[tuple[str, str], str], tuple[str, ...]]:
+def _apart(files: list[tuple[str, list[Record]]], one: set[str]) -> tuple[dict, tuple[str, ...]]:
     """({(person, record's id): the person's new name}, questions) where a person's files differ.
 
     Files only grow: an older copy's last answer stands inside the newer one. Where the last answers

@@ -5,7 +5,7 @@ import linecache
 import textwrap
 import traceback
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 
@@ -88,9 +88,7 @@ def close(yours, expected, *, rtol: float = 1e-3, atol: float = 1e-5) -> bool:
     return same and torch.allclose(yours, expected, rtol=rtol, atol=atol, equal_nan=True)
 
 
-def compare(
-    yours, right, mistakes: Mapping | None = None, *, otherwise: str = "", rtol=1e-3, atol=1e-5
-) -> str | None:
+def compare(yours, right, mistakes=None, *, otherwise="", rtol=1e-3, atol=1e-5) -> str | None:
     """None where `yours` is `right`, else one line: a wrong shape, a named mistake, or both values.
 
     mistakes: {hint: the wrong value that it explains}, or {hint: [several such values]}; the first

@@ -14,13 +14,8 @@ from helpers.ground.runtime import current
 METADATA = "claim"  # the key under which an output carries its Claim
 NOT_JUDGED = "–"
 _NUMBER = r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
-_COMPARE = {
-    ">": operator.gt,
-    ">=": operator.ge,
-    "<": operator.lt,
-    "<=": operator.le,
-    "==": lambda a, b: math.isclose(a, b, rel_tol=1e-6),
-}
+_COMPARE = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
+_COMPARE["=="] = lambda a, b: math.isclose(a, b, rel_tol=1e-6)
 
 
 class Claim(TypedDict):

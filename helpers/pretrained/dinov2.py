@@ -66,13 +66,10 @@ def timm_names(stored: dict[str, np.ndarray], grid: int) -> dict[str, Tensor]:
         table = F.interpolate(table, size=(grid, grid), mode="bicubic", align_corners=False)
     table = table.flatten(2).mT  # (1, grid², D)
     state = {"pos_embed": torch.cat([torch.tensor(first), table], dim=1)}
-    names = {
-        "cls_token": "embeddings.cls_token",
-        "patch_embed.proj.weight": "embeddings.patch_embeddings.projection.weight",
-        "patch_embed.proj.bias": "embeddings.patch_embeddings.projection.bias",
-        "norm.weight": "layernorm.weight",
-        "norm.bias": "layernorm.bias",
-    }
+    names = {"cls_token": "embeddings.cls_token"}
+    for kind in ("weight", "bias"):
+        names[f"patch_embed.proj.{kind}"] = f"embeddings.patch_embeddings.projection.{kind}"
+        names[f"norm.{kind}"] = f"layernorm.{kind}"
     for i in range(BLOCKS):
         here, there = f"blocks.{i}", f"encoder.layer.{i}"
         key, value, query, out, fc1, fc2 = (next(products).T for _ in range(6))
@@ -83,15 +80,11 @@ def timm_names(stored: dict[str, np.ndarray], grid: int) -> dict[str, Tensor]:
         state[f"{here}.attn.proj.weight"] = torch.tensor(out.copy())
         state[f"{here}.mlp.fc1.weight"] = torch.tensor(fc1.copy())
         state[f"{here}.mlp.fc2.weight"] = torch.tensor(fc2.copy())
-        names |= {
-            f"{here}.attn.proj.bias": f"{there}.attention.output.dense.bias",
-            f"{here}.ls1.gamma": f"{there}.layer_scale1.lambda1",
-            f"{here}.ls2.gamma": f"{there}.layer_scale2.lambda1",
-        }
-        for part in ("norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias"):
-            names[f"{here}.{part}"] = f"{there}.{part}"
-        for part in ("mlp.fc1.bias", "mlp.fc2.bias"):
-            names[f"{here}.{part}"] = f"{there}.{part}"
+        names[f"{here}.attn.proj.bias"] = f"{there}.attention.output.dense.bias"
+        for n in (1, 2):
+            names[f"{here}.ls{n}.gamma"] = f"{there}.layer_scale{n}.lambda1"
+            for part in (f"norm{n}.weight", f"norm{n}.bias", f"mlp.fc{n}.bias"):
+                names[f"{here}.{part}"] = f"{there}.{part}"
     return state | {name: torch.tensor(stored[f"backbone.{n}"]) for name, n in names.items()}
 
 

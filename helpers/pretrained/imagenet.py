@@ -54,11 +54,8 @@ def resnet50(pretrained: bool = True, *, device: torch.device | str = "cpu") -> 
 
 def network(*, device: torch.device | str = "cpu") -> tuple[nn.Module, str]:
     """The photograph lessons' network and its last map: at source hub ResNet-50, or Lite0."""
-    return hub_or_packaged(
-        "ResNet-50",
-        lambda: (resnet50(device=device), "body.layer4"),
-        lambda: (efficientnet_lite0(device=device), "bn2"),
-    )
+    resnet = lambda: (resnet50(device=device), "body.layer4")
+    return hub_or_packaged("ResNet-50", resnet, lambda: (efficientnet_lite0(device=device), "bn2"))
 
 
 @cache

@@ -187,9 +187,7 @@ def sparse_gradients(sae: SparseAutoencoder, x: Tensor, f: Tensor) -> Loss:
 
 
 @torch.no_grad()
-def resample(
-    sae: SparseAutoencoder, optimizer: torch.optim.Optimizer, dead: Tensor, x: Tensor, *, seed: int
-) -> None:
+def resample(sae: SparseAutoencoder, optimizer, dead: Tensor, x: Tensor, *, seed: int) -> None:
     """Point dead features (mask (M,)) at inputs x (B, N) that are explained badly.
 
     1. An input is drawn with probability ∝ its squared loss.

@@ -67,9 +67,7 @@ def normal_like(x: Tensor, seed: int) -> Tensor:
     return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
 
 
-def integrated_gradients(
-    model: nn.Module, inputs: Tensor, target: Target, *, steps: int = 64, baseline: Baseline = 0.0
-) -> Tensor:
+def integrated_gradients(model, inputs, target, *, steps=64, baseline: Baseline = 0.0) -> Tensor:
     """(x - x') · ∫₀¹ dS_c/dx(x' + a (x - x')) da, the integral as a mean over midpoints.
 
     baseline: x', a number or a tensor that broadcasts. The map, in logits, sums to S_c(x) - S_c(x')
@@ -86,9 +84,7 @@ def integrated_gradients(
     return core.finite((x - x0) * (total / steps))
 
 
-def completeness_error(
-    model: nn.Module, inputs: Tensor, target: Target, attribution: Tensor, *, baseline=0.0
-) -> Tensor:
+def completeness_error(model, inputs, target, attribution: Tensor, *, baseline=0.0) -> Tensor:
     """|sum of the map - (S(x) - S(x'))| / |S(x) - S(x')|, (B,): 0 where all is accounted for.
 
     nan or inf where both scores are equal. Source: Sundararajan et al. 2017, proposition 1.

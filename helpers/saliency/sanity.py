@@ -175,12 +175,8 @@ def edges(a: Tensor, b: Tensor, *, cell: int | None = None) -> Tensor:
     return spearman(*features)  # of (B, F) each
 
 
-SIMILARITIES = {
-    "|Spearman|": rank_correlation,
-    "signed Spearman": signed_correlation,
-    "SSIM": structural,
-    "HOG": edges,
-}
+SIMILARITIES = {"|Spearman|": rank_correlation, "signed Spearman": signed_correlation}
+SIMILARITIES |= {"SSIM": structural, "HOG": edges}
 
 
 def two(a, b, reduce: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
