@@ -83,10 +83,9 @@ def decided_scale() -> str | None:
     return _course.scale if _course else None
 
 
-def by_scale(small, full, tiny=None):
-    """The first value at scale small, the second at full; the third (or the first) at tiny."""
-    values = {"small": small, "full": full, "tiny": small if tiny is None else tiny}
-    return values[current().scale]
+def by_scale(small, full):
+    """The second value at scale full, else the first."""
+    return full if current().scale == "full" else small
 
 
 def half_precision(device: torch.device | str) -> bool:

@@ -18,7 +18,7 @@ import tempfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -126,8 +126,8 @@ class Store:
         return pool(self.folder, self.activity).only(good)
 
 
-def pool(folder_or_files: str | Path | Iterable[str | Path], activity: str) -> Pooled:
-    """All answers to an activity from a folder (its folders and zips too) or from a list of files.
+def pool(folder: str | Path, activity: str) -> Pooled:
+    """All answers to an activity from a folder, its folders and zips too.
 
     The same answer in two files counts once, and a person's answers keep the order of their file.
     What is damaged or foreign is named in `skipped`, unless a file is by its name another
@@ -135,7 +135,7 @@ def pool(folder_or_files: str | Path | Iterable[str | Path], activity: str) -> P
     the folder's one-person.txt has the id. CourseError where the folder does not exist.
     """
     files, skipped = [], []
-    for name, path in _candidates(folder_or_files):
+    for name, path in _candidates(folder):
         lines, problem = read(path)
         if problem and _activity_of(path) in (activity, None):
             skipped.append(f"{name}: {problem}")
@@ -143,7 +143,7 @@ def pool(folder_or_files: str | Path | Iterable[str | Path], activity: str) -> P
     found = [record for _, records in files for record in records]
     first = {record.id: record for record in reversed(found)}
     records = [first[identity] for identity in dict.fromkeys(record.id for record in found)]
-    apart, asked = _apart(files, _one_person(folder_or_files))
+    apart, asked = _apart(files, _one_person(folder))
     records = [r._replace(person=apart.get((r.person, r.id), r.person)) for r in records]
     people = len({record.person for record in records})
     return Pooled(records, people, skipped, len(found) - len(records), asked)
@@ -189,10 +189,10 @@ def _apart(files: list[tuple[str, list[Record]]], one: set[str]) -> tuple[dict, 
     return apart, tuple(asked)
 
 
-def _one_person(folder: Any) -> set[str]:
+def _one_person(folder: str | Path) -> set[str]:
     """The ids that the teacher knows to be one person each, whatever their files look like."""
-    file = Path(folder, "one-person.txt") if isinstance(folder, (str, Path)) else None
-    if file is None or not file.is_file():
+    file = Path(folder, "one-person.txt")
+    if not file.is_file():
         return set()
     return set(re.findall("[0-9a-f]{8}", file.read_text(encoding="utf-8", errors="replace")))
 
@@ -259,8 +259,6 @@ def read(path: Path | zipfile.Path) -> tuple[list[Record], str]:
         lines = path.read_bytes().split(b"\n")
     except UNPACKED_BADLY:
         return [], "no answer in it can be read"
-    except FileNotFoundError:
-        return [], "does not exist"
     except OSError as error:
         return [], f"cannot be opened ({error.strerror or error})"
     parsed = {number: parse(line) for number, line in enumerate(lines, 1) if line.strip()}
@@ -284,19 +282,13 @@ def _activity_of(path: Path | zipfile.Path) -> str | None:
     return name[1] if name else None
 
 
-def _candidates(folder_or_files) -> Iterator[tuple[str, Path | zipfile.Path]]:
+def _candidates(folder: str | Path) -> Iterator[tuple[str, Path | zipfile.Path]]:
     """(name for the learner, path) of every file to read, in a fixed order; none that is hidden."""
-    if not isinstance(folder_or_files, (str, Path)):
-        folder, paths = None, [Path(path) for path in folder_or_files]
-    elif (folder := Path(folder_or_files)).is_file():
-        folder, paths = folder.parent, [folder]
-    elif folder.is_dir():
-        paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    else:
+    if not Path(folder).is_dir():
         raise CourseError(f"There is no folder {folder}. Give the one with everybody's files.")
-    for path in paths:
-        name = path.relative_to(folder).as_posix() if folder else str(path)
-        if folder is None or _may_hold_answers(name):
+    for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if _may_hold_answers(name):
             yield from _unpacked(name, path)
 
 

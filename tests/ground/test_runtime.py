@@ -135,13 +135,10 @@ def test_current_sets_up_once_and_quietly(capsys):
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize(
-    ("scale", "value", "third"), [("full", 2, 2), ("small", 1, 1), ("tiny", 1, 3)]
-)
-def test_by_scale(scale, value, third):
+@pytest.mark.parametrize(("scale", "value"), [("full", 2), ("small", 1), ("tiny", 1)])
+def test_by_scale(scale, value):
     setup(scale=scale, quiet=True)
     assert by_scale(1, 2) == value
-    assert by_scale(1, 2, 3) == third
 
 
 def test_under_the_test_command_progress_bars_are_silent(monkeypatch, capsys):
