@@ -4,6 +4,7 @@ By random id; what exercises' checks said is there only from those who chose to 
 """
 
 from collections.abc import Iterable
+from itertools import groupby
 from pathlib import Path
 from string import ascii_lowercase
 
@@ -51,7 +52,7 @@ def activity_page(name: str, pooled: Pooled) -> str:
     for item, records in by_item(pooled.records).items():
         shown = {answer.id for answer in on_the_board(records, item)}
         rows = [r for r in records if name != BOARD or r.id in shown]
-        parts += [f"## {as_typed(item)}", table(["person", "shown", "answer", "seconds"], rows)]
+        parts += [f"## {as_typed(item)}", table(rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -82,15 +83,13 @@ def exercise_page(item: str, records: list[Record], left_out: str = "") -> str:
 
 def by_item(records: Iterable[Record]) -> dict[str, list[Record]]:
     """{item: its records in their order}, sorted by item."""
-    items: dict[str, list[Record]] = {}
-    for record in records:
-        items.setdefault(record.item, []).append(record)
-    return dict(sorted(items.items()))
+    of = lambda record: record.item
+    return {item: list(group) for item, group in groupby(sorted(records, key=of), key=of)}
 
 
-def table(head: list[str], records: list[Record]) -> str:
+def table(records: list[Record]) -> str:
     """A Markdown table of records; what people typed is never markup."""
-    lines = [head, ["---"] * len(head)]
+    lines = [["person", "shown", "answer", "seconds"], ["---"] * 4]
     for r in records:
         seconds = "" if r.seconds is None else f"{r.seconds:g}"
         lines.append([r.person, as_typed(r.condition), as_typed(_text(r)), seconds])

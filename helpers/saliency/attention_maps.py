@@ -45,28 +45,24 @@ def roll_weighted(A: Sequence[Tensor], dA: Sequence[Tensor]) -> Tensor:
 # ---- the methods: what the class token has read of each patch ----
 def rollout(model: nn.Module, inputs: Tensor, target: Target = 0) -> Tensor:
     """Attention rollout, (B, 1, H, W); it knows no class, so the target changes nothing."""
-    x, target = check(model, inputs, target, images=True)
-
-    def one_batch(x, target):
-        with attention_in_graph(model) as A:
-            score = core.class_score(model, x.requires_grad_(), target)
-        refuse_other_readers(*core.derivatives(score, at=A[-1:]))
-        return on_patches(model, roll(A)[:, 0], x).detach()
-
-    with frozen_eval(model):
-        return core.finite(core.in_batches(one_batch, x, target))
+    return followed(model, inputs, target, slice(-1, None), lambda A, _: roll(A))
 
 
 def relevance(model: nn.Module, inputs: Tensor, target: Target) -> Tensor:
     """Gradient-weighted attention, never negative: (B, 1, H, W). Source: Chefer et al. 2021."""
+    return followed(model, inputs, target, slice(None), roll_weighted)
+
+
+def followed(model: nn.Module, inputs, target: Target, layers: slice, rule: Callable) -> Tensor:
+    """The class token's row of rule(A, dS/dA of these layers), on the patches: (B, 1, H, W)."""
     x, target = check(model, inputs, target, images=True)
 
     def one_batch(x, target):
         with attention_in_graph(model) as A:
             score = core.class_score(model, x.requires_grad_(), target)
-        dA = core.derivatives(score, at=A)
+        dA = core.derivatives(score, at=A[layers])
         refuse_other_readers(dA[-1])
-        return on_patches(model, roll_weighted(A, dA)[:, 0], x).detach()
+        return on_patches(model, rule(A, dA)[:, 0], x).detach()
 
     with frozen_eval(model):
         return core.finite(core.in_batches(one_batch, x, target))

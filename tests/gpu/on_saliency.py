@@ -304,6 +304,6 @@ LEFT_OUT = {
         sanity.redraw,
         sanity.reset,
         sanity.settle,
-        sanity.shuffle,
     ],
+    "what rollout and relevance share": [attention_maps.followed],
 }
