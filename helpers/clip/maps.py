@@ -126,7 +126,7 @@ def crop_boxes(crops: int, height: int, width: int, smallest: int, generator) ->
 def crop_gains(model, image: Tensor, texts: Tensor, boxes: Tensor) -> Tensor:
     """How much closer each crop is to each text: cos(text, crop) - cos(text, picture), (N, Q)."""
     refuse_raw(model, image, texts)
-    everything = torch.cat((middle(image)[None], boxes.to(image.device)))
+    everything = torch.cat((boxes.new_tensor([middle(image)]), boxes)).to(image.device)
     chunk = 64  # on two cores
     if image.device.type != "cpu":
         chunk = chunk_for(256 * 3 * 4 * pixels_of(model) ** 2, image.device)
@@ -233,20 +233,20 @@ def in_pixels(smallest: float, image: Tensor) -> int:
 # ---- other ways: the middle square, as one input of the model ---------------------------------
 def whole(model, image: Tensor) -> Tensor:
     """What open_clip's preprocessing shows to the model: the middle square. (1, 3, P, P)."""
-    return cut(model, image, middle(image)[None])
+    return cut(model, image, torch.tensor([middle(image)]))
 
 
-def middle(image: Tensor, *, device: torch.device | None = None) -> Tensor:
-    """Left, top, right, bottom of the middle square of (3, H, W), on its device or another."""
+def middle(image: Tensor) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the middle square of (3, H, W)."""
     height, width = image.shape[1:]
     side = min(height, width)
     left, top = (width - side) // 2, (height - side) // 2
-    return torch.tensor([left, top, left + side, top + side], device=device or image.device)
+    return left, top, left + side, top + side
 
 
 def put_back(maps: Tensor, image: Tensor) -> Tensor:
     """Maps (Q, h, w) of the middle square at its place in the picture: (Q, H, W), 0 outside."""
-    left, top, right, bottom = middle(image, device=torch.device("cpu")).tolist()
+    left, top, right, bottom = middle(image)
     large = F.interpolate(maps[:, None], (bottom - top, right - left), mode="bilinear")[:, 0]
     return F.pad(large, (left, image.shape[2] - right, top, image.shape[1] - bottom))
 

@@ -96,18 +96,13 @@ def area(curve: Tensor) -> Tensor:
 
 
 # ---- does it lie where the thing is? ----
-def numbers(boxes, heat: Tensor) -> Tensor:
-    """Boxes however they were written, on the map's device."""
+def in_boxes(boxes: Tensor, heat: Tensor) -> Tensor:
+    """Boxes (B, 4) or (4,): left, top, right, bottom, exclusive -> True inside, (B, H, W)."""
     try:
-        return torch.as_tensor(boxes, device=heat.device)
+        boxes = torch.as_tensor(boxes, device=heat.device)
     except (TypeError, ValueError, RuntimeError) as error:  # a text, None, ragged lists
         wanted = "four numbers: left, top, right, bottom"
         raise CourseError(f"A box is {wanted}, not {boxes!r:.80}.") from error
-
-
-def in_boxes(boxes: Tensor, heat: Tensor) -> Tensor:
-    """Boxes (B, 4) or (4,): left, top, right, bottom, exclusive -> True inside, (B, H, W)."""
-    boxes = numbers(boxes, heat)
     if boxes.shape not in ((4,), (1, 4), (len(heat), 4)):
         needs = f"{len(heat)} heat maps need boxes ({len(heat)}, 4), or one (4,) for all"
         raise CourseError(f"{needs}, not {tuple(boxes.shape)}.")
@@ -117,17 +112,14 @@ def in_boxes(boxes: Tensor, heat: Tensor) -> Tensor:
     return ((y >= top) & (y < bottom))[:, :, None] & ((x >= left) & (x < right))[:, None, :]
 
 
-def pointing_game(heat: Tensor, boxes: Tensor, *, tolerance: int = 0) -> Tensor:
-    """1 where the highest pixel lies in the box, or at most `tolerance` pixels beside it, else 0.
+def pointing_game(heat: Tensor, boxes: Tensor) -> Tensor:
+    """1 where the highest pixel lies in the box, else 0: (B,). Zhang et al. 2016, no tolerance.
 
-    (B,), nan for an empty map: one that is the same everywhere, or holds nan, points nowhere.
-    Source: Zhang et al. 2016, with a tolerance of 15 pixels on photographs.
+    nan for an empty map: one that is the same everywhere, or holds nan, points nowhere.
     """
     heat = core.as_tensor(heat, 3)
-    boxes = numbers(boxes, heat)
-    wider = torch.cat((boxes[..., :2] - tolerance, boxes[..., 2:] + tolerance), dim=-1)
     flat = heat.flatten(1)
-    hit = in_boxes(wider, heat).flatten(1).gather(1, flat.argmax(dim=1, keepdim=True))[:, 0]
+    hit = in_boxes(boxes, heat).flatten(1).gather(1, flat.argmax(dim=1, keepdim=True))[:, 0]
     points = flat.amax(dim=1) > flat.amin(dim=1)  # False with nan
     return torch.where(points, hit.to(flat), torch.nan)
 

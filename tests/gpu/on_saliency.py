@@ -238,7 +238,6 @@ CALLS = {
         ),
         waits=2,
     ),
-    metrics.numbers: Call(lambda d: metrics.numbers([1, 2, 3, 4], heat(d))),
     metrics.places: Call(lambda d: metrics.places(heat(d), x(d)), waits=1),
     metrics.pointing_game: Call(lambda d: metrics.pointing_game(heat(d), boxes("cpu"))),
     metrics.ranks: Call(lambda d: metrics.ranks(heat(d)), waits=1),
