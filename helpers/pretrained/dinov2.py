@@ -101,7 +101,7 @@ def read_onnx(file: Path) -> dict[str, np.ndarray]:
         shape, name, raw = [], "", b""
         for part, content in _fields(value):
             if part == 1:
-                shape += [content] if isinstance(content, int) else list(_integers(content))
+                shape.append(content)
             elif part == 8:
                 name = bytes(content).decode()
             elif part == 9:
@@ -131,10 +131,3 @@ def _integer(message: memoryview, place: int) -> tuple[int, int]:
         number |= (message[place] & 127) << shift
         place, shift = place + 1, shift + 7
     return number | message[place] << shift, place + 1
-
-
-def _integers(message: memoryview) -> Iterator[int]:
-    place = 0
-    while place < len(message):
-        number, place = _integer(message, place)
-        yield number

@@ -43,22 +43,17 @@ def concentration(attribution: Tensor) -> Tensor:
 
 
 # ---- hide the important pixels, or show them first ----
-def ranks(heat: Tensor) -> Tensor:
-    """Each pixel's place in the order of importance, 0 the most: (B, H, W); ties as one reads."""
-    heat = core.as_tensor(heat, 3)
-    if missing := int(heat.isnan().sum()):
-        n = heat.numel()
-        raise CourseError(f"{missing} of the heat map's {n} values are NaN: see nan_to_num().")
-    return heat.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(dim=1).view_as(heat)
-
-
 def places(heat: Tensor, images: Tensor) -> Tensor:
-    """`ranks` of the pixels of these pictures, (B, 1, H, W), on their device."""
+    """Each pixel's place in the order of importance, 0 the most, ties as read: (B, 1, H, W)."""
     shape = (len(images), *images.shape[2:])
     if (heat := core.as_tensor(heat, 3)).shape != shape:
         given = f"{tuple(heat.shape)}; magnitude(attribution) makes it"
         raise CourseError(f"heat should be {shape}, one value a pixel, not {given}.")
-    return ranks(heat).to(images.device)[:, None]
+    if missing := int(heat.isnan().sum()):
+        n = heat.numel()
+        raise CourseError(f"{missing} of the heat map's {n} values are NaN: see nan_to_num().")
+    order = heat.flatten(1).argsort(dim=1, descending=True, stable=True)  # (B, H W)
+    return order.argsort(dim=1).view_as(heat).to(images.device)[:, None]
 
 
 def perturbation_curve(model, before, after, target, heat: Tensor, steps: int) -> Tensor:

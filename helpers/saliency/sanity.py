@@ -37,8 +37,8 @@ def reset(module: nn.Module) -> None:
     1. Each part's own initialiser draws (`reset_parameters`); a norm without one forgets its
        running statistics.
     2. What no initialiser has reached (class tokens, positions, LayerScale, parametrised weights)
-       is drawn by `redraw`; a spectral norm's vectors follow. Other buffers, such as tables and
-       masks, stay; where one could have been learned, a warning names it.
+       is drawn from a Gaussian as large as they were; a spectral norm's vectors follow. Other
+       buffers, such as tables and masks, stay; where one could be learned, a warning names it.
     """
     trained = {name: p.detach().clone() for name, p in module.named_parameters()}
     if not trained and not hasattr(module, "running_var"):
@@ -59,7 +59,8 @@ def reset(module: nn.Module) -> None:
             part.running_var.fill_(1)
     for name, p in module.named_parameters():
         if p.isnan().any():
-            redraw(p, trained[name])
+            size = float(trained[name].double().square().mean().sqrt())
+            p.normal_(0, size or 0.02)
     for part in module.modules():
         settle(part)
     for part, mode in modes.items():
@@ -79,11 +80,6 @@ def settle(part: nn.Module, steps: int = 30) -> None:
             getattr(part, name)
         for hook in hooks:  # torch's older spectral_norm
             hook.compute_weight(part, do_power_iteration=True)
-
-
-def redraw(p: Tensor, trained: Tensor) -> None:
-    """Gaussian numbers as large as the trained ones (their root mean square; 0.02 if all are 0)."""
-    p.normal_(0, float(trained.double().square().mean().sqrt()) or 0.02)
 
 
 @contextmanager
@@ -190,13 +186,11 @@ def two(a, b, reduce: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
 
 def each(compare: Callable, *maps: Tensor) -> Tensor:
     """compare(p, …) of each picture's maps (H, W), stretched to 0 … 1, by NumPy."""
-    pictures = [stretched(m).numpy() for m in maps]
+    pictures = []
+    for m in maps:  # a constant one becomes 0
+        m = (m - m.amin(dim=(1, 2), keepdim=True)).cpu().double()
+        largest = m.amax(dim=(1, 2), keepdim=True)
+        pictures.append((m / largest.clamp_min(torch.finfo(m.dtype).tiny)).numpy())
     values = np.array([compare(*row) for row in zip(*pictures, strict=True)])
     exact = torch.float32 if maps[0].device.type == "mps" else torch.float64
     return torch.from_numpy(values).to(exact).to(maps[0].device)
-
-
-def stretched(m: Tensor) -> Tensor:
-    """(B, H, W) from its lowest to its highest value, as 0 … 1; a constant map becomes 0."""
-    m = (m - m.amin(dim=(1, 2), keepdim=True)).cpu().double()
-    return m / m.amax(dim=(1, 2), keepdim=True).clamp_min(torch.finfo(m.dtype).tiny)

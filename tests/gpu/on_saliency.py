@@ -240,7 +240,6 @@ CALLS = {
     ),
     metrics.places: Call(lambda d: metrics.places(heat(d), x(d)), waits=1),
     metrics.pointing_game: Call(lambda d: metrics.pointing_game(heat(d), boxes("cpu"))),
-    metrics.ranks: Call(lambda d: metrics.ranks(heat(d)), waits=1),
     metrics.sensitivity_max: Call(
         lambda d: metrics.sensitivity_max(gradients.gradient, network(d), x(d), 1, samples=3),
         waits=9,
@@ -267,7 +266,6 @@ CALLS = {
     sanity.randomised: Call(shuffled, waits=2),
     sanity.rank_correlation: Call(lambda d: sanity.rank_correlation(x(d), maps(d))),
     sanity.signed_correlation: Call(lambda d: sanity.signed_correlation(x(d), maps(d))),
-    sanity.stretched: Call(lambda d: sanity.stretched(heat(d)), waits=1, on_cpu="it serves NumPy"),
     sanity.structural: Call(lambda d: sanity.structural(x(d), maps(d)), waits=2),
     sanity.two: Call(lambda d: sanity.two(x(d), maps(d), metrics.magnitude)),
     shapley.shapley: Call(
@@ -300,7 +298,6 @@ LEFT_OUT = {
         shapley.shapley_weights,
     ],
     "called on the CPU by randomise": [
-        sanity.redraw,
         sanity.reset,
         sanity.settle,
     ],

@@ -109,7 +109,9 @@ def maps(rows: Mapping, *, caption, boxes=None, cols=None, bar=True, panel=200, 
                 drawn, signed = draw_map(ax, item, **look)
                 bars |= {signed: drawn} if drawn else {}
             else:
-                draw_picture(ax, item)
+                ax.imshow(as_picture(item), cmap="gray", vmin=0, vmax=1, interpolation="auto")
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set(visible=True, color="0.7", linewidth=0.6)  # or white had no edge
             ax.set_title(line[i], fontsize=9, pad=4)
             ax.set_ylabel(name if i == 0 else "", fontsize=9)
             box = boxes.get(title) if isinstance(boxes, Mapping) else boxes
@@ -145,19 +147,7 @@ def draw_map(ax: Axes, values, *, signed=None, top=0.99, over=None, cmap=UNSIGNE
             picture = picture if picture.ndim == 3 else np.dstack([grey] * 3)
             ax.imshow(picture * (0.15 + 0.85 * flat[..., None]))
             drawn = None  # no colour bar explains it
-    _outline(ax)
     return drawn, signed
-
-
-def draw_picture(ax: Axes, image) -> None:
-    """One picture on an axis, with a thin frame, or a white one could not be seen."""
-    ax.imshow(as_picture(image), cmap="gray", vmin=0, vmax=1, interpolation="auto")
-    _outline(ax)
-
-
-def _outline(ax: Axes) -> None:
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set(visible=True, color="0.7", linewidth=0.6)
 
 
 def frame(ax: Axes, box: Sequence[float]) -> None:
