@@ -137,7 +137,8 @@ def pool(folder: str | Path, activity: str) -> Pooled:
     files, skipped = [], []
     for name, path in _candidates(folder):
         lines, problem = read(path)
-        if problem and _activity_of(path) in (activity, None):
+        ours = re.fullmatch(r"([a-z0-9-]+)-[0-9a-f]{8}\.jsonl", path.name)  # None: renamed
+        if problem and (ours is None or ours[1] == activity):
             skipped.append(f"{name}: {problem}")
         files.append((name, [record for record in lines if record.activity == activity]))
     found = [record for _, records in files for record in records]
@@ -274,12 +275,6 @@ def _size(path: Path | zipfile.Path) -> int:
     if isinstance(path, Path):
         return path.stat().st_size
     return path.root.getinfo(path.at).file_size
-
-
-def _activity_of(path: Path | zipfile.Path) -> str | None:
-    """The activity in a file's name; None for a file that somebody renamed or copied."""
-    name = re.fullmatch(r"([a-z0-9-]+)-[0-9a-f]{8}\.jsonl", path.name)
-    return name[1] if name else None
 
 
 def _candidates(folder: str | Path) -> Iterator[tuple[str, Path | zipfile.Path]]:

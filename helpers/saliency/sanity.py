@@ -52,7 +52,7 @@ def reset(module: nn.Module) -> None:
     for part in module.modules():
         own = getattr(part, "reset_parameters", getattr(part, "_reset_parameters", None))
         if own is not None:
-            with suppress(TypeError):  # one that wants arguments: `redraw` draws
+            with suppress(TypeError):  # one that wants arguments: drawn below
                 own()
         elif getattr(part, "running_var", None) is not None:
             part.running_mean.zero_()
