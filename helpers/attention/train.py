@@ -28,10 +28,7 @@ class Settings:
 
 
 def batches(data: list, size: int, *, generator=None, device="cpu") -> Iterator[Batch]:
-    """Batches of texts of similar length: less padding to compute. All move to the device at once.
-
-    generator (CPU): shuffles them, and adds 10 % of noise to the lengths.
-    """
+    """Batches of texts of similar length; generator (CPU): shuffles, with 10 % noise on lengths."""
     words, content, label, index, question = collate(data, device=device)
     lengths = torch.tensor([len(example[0]) for example in data])
     noise = 0 if generator is None else 0.1 * torch.rand(len(data), generator=generator)

@@ -1,7 +1,4 @@
-"""What a scene's things may stand on: noise, patterns, crops of photographs.
-
-A ground is a function of a random stream and returns an RGB picture; `scenes.Look` takes one.
-"""
+"""What a scene may stand on, `ground(rng)` -> RGB: noise, patterns, crops of photographs."""
 
 import random
 from collections.abc import Sequence

@@ -1,7 +1,4 @@
-"""What `make` stores under data/, each file with its SHA-256, and checkpoints of long trainings.
-
-Whatever is written is written whole: a run killed anywhere leaves the old file or the new one.
-"""
+"""What `make` stores in data/, each file with its SHA-256, and checkpoints: all written whole."""
 
 import hashlib
 import importlib.util

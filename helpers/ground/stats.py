@@ -47,10 +47,7 @@ def pearson(a: Tensor, b: Tensor) -> Tensor:
 
 
 def spearman(a: Tensor, b: Tensor) -> Tensor:
-    """Spearman's ρ of two stacks: Pearson's correlation of their ranks. (B, ...), (B, ...) -> (B,).
-
-    nan where one is constant or holds nan. On the values' device.
-    """
+    """Spearman's ρ: `pearson` of the ranks, (B, ...) -> (B,); nan where constant or holding nan."""
     return pearson(mean_ranks(a.detach().flatten(1)), mean_ranks(b.detach().flatten(1)))
 
 

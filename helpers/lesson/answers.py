@@ -355,10 +355,7 @@ def _append(path: Path, lines: bytes) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time into the folder: on Windows two appends can interleave.
-
-    Where a disk knows no locks, the work goes on without: POSIX appends are whole anyway.
-    """
+    """One process at a time in the folder, where the disk knows locks (POSIX appends need none)."""
     lock = FileLock(folder / ".lock", timeout=10)
     with suppress(OSError, NotImplementedError):  # a folder that refuses it refuses the answer too
         lock.acquire()
@@ -384,10 +381,7 @@ def _unsaved_person(folder: Path) -> str:
 
 
 def _person(folder: Path) -> str:
-    """The folder's random id, made on first use; where nothing can be written, this session's.
-
-    A copied folder, handed out or part of a room's image, gets an id of its own.
-    """
+    """The folder's random id, made on first use and anew in a copy; else this session's."""
     path = folder / "person.txt"
     try:
         folder.mkdir(parents=True, exist_ok=True)

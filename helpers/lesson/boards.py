@@ -97,14 +97,11 @@ def feedback(lesson: str, folder=None) -> Board:
 
 
 def on_the_board(records: Iterable[Record], key: str) -> list[Answer]:
-    """The answers to one board among (pooled) records, without those taken back.
-
-    By the clock between people, by the place in the file for one person: clocks are set back.
-    """
+    """The answers to one board among (pooled) records, without those taken back, by the clock."""
     here = [record for record in records if record.item == key]
     gone = {record.answer.get("takes back") for record in here if isinstance(record.answer, dict)}
     kept = [record for record in here if isinstance(record.answer, str) and record.id not in gone]
-    by_person: dict[str, list[Record]] = {}
+    by_person: dict[str, list[Record]] = {}  # each in their file's order: clocks are set back
     for record in kept:
         by_person.setdefault(record.person, []).append(record)
     merged = heapq.merge(*by_person.values(), key=lambda record: record.time)

@@ -69,10 +69,7 @@ def attend(layer, q: Tensor, k: Tensor, v: Tensor, _mask, scaling: float, **_):
 
 
 def open_gguf(folder: Path) -> None:
-    """Read the package's file once and store config, tokenizer and half-precision weights.
-
-    The folder appears complete or not at all: a killed run leaves only a folder named `.part`.
-    """
+    """Store the package's config, tokenizer and weights, halved; a killed run leaves a `.part`."""
     from safetensors.torch import save_file
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging

@@ -18,10 +18,7 @@ Baseline = float | Tensor
 
 @contextmanager
 def frozen_eval(model: nn.Module) -> Iterator[None]:
-    """Inside: evaluation mode, frozen parameters, gradients on. Afterwards all is as it was.
-
-    Also after an error. `torch.autograd.grad` returns gradients and leaves every `.grad` alone.
-    """
+    """Inside: evaluation mode, frozen parameters, gradients on. Afterwards all is as it was."""
     training = [module for module in model.modules() if module.training]
     trainable = [p for p in model.parameters() if p.requires_grad]
     try:

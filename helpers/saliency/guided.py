@@ -18,10 +18,7 @@ CLIPS = {  # ReLUs where the lower bound is 0; nn.ReLU6 calls hardtanh(x, 0, 6)
 
 
 class GuidedReLU(TorchFunctionMode):
-    """Inside this context every ReLU has the guided backward pass.
-
-    The function is caught rather than its module: many models call F.relu or clamp(min=0) directly.
-    """
+    """Inside, each ReLU has the guided backward pass; as functions, as models call F.relu too."""
 
     def __init__(self):
         super().__init__()

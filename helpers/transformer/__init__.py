@@ -1,5 +1,1 @@
 """One-layer transformers of lessons 07–11: the model, its training, and what its neurons do."""
-
-from helpers.transformer.model import OneLayerTransformer, Settings, load
-
-__all__ = ["OneLayerTransformer", "Settings", "load"]

@@ -75,10 +75,7 @@ def figure(draw: Callable) -> Callable[..., Figure]:
 
 
 def caption(fig: Figure, text: str) -> None:
-    """Show the figure with this sentence under it, which is its alternative text as well.
-
-    Say what is to be seen, with no number that a second run would change.
-    """
+    """Show the figure with this sentence under it, which is its alternative text as well."""
     fig.caption_text = " ".join(text.split())
     show(fig)
 
