@@ -3,7 +3,6 @@
 import math
 import operator
 import re
-from collections.abc import Sequence
 from typing import TypedDict
 
 from IPython import get_ipython
@@ -13,6 +12,7 @@ from helpers.ground.runtime import current
 
 METADATA = "claim"  # the key under which an output carries its Claim
 NOT_JUDGED = "–"
+HERE = ("small packaged",)  # the scale and source that bounds are set at
 _NUMBER = r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
 _COMPARE = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 _COMPARE["=="] = lambda a, b: math.isclose(a, b, rel_tol=1e-6)
@@ -33,15 +33,7 @@ class Claim(TypedDict):
 
 
 def claim(
-    text: str,
-    measured: float,
-    bound: str,
-    *,
-    slide: str,
-    paper: float | None = None,
-    source: str | None = None,
-    band: tuple[float, float] | None = None,
-    measured_at: Sequence[str] = ("small packaged",),
+    text: str, measured, bound: str, *, slide, paper=None, source=None, band=None, measured_at=HERE
 ) -> None:
     """Print one line, `✓ text: 0.82 (> 0.65; paper 0.888) · D1-09`, and leave it for the ledger.
 
@@ -60,18 +52,11 @@ def claim(
     reason = bound if judged else "not judged here"
     if paper is not None and not reason.startswith("paper"):
         reason += f"; paper {digits(paper)}"
-    record = Claim(
-        text=text,
-        measured=digits(measured),
-        bound=bound,
-        mark=(holding if kept else "✗") if judged else NOT_JUDGED,
-        slide=slide,
-        paper=None if paper is None else digits(paper),
-        source=source,
-        scale=course.scale,
-        data=course.source,
-    )
-    line = f"{record['mark']} {text}: {digits(measured)} ({reason}) · {slide}"
+    mark = (holding if kept else "✗") if judged else NOT_JUDGED
+    numbers = {"measured": digits(measured), "paper": None if paper is None else digits(paper)}
+    where = {"slide": slide, "source": source, "scale": course.scale, "data": course.source}
+    record = Claim(text=text, bound=bound, mark=mark, **numbers, **where)
+    line = f"{mark} {text}: {digits(measured)} ({reason}) · {slide}"
     shell = get_ipython()
     if hasattr(shell, "kernel"):  # in the output's metadata, which readers do not see
         shell.display_pub.publish({"text/plain": line}, metadata={METADATA: record})

@@ -10,17 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from helpers.lesson.plots.core import (
-    DOTS,
-    SIGNED,
-    UNSIGNED,
-    Picture,
-    as_array,
-    canvas,
-    figure,
-    is_tensor,
-    printable,
-)
+from helpers.lesson.plots import core
+from helpers.lesson.plots.core import SIGNED, as_array, canvas, figure, is_tensor, printable
 
 PAGE = 940  # pixels: wider than other figures; four maps of 224 pixels fit beside each other
 GAP = 8  # pixels between panels
@@ -94,7 +85,7 @@ def maps(rows: Mapping, *, caption, boxes=None, cols=None, bar=True, panel=200, 
     heads = [14 * max(t.count("\n") + 1 if t else 0 for t in line) + GAP for line in titles]
     width = left + cols * (wide + GAP) + right
     height = sum(heads) + len(lines) * tall + 4
-    fig = Picture(figsize=(width / DOTS, height / DOTS))
+    fig = core.Picture(figsize=(width / core.DOTS, height / core.DOTS))
     fig.exact = True
 
     def axes_at(x: int, y: int, w: int, h: int) -> Axes:  # pixels from the upper left
@@ -127,7 +118,7 @@ def maps(rows: Mapping, *, caption, boxes=None, cols=None, bar=True, panel=200, 
     return fig
 
 
-def draw_map(ax: Axes, values, *, signed=None, top=0.99, over=None, cmap=UNSIGNED):
+def draw_map(ax: Axes, values, *, signed=None, top=0.99, over=None, cmap=core.UNSIGNED):
     """One map on an axis, as `maps` draws it. Returns the image for a colour bar, and `signed`.
 
     signed, top: as `as_map` takes them. over: a picture that lies under it: a signed map tints the
