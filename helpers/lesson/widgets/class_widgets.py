@@ -69,9 +69,6 @@ class BoardView(View):
             self.say(f"Your answers of all lessons are in {self.kept}.")
 
 
-board_view = BoardView
-
-
 class ChoiceView(View):
     """A question to answer before looking; the choice is kept under "prediction" and `key`.
 
@@ -119,9 +116,6 @@ class ChoiceView(View):
         verdict = f"You chose {self.letters[number]}{comma} {right}."
         self.show(lambda: Markdown(f"{self.text}\n\n{verdict} {self.why}"))
         self.say(self.store.trouble)
-
-
-choice_view = ChoiceView
 
 
 class RatingView(View):
@@ -229,4 +223,6 @@ class RatingView(View):
             self._refresh_progress()
 
 
+board_view = BoardView
+choice_view = ChoiceView
 rating_view = RatingView

@@ -49,9 +49,6 @@ class Playground(View):
         self.show(self.draw, strict=strict, **self.value)
 
 
-playground = Playground
-
-
 def _control(name: str, spec, default) -> widgets.Widget:
     control = widgets.interactive.widget_from_abbrev(spec, default)
     if control is None:
@@ -111,6 +108,7 @@ class PictureInput(View):
             self.show(self.on_picture, self.image)
 
 
+playground = Playground
 picture_input = PictureInput
 
 
