@@ -101,8 +101,6 @@ def test_a_map_over_a_picture_leaves_the_picture_to_be_seen():
     picture[:, 4:] = 255
     m = torch.zeros(8, 8)
     m[:4] = 1.0
-    lit = plots.maps({"": m}, over=picture, bar=False, **CAPTION).axes[0].images[-1].get_array()
-    assert lit[0, 7].min() > lit[7, 7].min() > lit[0, 0].max()
     tinted = plots.maps({"": m - 0.5}, over=picture, bar=False, **CAPTION).axes[0].images
     assert len(tinted) == 2  # the grey picture, and the map half transparent on it
     assert 0 < tinted[1].get_alpha() < 1

@@ -98,7 +98,7 @@ def maps(rows: Mapping, *, caption, boxes=None, cols=None, bar=True, panel=200, 
             ax = axes_at(left + i * (wide + GAP), y, wide, tall)
             if is_tensor(item):
                 drawn, signed = draw_map(ax, item, **look)
-                bars |= {signed: drawn} if drawn else {}
+                bars[signed] = drawn
             else:
                 ax.imshow(as_picture(item), cmap="gray", vmin=0, vmax=1, interpolation="auto")
             ax.set(xticks=[], yticks=[])
@@ -121,23 +121,16 @@ def maps(rows: Mapping, *, caption, boxes=None, cols=None, bar=True, panel=200, 
 def draw_map(ax: Axes, values, *, signed=None, top=0.99, over=None, cmap=core.UNSIGNED):
     """One map on an axis, as `maps` draws it. Returns the image for a colour bar, and `signed`.
 
-    signed, top: as `as_map` takes them. over: a picture that lies under it: a signed map tints the
-    grey picture, an unsigned one lights it. cmap: of unsigned maps.
+    signed, top: as `as_map` takes them. over: a picture that it tints, in grey. cmap: of unsigned
+    maps.
     """
     flat, signed = as_map(values, signed, top=top)
     colours = {"cmap": SIGNED if signed else cmap, "vmin": -1 if signed else 0, "vmax": 1}
-    if over is None:
-        drawn = ax.imshow(flat, **colours)
-    else:
+    if over is not None:
         picture = as_picture(over)
         grey = picture.mean(2) if picture.ndim == 3 else picture
-        if signed:
-            ax.imshow(grey, cmap="gray", vmin=-0.6, vmax=1.2)
-            drawn = ax.imshow(flat, alpha=0.62, **colours)
-        else:
-            picture = picture if picture.ndim == 3 else np.dstack([grey] * 3)
-            ax.imshow(picture * (0.15 + 0.85 * flat[..., None]))
-            drawn = None  # no colour bar explains it
+        ax.imshow(grey, cmap="gray", vmin=-0.6, vmax=1.2)
+    drawn = ax.imshow(flat, alpha=None if over is None else 0.62, **colours)
     return drawn, signed
 
 
