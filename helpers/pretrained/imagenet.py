@@ -70,12 +70,8 @@ def class_names() -> list[str]:
     return [description.split(",")[0] for description in _descriptions()]
 
 
-def class_index(name: str | int) -> int:
-    """The number of a class, given by a synonym or itself; a CourseError names near ones."""
-    if isinstance(name, int):
-        if 0 <= name < 1000:
-            return name
-        raise CourseError(f"There is no class {name}: ImageNet's classes are numbered 0 to 999.")
+def class_index(name: str) -> int:
+    """The number of a class, given by a synonym; a CourseError names near ones."""
     synonyms: dict[str, int] = {}
     for index, description in enumerate(_descriptions()):
         for synonym in description.lower().split(", "):

@@ -147,7 +147,7 @@ def frame(ax: Axes, box: Sequence[float]) -> None:
 def heat(panels, rows, columns, *, caption, label="", numbers="{:.2f}", cmap="Blues", **axes):
     """A table with its numbers in legible colours, or several beside each other on one scale.
 
-    panels: (rows, columns) or {title: (rows, columns)}. rows: the rows' names, or {title: names}.
+    panels: (rows, columns) or {title: (rows, columns)}. rows, columns: their names.
     numbers: as `write_numbers` takes them, or None. A value below zero: a diverging scale round it.
     label: of the colour bar. axes: what `Axes.set` takes.
     """
@@ -156,8 +156,7 @@ def heat(panels, rows, columns, *, caption, label="", numbers="{:.2f}", cmap="Bl
     values = np.concatenate([table.ravel() for table in tables.values()])
     signed = bool(np.nanmin(values) < 0)
     largest = max(float(np.nanmax(np.abs(values))), 1e-12)
-    names = rows if isinstance(rows, Mapping) else dict.fromkeys(tables, rows)
-    tall = 1.2 + 0.28 * max(map(len, names.values()))
+    tall = 1.2 + 0.28 * len(rows)
     fig, cells = canvas(1, len(tables), height=tall, squeeze=False)
     turned = sum(len(str(c)) + 2 for c in columns) * len(tables) > 80
     for ax, (title, table) in zip(cells[0], tables.items(), strict=True):
@@ -166,8 +165,7 @@ def heat(panels, rows, columns, *, caption, label="", numbers="{:.2f}", cmap="Bl
         ax.set_xticks(range(len(columns)), columns)
         for text in ax.get_xticklabels() if turned else ():
             text.set(rotation=30, ha="right", rotation_mode="anchor")
-        again = ax is not cells[0, 0] and not isinstance(rows, Mapping)
-        ax.set_yticks(range(len(table)), [""] * len(table) if again else names[title])
+        ax.set_yticks(range(len(rows)), rows if ax is cells[0, 0] else [""] * len(rows))
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
         ax.set(**{"title": title} | axes)
@@ -177,16 +175,10 @@ def heat(panels, rows, columns, *, caption, label="", numbers="{:.2f}", cmap="Bl
     return fig
 
 
-def write_numbers(ax: Axes, drawn, numbers: str | Callable | np.ndarray = "{:.2f}") -> None:
-    """A number in each cell of an image that `imshow` returned, in black or white.
-
-    numbers: a format, a function from the value to the text, or the texts, (rows, columns).
-    """
+def write_numbers(ax: Axes, drawn, numbers: str | Callable = "{:.2f}") -> None:
+    """A number, by its format or a function, in black or white in each cell of `imshow`'s image."""
     for (row, column), value in np.ndenumerate(drawn.get_array()):
-        if isinstance(numbers, np.ndarray):
-            text = numbers[row, column]
-        else:
-            text = numbers.format(value) if isinstance(numbers, str) else numbers(value)
+        text = numbers.format(value) if isinstance(numbers, str) else numbers(value)
         light = drawn.to_rgba(value)[:3] @ np.array([0.2126, 0.7152, 0.0722])
         ink = "white" if light < 0.4 else "black"
         ax.text(column, row, text, ha="center", va="center", fontsize=8, color=ink)
@@ -194,13 +186,13 @@ def write_numbers(ax: Axes, drawn, numbers: str | Callable | np.ndarray = "{:.2f
 
 # ---------------------------------------------------------------- texts
 @figure
-def heat_words(words: Sequence[str], weights, *, caption, title="", width=88, cols=1) -> Figure:
+def heat_words(words: Sequence[str], weights, *, caption, width=88, cols=1) -> Figure:
     """A text, or several times the same, each word shaded by its weight relative to the largest.
 
     weights: (T,), or {title: (T,)}, `cols` beside each other. Positive weights are red; negative
     ones are blue, framed with dashes and marked −. width: characters in a line.
     """
-    texts = weights if isinstance(weights, Mapping) else {title: weights}
+    texts = weights if isinstance(weights, Mapping) else {"": weights}
     rows = -(-len(texts) // cols)
     width //= cols
     lines = len(_word_lines(words, width))
