@@ -133,7 +133,7 @@ DRAWN = [
     lambda x: plots.curves([1, 2], {"a": x, "b": [x, x]}, log="xy", **CAPTION),
     lambda x: plots.curves(["l", "m"], {"t": {"a": x}, "u": {"a": x}}, chance=0.5, **CAPTION),
     lambda x: plots.dots({"t": {"a": {"": x}}, "u": {"a": {"": x}}}, upright=True, **CAPTION),
-    lambda x: plots.scatter({"a": (x, x)}, names=[(1, 2, "n")], **CAPTION),
+    lambda x: plots.scatter({"a": (x, x)}, lines=["a"], **CAPTION),
     lambda x: plots.hist({"t": {"a": x, "b": x}, "u": {"a": x}}, 5, medians=True, **CAPTION),
     lambda x: plots.heat({"t": [x, x], "u": [x, x]}, "ab", "cd", **CAPTION),
     lambda x: plots.heat_words(["a", "b"], {"t": x, "u": x}, cols=2, **CAPTION),

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 
 from helpers.lesson.plots import core
 from helpers.lesson.plots.core import COLOURS, PAPER, as_array, canvas, figure, look
@@ -205,23 +204,18 @@ def _marks(ax: Axes, at: float, value, style: dict, flat: bool) -> None:
 
 
 @figure
-def scatter(panels, *, caption, lines=(), names=(), size=5, alpha=0.7, **options) -> Figure:
+def scatter(panels, *, caption, lines=(), size=5, **options) -> Figure:
     """Points in the plane, in one panel or several.
 
     panels: {series: (x, y)} or {title: {series: (x, y)}}. lines: the series joined by a line.
-    names: (x, y, text) each, or {title: them}, written beside their points. size, alpha: of marks.
     """
     panels = _panels(panels, 2)
     chart = Chart(panels, _series(panels), **options)
-    halo = [withStroke(linewidth=2, foreground="white")]
-    beside = {"xytext": (5, -9), "textcoords": "offset points", "fontsize": 8, "zorder": 6}
-    for ax, title, panel in chart:
+    for ax, _, panel in chart:
         for name, (x, y) in panel.items():
             style = look(chart.place[name]) | {"label": name or None, "markersize": size}
-            joined = {"linestyle": "-"} if name in lines else {"linestyle": "none", "alpha": alpha}
+            joined = {"linestyle": "-"} if name in lines else {"linestyle": "none", "alpha": 0.7}
             ax.plot(as_array(x), as_array(y), **style | joined)
-        for x, y, text in names.get(title, ()) if isinstance(names, Mapping) else names:
-            ax.annotate(text, (float(x), float(y)), **beside, path_effects=halo)
     return chart.finish()
 
 
