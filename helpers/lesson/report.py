@@ -61,7 +61,7 @@ def feedback_page(item: str, records: list[Record]) -> str:
     said = on_the_board(records, item)
     parts = [f"# Lesson {item.partition('.')[0]}: before you go"]
     for question in FEEDBACK:
-        lines = [f"- {as_typed(answer.text)}" for answer in said if answer.seat == question]
+        lines = [f"- {as_typed(r.answer)}" for r in said if r.condition == question]
         parts += [f"## {question}", "\n".join(lines) or "*no answer yet*"]
     return "\n\n".join(parts) + "\n"
 

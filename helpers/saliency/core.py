@@ -202,6 +202,14 @@ def for_copies(function: Callable, model, copies: Tensor, target: Tensor, **opti
     return values.unflatten(0, (k, B))
 
 
+def noises(x: Tensor, samples: int, seed: int, *, uniform: bool = False) -> Tensor:
+    """Random numbers (samples, B, C, H, W): Gaussian of deviation 1, or uniform in -1 … 1."""
+    generator = torch.Generator(x.device).manual_seed(seed)
+    draw = torch.rand if uniform else torch.randn
+    n = draw(samples, *x.shape, generator=generator, dtype=x.dtype, device=x.device)
+    return 2 * n - 1 if uniform else n
+
+
 def as_baseline(baseline: Baseline, x: Tensor) -> Tensor:
     """A number, or a tensor that broadcasts against the inputs, as a tensor of their shape."""
     try:

@@ -55,16 +55,10 @@ def smoothgrad(
     seeds = torch.randint(2**62, (samples,), generator=torch.Generator().manual_seed(seed)).tolist()
     total = 0.0
     for some in groups(seeds, x):
-        noisy = torch.stack([x + sigma * normal_like(x, s) for s in some])  # (k, B, C, H, W)
+        noisy = torch.stack([x + sigma * core.noises(x, 1, s)[0] for s in some])  # (k, B, C, H, W)
         maps = wide(for_copies(of, model, noisy, target))  # (k, B, C, H, W)
         total = total + (maps**2 if squared else maps).sum(dim=0)
     return total / samples
-
-
-def normal_like(x: Tensor, seed: int) -> Tensor:
-    """Gaussian noise of deviation 1, of x's shape."""
-    generator = torch.Generator(x.device).manual_seed(seed)
-    return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
 
 
 def integrated_gradients(model, inputs, target, *, steps=64, baseline: Baseline = 0.0) -> Tensor:

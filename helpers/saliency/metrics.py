@@ -126,14 +126,6 @@ def energy_in_box(heat: Tensor, boxes: Tensor) -> Tensor:
 
 
 # ---- does it predict what small changes do, and stay as it is under smaller ones? ----
-def noises(x: Tensor, samples: int, seed: int, *, uniform: bool = False) -> Tensor:
-    """Random numbers (samples, B, C, H, W): Gaussian of deviation 1, or uniform in -1 … 1."""
-    generator = torch.Generator(x.device).manual_seed(seed)
-    draw = torch.rand if uniform else torch.randn
-    n = draw(samples, *x.shape, generator=generator, dtype=x.dtype, device=x.device)
-    return 2 * n - 1 if uniform else n
-
-
 def infidelity(
     model, inputs, target, attribution: Tensor, *, noise=0.2, samples=50, normalise=False, seed=0
 ) -> Tensor:
@@ -144,7 +136,7 @@ def infidelity(
     """
     core.at_least_one(samples=samples)
     x, target = check(model, inputs, target)
-    change = noise * noises(x, samples, seed)  # (n, B, C, H, W)
+    change = noise * core.noises(x, samples, seed)  # (n, B, C, H, W)
     with core.frozen_eval(model):
         after = for_copies(forward_scores, model, x - change, target)  # (n, B)
         drop = forward_scores(model, x, target) - after  # (n, B)
@@ -168,6 +160,6 @@ def sensitivity_max(
     map0 = wide(method(model, x, target)).flatten(1)
     distances = [
         (wide(method(model, x + r, target)).flatten(1) - map0).norm(dim=1)
-        for r in radius * noises(x, samples, seed, uniform=True)
+        for r in radius * core.noises(x, samples, seed, uniform=True)
     ]
     return torch.stack(distances).amax(dim=0) / map0.norm(dim=1)

@@ -207,7 +207,6 @@ CALLS = {
         lambda d, steps: gradients.integrated_gradients(network(d), x(d), 1, steps=steps),
         waits=2,
     ),
-    gradients.normal_like: Call(lambda d: gradients.normal_like(x(d), 3)),
     gradients.smoothgrad: Call(
         lambda d, steps: gradients.smoothgrad(network(d), x(d), 1, samples=steps),
         waits=3,
@@ -231,7 +230,7 @@ CALLS = {
         waits=3,
     ),
     metrics.magnitude: Call(lambda d: metrics.magnitude(maps(d))),
-    metrics.noises: Call(lambda d, steps: metrics.noises(x(d), steps, 0, uniform=True)),
+    core.noises: Call(lambda d, steps: core.noises(x(d), steps, 0, uniform=True)),
     metrics.perturbation_curve: Call(
         lambda d, steps: metrics.perturbation_curve(
             network(d), x(d), maps(d), torch.tensor([1, 2]), heat(d), steps=steps

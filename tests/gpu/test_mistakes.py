@@ -25,7 +25,7 @@ MISTAKES = {
         "saliency.metrics.concentration",
     ),
     "a CPU generator": (
-        gradients.normal_like,
+        core.noises,
         "torch.Generator(x.device)",
         "torch.Generator()",
         "saliency.gradients.smoothgrad",

@@ -9,7 +9,7 @@ from torch import nn
 
 from helpers import saliency
 from helpers.ground.errors import CourseError
-from helpers.saliency import metrics, sanity
+from helpers.saliency import core, metrics, sanity
 from tests.saliency.conftest import Smooth, make_net
 
 close = partial(torch.testing.assert_close, rtol=1e-9, atol=1e-12)
@@ -19,7 +19,7 @@ TARGET = torch.tensor([3, 0, 4])
 @pytest.mark.parametrize("normalise", [False, True])
 def test_infidelity_is_captums(net, x, normalise):
     attribution = saliency.gradient_x_input(net, x, TARGET)
-    change = 0.3 * metrics.noises(x, 9, 5)  # the same noise for both: (n, B, C, H, W)
+    change = 0.3 * core.noises(x, 9, 5)  # the same noise for both: (n, B, C, H, W)
 
     def perturb(inputs):  # captum repeats each picture n times
         noise = change.transpose(0, 1).flatten(0, 1)
@@ -37,7 +37,7 @@ def test_infidelity_is_captums(net, x, normalise):
 
 
 def test_sensitivity_max_is_captums(net, x):
-    r = 0.05 * metrics.noises(x, 7, 2, uniform=True)
+    r = 0.05 * core.noises(x, 7, 2, uniform=True)
     ours = metrics.sensitivity_max(
         saliency.gradient, net, x, TARGET, radius=0.05, samples=7, seed=2
     )

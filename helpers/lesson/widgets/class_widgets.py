@@ -42,7 +42,7 @@ class BoardView(View):
     @property
     def value(self) -> list[str]:
         """The answers on the board."""
-        return [answer.text for answer in self.board.answers()]
+        return [record.answer for record in self.board.answers()]
 
     def refresh(self) -> None:
         """Show the board as it is now, other people's files in the class folder included."""
