@@ -45,12 +45,13 @@ def encode_queries(model, tokenizer, queries: str | Sequence[str]) -> Tensor:
         if (beyond != beyond[-1]).any():  # not padding alone
             given = f"{len(query.split())} words, and this model reads {longest} tokens"
             raise CourseError(f"The query has {given}, about a word each: shorten it.")
-    return finite(model.encode_text(tokens.to(device_of(model)), normalize=True))
+    return finite(model.encode_text(tokens.to(next(model.parameters()).device), normalize=True))
 
 
 def scaled(model, image) -> Tensor:
     """A picture of any kind (`photos.as_rgb`) as the model wants its numbers; its size stays."""
-    pixels = torch.from_numpy(as_rgb(image)).to(device_of(model)).permute(2, 0, 1) / 255
+    device = next(model.parameters()).device
+    pixels = torch.from_numpy(as_rgb(image)).to(device).permute(2, 0, 1) / 255
     height, width = pixels.shape[1:]
     if max(height, width) > LARGEST:
         given = f"{width} x {height} pixels, more than {LARGEST} on a side"
@@ -77,10 +78,6 @@ def refuse_raw(model, image, texts) -> None:
         if not fits or not values.numel() or (ndim == 3 and len(values) != 3):
             given = f"{type(values).__name__} {tuple(getattr(values, 'shape', ()))}"
             raise CourseError(f"Give float numbers {what}, not this {given}.")
-
-
-def device_of(model) -> torch.device:
-    return next(model.parameters()).device
 
 
 def pixels_of(model) -> int:

@@ -132,7 +132,6 @@ CALLS = {
 }
 LEFT_OUT = {
     "no tensor is computed": [
-        maps.device_of,
         maps.in_pixels,
         maps.middle,
         maps.pixels_of,

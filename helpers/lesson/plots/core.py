@@ -62,12 +62,10 @@ def figure(draw: Callable) -> Callable[..., Figure]:
 
     @functools.wraps(draw)
     def drawn(*args, **kwargs) -> Figure:
-        fig = draw(*args, **kwargs)
-        if isinstance(fig, tuple):
-            fig, text = fig
-        else:
-            given = signature.bind(*args, **kwargs).arguments
-            text = given["caption"] if "caption" in given else given["text"]
+        made = draw(*args, **kwargs)
+        given = signature.bind(*args, **kwargs).arguments
+        own = given.get("caption", given.get("text"))
+        fig, text = made if isinstance(made, tuple) else (made, own)
         caption(fig, text)
         return fig
 
