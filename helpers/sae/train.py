@@ -74,7 +74,8 @@ def train(saes, inputs: Inputs, training, *, checkpoint=None, save_every=120.0) 
     steps = tqdm(range(start, training.steps), initial=start, total=training.steps, mininterval=10)
     for step, x in zip(steps, inputs.batches(training.batch, start=start), strict=False):
         x = x.to(saes[0].W_enc)  # (B, N), on its device
-        set_learning_rate(optimizer, step, training)
+        for group in optimizer.param_groups:  # constant for four fifths, then down in a line
+            group["lr"] = training.learning_rate * min(1.0, 5 * (1 - step / training.steps))
         results = [backward(sae, x, training.bfloat16) for sae in saes]  # loss, features (B, M)
         update(saes, optimizer)
         for log, (loss, f) in zip(logs, results, strict=True):
@@ -117,12 +118,6 @@ def centre(saes: Sequence[SparseAutoencoder], x: Tensor) -> None:
             sae.b_dec.copy_(geometric_median(x))
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, step: int, training: Training) -> None:
-    """Constant for four fifths of the run, then down to 0 in a line."""
-    for group in optimizer.param_groups:
-        group["lr"] = training.learning_rate * min(1.0, 5 * (1 - step / training.steps))
-
-
 def update(saes: Sequence[SparseAutoencoder], optimizer: torch.optim.Optimizer) -> None:
     """One step of Adam that keeps the directions at length 1."""
     for sae in saes:
@@ -136,8 +131,8 @@ def update(saes: Sequence[SparseAutoencoder], optimizer: torch.optim.Optimizer) 
 def backward(sae: SparseAutoencoder, x: Tensor, bfloat16: bool) -> tuple[Loss, Tensor]:
     """Leave a dictionary its gradients for x (B, N); give its loss and its features (B, M) back."""
     half = torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16)
-    with half:
-        f = folded_encode(sae, x)
+    with half:  # sae.encode(x) as x W_enc + (b_enc − b_dec W_enc): one large product less
+        f = sae.activate(F.linear(x, sae.W_enc.T, sae.b_enc - sae.b_dec @ sae.W_enc))
     sae.observe(f.detach())
     sparse = SPARSE and x.device.type == "cpu" and sae.settings.kind in PLAIN
     if sparse and int(f.count_nonzero()) < FEW * f.numel():
@@ -147,11 +142,6 @@ def backward(sae: SparseAutoencoder, x: Tensor, bfloat16: bool) -> tuple[Loss, T
         loss = sae.loss(x, f)
     loss.total.backward()
     return loss, f.detach()
-
-
-def folded_encode(sae: SparseAutoencoder, x: Tensor) -> Tensor:
-    """`sae.encode(x)` as x W_enc + (b_enc − b_dec W_enc): one large product less, no ∂ into x."""
-    return sae.activate(F.linear(x, sae.W_enc.T, sae.b_enc - sae.b_dec @ sae.W_enc))
 
 
 @torch.no_grad()
