@@ -1,4 +1,4 @@
-"""Grad-CAM: which places of a layer speak for the class; and its product with Guided Backprop."""
+"""Grad-CAM: which places of a layer speak for the class; Guided Backprop times it is D1-06's."""
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from helpers.ground.errors import CourseError
 from helpers.saliency import core
 from helpers.saliency.core import check, frozen_eval, wide
-from helpers.saliency.guided import guided_backprop, refuse_scripted
+from helpers.saliency.guided import refuse_scripted
 
 Layer = str | nn.Module
 Grid = tuple[int, int]  # rows and columns of a layer's places
@@ -46,12 +46,6 @@ def grad_cam(model, inputs, target, *, layer: Layer, grid: Grid | None = None) -
 
     with frozen_eval(model):
         return core.finite(core.in_batches(one_batch, x, target))
-
-
-def guided_grad_cam(model, inputs, target, *, layer: Layer, grid: Grid | None = None) -> Tensor:
-    """Guided Backprop · Grad-CAM, (B, C, H, W). Source: Selvaraju et al. 2017, sec. 3.2; D1-06."""
-    cam = grad_cam(model, inputs, target, layer=layer, grid=grid)
-    return guided_backprop(model, inputs, target) * cam
 
 
 def find_layer(model: nn.Module, layer: Layer) -> nn.Module:

@@ -154,9 +154,6 @@ CALLS = {
     ),
     cam.as_maps: Call(lambda d: cam.as_maps(draw(d, 2, 10, 4), x(d), (3, 3))),
     cam.grad_cam: Call(lambda d: cam.grad_cam(network(d), x(d), 1, layer="1"), waits=2),
-    cam.guided_grad_cam: Call(
-        lambda d: cam.guided_grad_cam(network(d), x(d), 1, layer="1"), waits=4
-    ),
     cam.output_of: Call(collected),
     core.as_baseline: Call(lambda d: core.as_baseline(0.5, x(d))),
     core.as_tensor: Call(lambda d: core.as_tensor(x(d).half(), 4)),

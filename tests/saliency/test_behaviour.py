@@ -22,7 +22,6 @@ METHODS = {
     "ig_smoothgrad": partial(saliency.ig_smoothgrad, samples=3, steps=4),
     "guided_backprop": saliency.guided_backprop,
     "grad_cam": partial(saliency.grad_cam, layer="last"),
-    "guided_grad_cam": partial(saliency.guided_grad_cam, layer="last"),
     "occlusion": partial(saliency.occlusion, window=5, stride=4),
     "rise": partial(saliency.rise, masks=20, cells=4),
     "scores": saliency.scores,
