@@ -118,8 +118,9 @@ def derivatives(score: Tensor, at: Sequence[Tensor]) -> list[Tensor]:
             grads = [torch.zeros_like(x) if grad is None else grad for grad, x in pairs]
             return [grad + nothing.to(grad) for grad in grads]
     what = "The score has no gradient with respect to what is to be explained: is there an argmax,"
-    layer = "or is another output of this layer used (choose one inside it)"
-    raise CourseError(f"{what} detach() or NumPy after it, {layer}? occlusion(), rise() need none.")
+    layer = "or is it a layer of which another output is used (choose one inside it)"
+    others = "occlusion() and rise() need none"
+    raise CourseError(f"{what} detach() or NumPy after it, {layer}? {others}.")
 
 
 def scores(model: nn.Module, inputs: Tensor, target: Target, *, softmax: bool = False) -> Tensor:
