@@ -131,7 +131,7 @@ def package_folder(package: str, remedy: str) -> Path:
 
 
 def package_file(package: str, name: str, sha256: str, remedy: str) -> Path:
-    """A file of an installed package; CourseError with the remedy where it is not just this one."""
+    """A file of an installed package; CourseError with the remedy where it is not this very one."""
     path = package_folder(package, remedy) / name
     if sha256_of(path) != sha256:
         raise CourseError(f"The package {package} is damaged or of another version: {remedy}.")

@@ -69,7 +69,7 @@ def attend(layer, q: Tensor, k: Tensor, v: Tensor, _mask, scaling: float, **_):
 
 
 def open_gguf(folder: Path) -> None:
-    """Store the package's config, tokenizer and weights, halved; a killed run leaves a `.part`."""
+    """Store config, tokenizer and half-precision weights, once; a killed run leaves a `.part`."""
     from safetensors.torch import save_file
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging

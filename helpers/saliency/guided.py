@@ -18,7 +18,7 @@ CLIPS = {  # ReLUs where the lower bound is 0; nn.ReLU6 calls hardtanh(x, 0, 6)
 
 
 class GuidedReLU(TorchFunctionMode):
-    """Inside, each ReLU has the guided backward pass; as functions, as models call F.relu too."""
+    """Inside, each ReLU has the guided backward pass, also where a model calls F.relu or clamp."""
 
     def __init__(self):
         super().__init__()

@@ -223,7 +223,7 @@ def scatter(panels, *, caption, lines=(), size=5, **options) -> Figure:
 def hist(panels, bins, *, caption, medians=False, density=False, **options) -> Figure:
     """Histograms: one series as bars, more as steps, which do not hide each other.
 
-    panels: {series: values} or {title: {series: values}}. bins: np.histogram's. medians: drawn.
+    panels: {series: values}, or these by title. bins: as `np.histogram` takes them. medians: lines.
     """
     panels = _panels(panels, 2)
     chart = Chart(panels, _series(panels), share=not density, **{"height": 2.9} | options)
