@@ -105,7 +105,7 @@ class Stream:
 
 @torch.no_grad()
 def loss(lm, rows: Tensor, edit: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-    """Mean cross-entropy of each window's next tokens (R,) in nats; first tokens stay, uncounted."""
+    """Mean cross-entropy of each window's next tokens (R,) in nats; first ones stay, uncounted."""
     found = []
     for part in rows.to(lm.device).split(4):  # logits: 4 · 128 · 49,152 numbers, 100 MB
         with hooked(lm, {("residual", LAYER): each([edit] * len(part))}):
