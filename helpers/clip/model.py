@@ -97,9 +97,9 @@ def train(model, batches, settings, checkpoint, *, every=100, report=print) -> l
     """
     matrices = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim < 2]
-    groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
-    how = {"lr": settings.lr, "betas": (0.9, 0.98), "weight_decay": settings.weight_decay}
-    optimizer = torch.optim.AdamW(groups, **how, fused=True)
+    decayed = {"params": matrices, "weight_decay": settings.weight_decay}
+    groups = [decayed, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98), fused=True)
     losses = []  # up to the last checkpoint
     recent = []  # since then, on the device: no step waits for it
     if state := checkpoint.load():
