@@ -123,9 +123,9 @@ def test_numbers_in_a_heat_map_are_legible(signed):
 
 def test_a_number_a_mean_with_its_interval_and_a_sample_are_three_kinds_of_marks():
     rows = {"a": {"one": 0.5, "two": (0.4, 0.3, 0.6)}, "b": {"": [0.1, 0.2, 0.9]}}
-    ax = plots.dots(rows, paper={"a": {"one": 0.7}}, **CAPTION).axes[0]
+    ax = plots.dots(rows, paper={"a": {"one": 0.7}}, zero=True, **CAPTION).axes[0]
     across = [tuple(line.get_xdata()) for line in ax.lines]
-    assert {(0.5,), (0.4,), (0.3, 0.6), (0.7,), (0.1, 0.2, 0.9), (0.2, 0.2)} <= set(across)
+    assert {(0, 0), (0.5,), (0.4,), (0.3, 0.6), (0.7,), (0.1, 0.2, 0.9), (0.2, 0.2)} <= set(across)
 
 
 DRAWN = [

@@ -2,8 +2,8 @@
 
 All take, beside their own arguments, `colours` ({series: its place in COLOURS}, so that one thing
 keeps its colour throughout a lesson), `chance` (a dotted line: a number, or {title: number}),
-`height` in inches, and whatever `Axes.set` knows: xlabel, ylim, xticks, ..., one value for all
-panels or {title: value}.
+`zero` (if True, a dotted line at 0), `height` in inches, and whatever `Axes.set` knows: xlabel,
+ylim, xticks, ..., one value for all panels or {title: value}.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,6 +41,8 @@ class Chart:
             settings = {k: v.get(title) if isinstance(v, Mapping) else v for k, v in given}
             if (at := settings.pop("chance", None)) is not None:
                 (ax.axhline if upright else ax.axvline)(at, **DOTTED, label="chance")
+            if settings.pop("zero", False):
+                (ax.axhline if upright else ax.axvline)(0, **DOTTED)
             ax.set(**{"title": title} | scales | settings)
             for way in log:
                 if f"{way}ticks" not in settings:
