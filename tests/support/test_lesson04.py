@@ -85,6 +85,7 @@ def measured(model, texts):
         (lambda std: (long(std), TAU), RIGHT),
         (lambda std: (long(0.1), TAU), "embedding_std is 0.1: hand `std` on"),
         (lambda std: long(std), "return two things"),
+        (lambda std: ((long(std), [0.8]), TAU), "keep the first"),
         (lambda std: (long(std), torch.zeros(3, 100)), "three means are expected"),
         (lambda std: (long(std), torch.tensor([0.24, torch.nan, 0.29])), "take `nanmean`"),
         (lambda std: (long(std), torch.tensor([0.26, 0.77, 0.25])), "measure the new one"),
@@ -100,14 +101,26 @@ def test_long_vectors(retrain, hint):
     assert hint in check.long_vectors.verdict(retrain, measured, range(100))
 
 
-def attack(output, own, scores, steps=300, fine=500, sign=1, moves=True, end=None, due=0.01):
+def attack(
+    output,
+    own,
+    scores,
+    steps=300,
+    fine=500,
+    sign=1,
+    rate=0.05,
+    end=None,
+    due=0.01,
+    far=jsd,
+    power=1,
+):
     before = output(own)
     scores.requires_grad_()
-    optimizer = torch.optim.Adam([scores], lr=0.05 if moves else 0.0)
+    optimizer = torch.optim.Adam([scores], lr=rate)
     for _ in range(steps):
         other = scores.softmax(0)
         change = tvd(output(other), before)
-        loss = fine * (change - due).relu() - sign * jsd(other, own)
+        loss = fine * (change - due).relu() ** power - sign * far(other, own)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -121,9 +134,16 @@ def attack(output, own, scores, steps=300, fine=500, sign=1, moves=True, end=Non
         ({"fine": 0}, "the fine is missing or too small"),
         ({"fine": 1}, "a fine of 500, due from .01 on"),
         ({"fine": 5}, "a fine of 500, due from .01 on"),
+        ({"fine": 50}, "a fine of 500, due from .01 on"),
+        ({"power": 2}, "a fine of 500, due from .01 on"),
         ({"due": 0.05}, "a fine of 500, due from .01 on"),
+        ({"due": 0.015}, "a fine of 500, due from .01 on"),
+        ({"due": 0.0}, r"where the fine begins \(at .01\)"),
+        ({"far": tvd}, "is your distance `jsd`"),
+        ({"far": lambda other, own: jsd(own, other), "steps": 600}, RIGHT),
         ({"sign": -1}, "the loss falls when the divergence RISES"),
-        ({"moves": False}, "the scores never move"),
+        ({"rate": 0.5}, "the rate"),
+        ({"rate": 0.0}, "the scores never move"),
         ({"steps": 5}, "take a few hundred steps"),
         ({"end": lambda scores: scores}, "these are no weights"),
         ({"end": lambda scores: scores[:2].softmax(0)}, "one weight a word"),
