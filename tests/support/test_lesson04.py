@@ -31,7 +31,7 @@ import pytest
 import torch
 
 from helpers.attention.data import Data
-from helpers.attention.faithfulness import jsd, tvd
+from helpers.attention.faithfulness import jsd, kl, tvd
 from helpers.lesson.checks import RIGHT
 from notebooks.support.lesson04 import babi as stories
 from notebooks.support.lesson04 import checks as check
@@ -145,6 +145,7 @@ def attack(
         ({"due": 0.015}, "a fine of 500, due from .01 on"),
         ({"due": 0.0}, r"where the fine begins \(at .01\)"),
         ({"far": tvd}, "is your distance `jsd`"),
+        ({"far": kl}, "the distance is not `jsd`"),
         ({"far": lambda other, own: jsd(own, other), "steps": 600}, RIGHT),
         ({"sign": -1}, "the loss falls when the divergence RISES"),
         ({"rate": 0.5}, "the rate"),

@@ -111,7 +111,10 @@ def adversary(attack) -> str | None:
     weights = attack(lambda alpha: output(alpha, HIGHER), own, scores.clone())
     moved = abs(output(weights, HIGHER)[1] - 0.5)
     if moved > 0.0115:
-        return f"yours may move the output by {moved:.4f}: a fine of 500, due from .01 on"
+        return (
+            f"yours may move the output by {moved:.4f}: a fine of 500, due from .01 on, "
+            "keeps it at .01; or the distance is not `jsd`"
+        )
     weights = attack(lambda alpha: output(alpha, EQUAL), SPREAD, BEGUN.log())
     if jsd(weights, SPREAD) < 0.5:
         return "farther weights are left where the output never moves: is your distance `jsd`?"
