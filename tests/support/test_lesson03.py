@@ -5,7 +5,7 @@ Ranges behind the lesson's bounds (seeds 0 to 4; trained live, the bound in brac
 them, Spearman without signs: Guided Backprop .76 to .86 with a random softmax (> .65), Gradient
 .44 to .54 (< .65). Three tasks, SSIM of Gradient × Input, trained and all random: one .59 to .63,
 left .34 to .37, larger .46 to .49 (larger minus left > .05, after a first look). Chosen map,
-correlation with the word, other settings of the search: .91 to .95 on cat, coffee and flower (> .8).
+correlation with the word, other settings of the search: .91 to .95 on cat, coffee, flower (> .8).
 """
 
 from copy import deepcopy
