@@ -42,6 +42,7 @@ SETTINGS = {
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LARGE_PNG = 60_000  # bytes; where a notebook is too large, larger pictures get 256 colours first
+HUGE_PNG = 180_000  # bytes; larger pictures, mostly noise, have 256 colours in any case
 MOST_BYTES = 1_150_000  # of a stored notebook, so that it opens at once where it is read
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -296,9 +297,9 @@ def _opened(encoded: str) -> Image.Image:
 
 
 def _packed(image: Image.Image, *, few: bool = False) -> str:
-    """A PNG, losslessly packed; few: with 256 colours where it is large."""
+    """A PNG, losslessly packed, or with 256 colours: where it is huge, and with few where large."""
     image.save(buffer := io.BytesIO(), format="png", optimize=True)
-    if few and buffer.tell() > LARGE_PNG:
+    if buffer.tell() > (LARGE_PNG if few else HUGE_PNG):
         few = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         few.save(buffer := io.BytesIO(), format="png", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
