@@ -91,7 +91,7 @@ def crops():
         (small_only, RIGHT),
         (check.by_area, RIGHT),
         (lambda g, b, size: check.deck(g, b, size) * 2, "as the deck's sum does"),
-        (check.squared, "as the deck's sum does"),
+        (check.eighth_power, "as the deck's sum does"),
         (lambda g, b, size: -check.deck(g, b, size), "hits 0.00"),
         (lambda g, b, size: check.deck(g, b, size)[0], "the shape (96, 96)"),
         (lambda g, b, size: check.deck(g, b, size) / 0, "divided by 0"),
@@ -136,7 +136,7 @@ def test_peaks_say_what_is_hit_and_how_many_crops_lie_there(crops):
 
 def test_the_standings_hold_what_is_written(crops):
     known = check.standings(lambda g, b, size: ..., crops)
-    assert list(known) == ["the deck's sum", "its square", "shrunk, by 1/area"]
+    assert list(known) == ["the deck's sum", "its eighth power", "shrunk, by 1/area"]
     assert known["the deck's sum"][0] == 0  # the hit
     assert known["the deck's sum"][1] == pytest.approx(
         0.6 * 400 / (0.9 * 3600 + 1200 * 0.2), rel=0.3

@@ -86,8 +86,8 @@ def by_area(gains: Tensor, boxes: Tensor, size: int) -> Tensor:
     return maps.average(gains[:, None], boxes, size, size, k=40, by_area=True)[0]
 
 
-def squared(gains: Tensor, boxes: Tensor, size: int) -> Tensor:
-    return deck(gains, boxes, size).clamp(min=0) ** 2
+def eighth_power(gains: Tensor, boxes: Tensor, size: int) -> Tensor:
+    return deck(gains, boxes, size).clamp(min=0) ** 8
 
 
 def drawn_by(combine, gains: Tensor, boxes: Tensor, size: int = 96) -> Tensor:
@@ -126,7 +126,8 @@ def peaks(combine, crops: list, size: int = 96) -> tuple[Tensor, Tensor]:
 
 def standings(combine, crops: list) -> dict[str, list[float]]:
     """{name: [hits, energy]} of the deck's sum, of two others, and of yours once it is written."""
-    known = {"the deck's sum": deck, "its square": squared, "shrunk, by 1/area": by_area}
+    known = {"the deck's sum": deck, "its eighth power": eighth_power}
+    known |= {"shrunk, by 1/area": by_area}
     gains, boxes, _ = crops[0]
     if not is_empty(combine(gains[:, 0].clone(), boxes.clone(), 96)):
         known["yours"] = combine
