@@ -43,8 +43,8 @@ def encode_queries(model, tokenizer, queries: str | Sequence[str]) -> Tensor:
     longest = tokens.shape[1]
     for query, beyond in zip(queries, tokenizer(queries, 2 * longest)[:, longest:], strict=True):
         if (beyond != beyond[-1]).any():  # not padding alone
-            given = f"{len(query.split())} words, and this model reads {longest} tokens"
-            raise CourseError(f"The query has {given}, about a word each: shorten it.")
+            given = f"{len(query.split())} words and more than the {longest} tokens that fit"
+            raise CourseError(f"The query has {given} (a rare word takes several): shorten it.")
     return finite(model.encode_text(tokens.to(next(model.parameters()).device), normalize=True))
 
 

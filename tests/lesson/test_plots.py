@@ -104,6 +104,9 @@ def test_a_map_over_a_picture_leaves_the_picture_to_be_seen():
     tinted = plots.maps({"": m - 0.5}, over=picture, bar=False, **CAPTION).axes[0].images
     assert len(tinted) == 2  # the grey picture, and the map half transparent on it
     assert 0 < tinted[1].get_alpha() < 1
+    with_bar = plots.maps({"": m - 0.5}, over=picture, **CAPTION)
+    grey = tinted[0].get_array().mean()  # zero on the bar looks as it does on the map
+    assert with_bar.axes[-1].get_facecolor()[:3] == pytest.approx((grey,) * 3, abs=0.01)
 
 
 # ---- numbers

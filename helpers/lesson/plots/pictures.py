@@ -113,6 +113,8 @@ def maps(rows: Mapping, *, caption, boxes=None, cols=None, bar=True, panel=200, 
     for i, (signed, drawn) in enumerate(bars.items() if bar else ()):
         at = heads[0] + 6 + i * (length + 24)
         scale = fig.colorbar(drawn, cax=axes_at(width - right + 4, at, 9, length))
+        if look.get("over") is not None:  # zero on the bar looks as it does on the map
+            scale.ax.set_facecolor(str(_faded(as_picture(look["over"])).mean()))
         ends = ["against", "0", "for"] if signed else ["0", "much"]
         scale.set_ticks([-1, 0, 1] if signed else [0, 1], labels=ends if bar is True else bar)
     return fig
@@ -128,10 +130,15 @@ def draw_map(ax: Axes, values, *, signed=None, top=0.99, over=None, cmap=core.UN
     colours = {"cmap": SIGNED if signed else cmap, "vmin": -1 if signed else 0, "vmax": 1}
     if over is not None:
         picture = as_picture(over)
-        grey = picture.mean(2) if picture.ndim == 3 else picture
-        ax.imshow(grey, cmap="gray", vmin=-0.6, vmax=1.2)
+        ax.imshow(_faded(picture), cmap="gray", vmin=0, vmax=1)
     drawn = ax.imshow(flat, alpha=None if over is None else 0.62, **colours)
     return drawn, signed
+
+
+def _faded(picture: np.ndarray) -> np.ndarray:
+    """A picture in light greys, (H, W) in 1/3..8/9, for colours to lie on."""
+    grey = picture.mean(2) if picture.ndim == 3 else picture
+    return (grey + 0.6) / 1.8
 
 
 def frame(ax: Axes, box: Sequence[float]) -> None:
