@@ -83,11 +83,13 @@ def settle(part: nn.Module, steps: int = 30) -> None:
 
 
 @contextmanager
-def randomised(model: nn.Module, layers: Sequence[Layer], *, seed: int = 0) -> Iterator[nn.Module]:
+def randomised(
+    model: nn.Module, layers: Sequence[Layer], *, seed: int = 0, initialise: Callable = reset
+) -> Iterator[nn.Module]:
     """Inside, these layers are random; afterwards, also after an error, all weights are back.
 
     A layer's random weights follow from the seed and its name: they are the same for every method,
-    alone or in a cascade, on every device.
+    alone or in a cascade, on every device. initialise: what is done to a layer, in place.
     """
     refuse_unfit(model)
     saved = {name: value.detach().clone() for name, value in model.state_dict().items()}
@@ -97,7 +99,7 @@ def randomised(model: nn.Module, layers: Sequence[Layer], *, seed: int = 0) -> I
             for name in names:
                 place = seed + sum(ord(c) * 31**i for i, c in enumerate(name)) % 2**40
                 torch.default_generator.manual_seed(place)  # the CPU's alone
-                randomise(model, name)
+                randomise(model, name, initialise)
         yield model
     finally:
         model.load_state_dict(saved)
@@ -110,20 +112,22 @@ def as_list(layers: str | Sequence) -> list:
     return [layers] if isinstance(layers, str) else list(layers)
 
 
-def randomise(model: nn.Module, name: str) -> None:
+def randomise(model: nn.Module, name: str, initialise: Callable) -> None:
     """Give one layer, or one of the model's own weights, random values drawn on the CPU."""
     own = dict(model.named_parameters(recurse=False))
     part = nn.ParameterList([own[name].cpu()]) if name in own else find_layer(model, name)
     device = next(part.parameters(), torch.empty(0)).device
     try:
-        reset(part.cpu())
+        initialise(part.cpu())
     finally:
         part.to(device)
     if name in own:
         own[name].copy_(part[0])
 
 
-def cascade(model, layers, method, inputs, target, *, independent=False, seed=0) -> Tensor:
+def cascade(
+    model, layers, method, inputs, target, *, independent=False, seed=0, initialise=reset
+) -> Tensor:
     """Maps by method(model, inputs, target), trained and as its layers fall: (1 + L, B, ...).
 
     layers: in the order in which they fall, usually from the output down. independent: only the
@@ -133,7 +137,7 @@ def cascade(model, layers, method, inputs, target, *, independent=False, seed=0)
     maps = [method(model, inputs, target)]
     for depth in range(len(layers)):
         fallen = layers[depth if independent else 0 : depth + 1]
-        with randomised(model, fallen, seed=seed):
+        with randomised(model, fallen, seed=seed, initialise=initialise):
             maps.append(method(model, inputs, target))
     return torch.stack(maps)
 

@@ -103,7 +103,7 @@ def one_random(device):
     net = network(device)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
-        sanity.randomise(net, "3")
+        sanity.randomise(net, "3", sanity.reset)
     return net
 
 
