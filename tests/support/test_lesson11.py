@@ -4,7 +4,7 @@ Bounds of what trains live, from three worlds: pure splitting from 64 to 192 .77
 (claimed > .5); absorption .18 to .33 a pair, in the control 0 (claimed difference > .1). All else
 is about shipped dictionaries of one seed. On other text A/0 minus a neuron as rare was -.05 to .04
 (claimed within .1), what a cut to eight costs A/0 minus A/1 -.01 to .00 (within .02); parent and
-child where nothing was learned .36, beside .49 (claimed difference > .05).
+child where nothing was learned .35, beside .49 (claimed difference > .05).
 """
 
 import re
