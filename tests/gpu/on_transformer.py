@@ -244,7 +244,6 @@ SAE = {
     sae_model.Dictionary.directions: Call(lambda d: dictionary(d).directions),
     sae_model.Dictionary.feature: Call(lambda d: dictionary(d).feature(draw(d, 4, 16), 3)),
     sae_model.Dictionary.features: Call(lambda d: dictionary(d).features(draw(d, 4, 16))),
-    sae_model.Dictionary.logit_effects: Call(lambda d: dictionary(d).logit_effects(lm(d))),
     sae_model.Dictionary.reconstruct: Call(lambda d: dictionary(d).reconstruct(draw(d, 4, 16))),
     sae_model.Dictionary.with_feature: Call(
         lambda d: dictionary(d).with_feature(3, 1.5)(draw(d, 4, 16))
