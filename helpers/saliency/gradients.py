@@ -73,11 +73,11 @@ def integrated_gradients(
     """(x - x') · ∫₀¹ dS_c/dx(x' + a (x - x')) da, the integral as a sum over midpoints.
 
     baseline: x', a number or a tensor that broadcasts. power: the steps lie at a = u^power, u even,
-    da = power · u^(power-1) du; 3 crowds them near x', where the logit of a deep network leaps. The
-    map, in logits, sums to S_c(x) - S_c(x') up to `completeness_error`, of EfficientNet at 64 steps
-    EVEN, and CROWDED with power 3. Source: Sundararajan et al. 2017, eq. 1; slide D1-05.
+    da = power · u^(power-1) du; 3 crowds them near x', where EfficientNet's logit leaps: there 64
+    steps miss 2 % of the score (`completeness_error`, five photographs), and 22 % with power 1. The
+    map, in logits, sums to S_c(x) - S_c(x') but for that. Sundararajan et al. 2017, eq. 1; D1-05.
     """
-    core.at_least_one(steps=steps)
+    core.at_least_one(steps=steps, power=power)
     x, target = check(model, inputs, target)
     x0 = core.as_baseline(baseline, x)
     with frozen_eval(model):
