@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 from torch import Tensor
 
@@ -186,6 +185,8 @@ def free_memory(device: torch.device | str = "cpu") -> int:
         return torch.cuda.mem_get_info(device)[0] + held
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    import psutil  # a tenth of a second: not with every helper
+
     return min(psutil.virtual_memory().available, _container_memory())
 
 

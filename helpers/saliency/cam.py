@@ -28,7 +28,6 @@ def grad_cam(model, inputs, target, *, layer: Layer, grid: Grid | None = None) -
     x, target = check(model, inputs, target, images=True)
     module = find_layer(model, layer)
     refuse_scripted(module)
-    sides = patch_sides(model)
 
     def one_batch(x, target):
         with output_of(module) as outputs:
@@ -36,6 +35,7 @@ def grad_cam(model, inputs, target, *, layer: Layer, grid: Grid | None = None) -
         if not outputs:
             raise CourseError(f"The layer {layer!r} was not used for this score: choose another.")
         slope = core.derivative(score, at=outputs[-1])
+        sides = patch_sides(model) if slope.ndim == 3 else ()
         A = as_maps(wide(outputs[-1]), x, grid, sides)  # (B, K, h, w)
         dA = as_maps(wide(slope), x, grid, sides)  # (B, K, h, w)
         if slope.ndim == 3 and not dA.any():

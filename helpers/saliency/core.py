@@ -22,7 +22,8 @@ def frozen_eval(model: nn.Module) -> Iterator[None]:
     training = [module for module in model.modules() if module.training]
     trainable = [p for p in model.parameters() if p.requires_grad]
     try:
-        model.eval()
+        if training:
+            model.eval()
         for p in trainable:  # nothing is kept for gradients that nobody asks for
             p.requires_grad_(False)
         with torch.inference_mode(False), torch.enable_grad():
@@ -72,10 +73,11 @@ def refuse_unfit(model: nn.Module) -> None:
     if not isinstance(model, nn.Module):
         kind = type(model).__name__
         raise CourseError(f"model should be an nn.Module, not a {kind}: wrap it in a class.")
-    if any(map(nn.parameter.is_lazy, model.parameters())):
-        raise CourseError("This model's weights do not exist yet: run model(inputs) once before.")
-    if any(p.is_inference() for p in model.parameters()):
-        raise CourseError("This model was made in torch.inference_mode(): make it outside.")
+    for p in model.parameters():
+        if nn.parameter.is_lazy(p):
+            raise CourseError("This model's weights do not exist yet: call model(inputs) once.")
+        if p.is_inference():
+            raise CourseError("This model was made in torch.inference_mode(): make it outside.")
 
 
 def at_least_one(**counts: int) -> None:

@@ -61,20 +61,28 @@ def smoothgrad(
     return total / samples
 
 
-def integrated_gradients(model, inputs, target, *, steps=64, baseline: Baseline = 0.0) -> Tensor:
-    """(x - x') · ∫₀¹ dS_c/dx(x' + a (x - x')) da, the integral as a mean over midpoints.
+def integrated_gradients(
+    model, inputs, target, *, steps=64, baseline: Baseline = 0.0, power=1
+) -> Tensor:
+    """(x - x') · ∫₀¹ dS_c/dx(x' + a (x - x')) da, the integral as a sum over midpoints.
 
-    baseline: x', a number or a tensor that broadcasts. The map, in logits, sums to S_c(x) - S_c(x')
-    up to `completeness_error`. Source: Sundararajan et al. 2017, eq. 1; slide D1-05.
+    baseline: x', a number or a tensor that broadcasts. power: the steps lie at a = u^power, u even,
+    da = power · u^(power-1) du; 3 crowds them near x', where EfficientNet's logit leaps: there 64
+    steps miss 2 % of the score (`completeness_error`, five photographs), and 22 % with power 1. The
+    map, in logits, sums to S_c(x) - S_c(x') but for that. Sundararajan et al. 2017, eq. 1; D1-05.
     """
-    core.at_least_one(steps=steps)
+    core.at_least_one(steps=steps, power=power)
     x, target = check(model, inputs, target)
     x0 = core.as_baseline(baseline, x)
     with frozen_eval(model):
         total = torch.zeros_like(wide(x))
-        for some in groups(range(steps), x):
-            points = torch.stack([x0 + (k + 0.5) / steps * (x - x0) for k in some])
-            total += for_copies(input_gradient, model, points, target).sum(dim=0)
+        for some in groups([(k + 0.5) / steps for k in range(steps)], x):
+            points = torch.stack([x0 + u**power * (x - x0) for u in some])  # (k, B, C, H, W)
+            slopes = for_copies(input_gradient, model, points, target)
+            shares = [
+                power * u ** (power - 1) * slope for u, slope in zip(some, slopes, strict=True)
+            ]
+            total += torch.stack(shares).sum(dim=0)
     return core.finite((x - x0) * (total / steps))
 
 

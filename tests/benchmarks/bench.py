@@ -30,7 +30,6 @@ from pathlib import Path
 
 import torch
 from torch.profiler import ProfilerActivity, profile
-from torch.utils.benchmark import Timer
 
 from helpers.ground.artifacts import ROOT
 from helpers.ground.errors import CourseError
@@ -83,22 +82,37 @@ def race(contest: Contest, *, seconds: float = 5.0, least: int = 5) -> Result:
     Raises CourseError where the outputs differ: a fast wrong answer has no speed.
     """
     difference = compare(contest)
-    threads = torch.get_num_threads()
-    ours = Timer("call()", globals={"call": contest.ours}, num_threads=threads)
-    peer = Timer("call()", globals={"call": contest.peer}, num_threads=threads)
-    times = {ours: [], peer: []}
-    turns, end = [ours, peer], time.perf_counter() + seconds
-    while len(times[ours]) < least or time.perf_counter() < end:
-        for timer in turns:
-            times[timer].append(timer.blocked_autorange(min_run_time=seconds / 20).median)
+    calls = {call: one_turn(call, seconds / 20) for call in (contest.ours, contest.peer)}
+    times = {call: [] for call in calls}  # seconds a call, a number a round
+    turns, end = list(calls), time.perf_counter() + seconds
+    while len(times[contest.ours]) < least or time.perf_counter() < end:
+        for call in turns:
+            times[call].append(time_of(call, calls[call]))
         turns.reverse()
-    ratios = [p / o for p, o in zip(times[peer], times[ours], strict=True)]
+    ours, peer = times.values()
+    ratios = [p / o for p, o in zip(peer, ours, strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4)
-    ours_s, peer_s = statistics.median(times[ours]), statistics.median(times[peer])
+    ours_s, peer_s = statistics.median(ours), statistics.median(peer)
     speed = (1e3 * ours_s, 1e3 * peer_s, middle, low, high, contest.items / ours_s, contest.unit)
     memory = peak_mb(contest.ours), peak_mb(contest.peer)
     outputs = difference, contest.tolerance, contest.apart
     return Result(contest.name, contest.peer_name, *speed, *memory, *outputs, len(ratios))
+
+
+def one_turn(call: Callable, seconds: float) -> int:
+    """How many calls take about so long, at least one."""
+    return max(1, round(seconds / time_of(call)))
+
+
+def time_of(call: Callable, times: int = 1) -> float:
+    """Seconds that one call takes, of so many in a row; a GPU's work is waited for."""
+    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+    wait()
+    start = time.perf_counter()
+    for _ in range(times):
+        call()
+    wait()
+    return (time.perf_counter() - start) / times
 
 
 def peak_mb(function: Callable) -> float:

@@ -3,7 +3,7 @@
 Seconds and peak memory of every notebook, the slowest cells, imports, the first figure after a cold
 start.
 
-Nothing here is compared with a peer; the budgets stand in tests/authoring/lessons.py. Cells run as
+Nothing here is compared with a peer; the budgets stand in notebooks/lessons.json. Cells run as
 the recorder runs them.
 """
 

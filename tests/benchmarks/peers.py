@@ -21,14 +21,16 @@ def own_environment(path: Path, peers: Sequence[str]) -> Path:
     """The Python of .cache/NAME, made at the first run; it sees the course's packages too."""
     home = ROOT / ".cache" / path.stem
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if (home / "ready").exists():
-        return python
-    print(f"Installing {', '.join(peers)}, once; this needs a network ...", file=sys.stderr)
-    venv.create(home, with_pip=True, clear=True)
+    ready = (home / "ready").exists()
+    if not ready:
+        print(f"Installing {', '.join(peers)}, once; this needs a network ...", file=sys.stderr)
+        venv.create(home, with_pip=True, clear=True)
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
     packages = Path(subprocess.check_output([python, "-c", where], text=True).strip())
-    ours = sysconfig.get_path("purelib") + "\n"
+    ours = sysconfig.get_path("purelib") + "\n"  # each time: the course may have moved
     (packages / "course.pth").write_text(ours, encoding="utf-8")
+    if ready:
+        return python
     if subprocess.run([python, "-m", "pip", "install", "--quiet", *peers]).returncode:
         raise CourseError(f"{', '.join(peers)} could not be installed. Is there a network?")
     (home / "ready").touch()

@@ -47,8 +47,8 @@ def test_both_take_turns_and_each_goes_first_every_other_round():
         least=4,
     )
     turns = "".join(name for name, _ in groupby(calls))
-    # the comparison op, four rounds op, po, op, po, and memory op; the same name twice is one
-    assert turns == "opopopop"
+    # comparison op, a first look op, four rounds op, po, op, po, memory op; the same twice is one
+    assert turns == "opopopopop"
 
 
 def test_a_wrong_answer_has_no_speed():

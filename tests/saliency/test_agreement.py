@@ -285,6 +285,17 @@ class Saturated(nn.Module):
         return 1 - torch.relu(1 - x)
 
 
+def test_steps_at_a_power_of_u_are_weighed_by_their_spacing():
+    class Cubed(torch.nn.Module):
+        def forward(self, x):
+            return x.flatten(1).sum(1, keepdim=True) ** 3
+
+    x, u = torch.full((1, 1, 2, 2), 0.5), (torch.arange(8) + 0.5) / 8  # S = 8, dS/dx = 12 a²
+    want = (0.5 * 12 * u**6 * 3 * u**2).mean().item()
+    got = saliency.integrated_gradients(Cubed(), x, 0, steps=8, power=3)
+    torch.testing.assert_close(got, torch.full_like(x, want))
+
+
 def test_saturation_gradient_0_integrated_gradients_1():
     x = torch.tensor([[2.0]])
     assert saliency.gradient(Saturated(), x, 0).item() == 0
