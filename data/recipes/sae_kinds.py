@@ -173,7 +173,7 @@ training; "frozen": a random half of the BatchTopK stays as it is. Held-out text
 "rule": share of units (that fire in twenty contexts) of whose 20 strongest firings one rule covers
 80 %; "probe": for each kind of text the correlation of the best unit, chosen on one half and
 measured on the other; "simulation": correlation of a unit with the mean strength of its tokens,
-the units of "rule".
+12 units.
 
 {table(shown)}
 """)
@@ -247,10 +247,10 @@ def scores(
     fired = sparse_activations(units, lm, rows)  # (R · T, M)
     seen = examples(fired, rows, kinds, torch.arange(rows.numel()))
     alive = (seen.top >= 0).all(dim=1).nonzero().flatten()  # fire in twenty contexts
-    drawn = alive[torch.randperm(len(alive), generator=torch.Generator().manual_seed(0))][:200]
-    passes = [best_rule(seen.top[i], rules).passes for i in drawn]
+    drawn = alive[torch.randperm(len(alive), generator=torch.Generator().manual_seed(0))]
+    passes = [best_rule(seen.top[i], rules).passes for i in drawn[:200]]
     simulated = []
-    for i in drawn.tolist():
+    for i in drawn[:12].tolist():
         acts = torch.from_numpy(fired[:, [i]].toarray()).view(rows.shape)
         simulated.append(by_tokens(acts, seen, i, rows))
     half = fired.shape[0] // 2

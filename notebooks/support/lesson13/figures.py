@@ -77,12 +77,14 @@ def reconstruction(rows: dict, kinds: list[str]):
 
 
 def absorbed(rows: dict, kinds: list[str]):
-    """Absorption beside its control, a dot a world."""
+    """Absorption beside its control, a dot a world; the means are printed."""
     beside = {"absorbed": "a child", "unrelated": "an unrelated feature"}
     values = {
         name_of(kind): {title: rows[kind][score] for score, title in beside.items()}
         for kind in kinds
     }
+    for kind, row in values.items():
+        print(f"{kind:17}", ", ".join(f"{title} {fmean(v):.2f}" for title, v in row.items()))
     look = {"xlabel": "missed beside it, minus missed alone", "hollow": [beside["unrelated"]]}
     return plots.dots(values, **look, caption="A parent missed beside …; a dot is a world.")
 
