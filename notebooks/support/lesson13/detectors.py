@@ -66,7 +66,7 @@ def probe(x: Tensor, y: Tensor) -> Tensor:
 def best_units(x: Tensor, y: Tensor, count: int = 1) -> Tensor:
     """The units that tell the labels apart best, weighed by difference over spread; 0 elsewhere."""
     gap = difference(x, y) / (x[y].var(0) + x[~y].var(0) + 1e-3).sqrt()
-    best = gap.abs().topk(count).indices
+    best = gap.abs().topk(min(count, len(gap))).indices
     return torch.zeros_like(gap).index_copy(0, best, gap[best])
 
 
