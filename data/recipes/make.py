@@ -107,9 +107,9 @@ sae_known              sae_kinds:known         12  0.1  13
     five kinds of dictionary in a world whose features are known, as numbers
 sae_kinds              sae_kinds:controls       8  0.1  13
     the five kinds on lm_relu, beside controls that learned nothing, as numbers
-sae_smollm2            sae_smollm2:make        65  5.5  13
+sae_smollm2            sae_smollm2:make        75  5.5  13
     a dictionary (4,096) on the residual stream of SmolLM2, and where its features fire
-steering               sae_smollm2:conversations 3 0.1  13
+steering               sae_smollm2:conversations 8 0.2  13
     answers of SmolLM2 in conversation, steered by prompts, differences of means and features
 """
 RECIPES = tuple(Recipe.read(entry) for entry in re.findall(r".+\n    .+\n", TABLE))

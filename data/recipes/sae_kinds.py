@@ -21,6 +21,7 @@ from helpers.transformer.activations import ActivationBuffer
 from helpers.transformer.measure import loss_recovered
 from notebooks.support.lesson08.neurons import RuleList, best_rule
 from notebooks.support.lesson13.world import (
+    ENOUGH,
     L0,
     SETTINGS,
     TRAINING,
@@ -99,7 +100,10 @@ learning rate {training.learning_rate:g}; {len(state["rows"])} worlds, each with
 {table(means)}
 
 "frozen": a random half of a BatchTopK stays as it is. "untrained": a BatchTopK before its first
-step. "absorbed": how much oftener a parent is missed where a child fires with it than alone.
+step. "f1_best": of the feature that a latent's firings fit best, chosen on one half of the inputs
+and measured on the other. "variance_free": explained by what fired at the strengths that fit best.
+"absorbed": how much oftener a parent is missed where a child fires with it than alone (parents
+with {ENOUGH} inputs of each sort); "unrelated": where a feature of another tree does.
 """)
 
 
@@ -247,9 +251,7 @@ def scores(
     passes = [best_rule(seen.top[i], rules).passes for i in drawn[:200]]
     simulated = []
     for i in drawn[:12].tolist():
-        acts = lambda part, i=i: (
-            lm.activations(part) if units is None else units(lm.activations(part))
-        )[..., i]
+        acts = torch.from_numpy(fired[:, [i]].toarray()).view(rows.shape)
         simulated.append(by_tokens(acts, seen, i, rows))
     half = fired.shape[0] // 2
     return {
@@ -261,12 +263,11 @@ def scores(
     }
 
 
-@torch.no_grad()
-def by_tokens(acts: Callable, seen: Examples, unit: int, rows: Tensor) -> float:
+def by_tokens(acts: Tensor, seen: Examples, unit: int, rows: Tensor) -> float:
     """A unit simulated from its tokens alone: Pearson's correlation with the truth.
 
     34 shown snippets of nine tokens give each token's mean level, as digits 0 to 9; 42 hidden ones
-    are simulated. acts: rows (n, T) → this unit's activations (n, T).
+    are simulated. acts: this unit's activations on rows (R, T).
     """
     anywhere = torch.from_numpy(np.random.default_rng((0, unit)).integers(0, rows.numel(), 20))
     shown = torch.cat([seen.top[unit, :10], seen.uniform[unit, :, :2].flatten()])
@@ -274,8 +275,9 @@ def by_tokens(acts: Callable, seen: Examples, unit: int, rows: Tensor) -> float:
 
     def pairs(places: Tensor) -> list[tuple[int, int]]:
         places = places[places >= 0]
-        texts = rows[(places // rows.shape[1]).to(rows.device)]
-        levels = (acts(texts) / float(seen.maximum[unit]) * 10).long().clamp(0, 9)
+        which = places // rows.shape[1]
+        texts = rows[which.to(rows.device)]
+        levels = (acts[which] / float(seen.maximum[unit]) * 10).long().clamp(0, 9)
         found = []
         for text, level, at in zip(texts, levels, (places % rows.shape[1]).tolist(), strict=True):
             around = slice(max(at - 6, 0), at + 3)

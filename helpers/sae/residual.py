@@ -30,7 +30,6 @@ END = 0  # <|endoftext|>
 SHARES = {"reviews": 0.6, "mathematics": 0.28, "code": 0.12}
 DOMAINS = tuple(SHARES)
 CHUNK = 256  # windows whose activations are mixed: 32,512, 75 MB
-PASSES = 3  # times that each activation is trained on: the forward pass is the expensive part
 BATCH = 16  # windows at once
 SEEN = 512  # held-out windows in which firing is noted: 65,536 tokens
 
@@ -81,13 +80,13 @@ class Stream:
         """Batches (size, D) for ever, from number `start` on; the windows come again."""
         at_once = min(CHUNK, len(self.rows))
         whole = at_once * (T - 1) // size * size  # activations used of a chunk
-        chunk, first = divmod(start, PASSES * whole // size)
+        chunk, first = divmod(start, whole // size)
         while True:
             places = torch.arange(chunk * at_once, (chunk + 1) * at_once) % len(self.rows)
             acts = self._of(self.rows[places])
             draw = torch.Generator().manual_seed(chunk)
-            mixed = [torch.randperm(len(acts), generator=draw)[:whole] for _ in range(PASSES)]
-            for batch in torch.cat(mixed).split(size)[first:]:
+            mixed = torch.randperm(len(acts), generator=draw)[:whole]
+            for batch in mixed.split(size)[first:]:
                 yield acts[batch.to(acts.device)]
             chunk, first = chunk + 1, 0
 

@@ -22,8 +22,8 @@ def simulated(acts, shown):
 
 
 def test_a_unit_that_follows_the_token_is_simulated_and_one_that_follows_the_place_is_not():
-    by_token = lambda rows: rows.float()
-    by_place = lambda rows: (torch.arange(16.0) // 2).expand(rows.shape)
+    by_token = ROWS.float()
+    by_place = (torch.arange(16.0) // 2).expand(ROWS.shape)
     assert simulated(by_token, shown=True) == pytest.approx(1)
     assert simulated(by_place, shown=True) < 0.9
     assert simulated(by_token, shown=False) == 0

@@ -6,7 +6,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from helpers.pretrained.hooks import hooked
 from helpers.sae.model import Dictionary, Settings, SparseAutoencoder
-from helpers.sae.residual import CHUNK, PASSES, Stream, T, fired_on, stream
+from helpers.sae.residual import CHUNK, Stream, T, fired_on, stream
 from helpers.sae.steering import answers
 
 D, LAYER = 16, 1
@@ -96,12 +96,12 @@ def test_batches_are_of_one_length_and_a_killed_run_goes_on(lm, monkeypatch):
     monkeypatch.setattr("helpers.sae.residual.stream", lambda lm, rows: stream(lm, rows, LAYER))
     rows = torch.randint(0, 50, (9, T), generator=torch.Generator().manual_seed(0))
     inputs = Stream(lm, rows)
-    per_chunk = min(CHUNK, 9) * (T - 1) // 100 * PASSES
+    per_chunk = min(CHUNK, 9) * (T - 1) // 100
     batches = [x for x, _ in zip(inputs.batches(100), range(per_chunk + 2), strict=False)]
     norms = torch.cat(batches).norm(dim=-1)
     assert float(norms.mean()) == pytest.approx(D**0.5, rel=0.05)
     assert torch.equal(next(inputs.batches(100, start=per_chunk + 1)), batches[-1])
-    assert not torch.equal(batches[0], batches[per_chunk // PASSES]), "mixed anew"
+    assert not torch.equal(batches[0], batches[per_chunk]), "mixed anew"
 
 
 def test_nothing_fires_on_first_tokens(lm, monkeypatch):

@@ -1,6 +1,7 @@
 """Lesson 13: its checks, its known world and its scores by hand, its detectors."""
 
 import itertools
+from math import isnan
 
 import pytest
 import torch
@@ -39,6 +40,7 @@ def kept(f, k, values=None):
             "that is BatchTopK",
         ),
         (lambda a, k: a.relu() * (a >= a.relu().topk(k, 0).values[-1]), "of each row"),
+        (lambda a, k: kept(a.relu(), 3), "k is given"),
         (lambda a, k: 2 * kept(a.relu(), k), "yours gives"),
     ],
 )
@@ -71,6 +73,8 @@ def greedy(cosine):
         (lambda c: c[paired(c.abs())].mean(), "their |cosine| is the score"),
         (lambda c: c.abs()[paired(c.abs(), False)].mean(), "maximize=True"),
         (lambda c: c.abs()[paired(c.abs())].sum(), "divide by M"),
+        (lambda c: c.abs()[paired(c**2)].mean(), "nor by squares"),
+        (lambda c: c.abs()[paired(c[:, : len(c)].abs())].mean(), "not the first M alone"),
         (lambda c: 0.123, "yours gives"),
     ],
 )
@@ -134,6 +138,8 @@ def test_a_dictionary_that_has_the_truth_scores_so(small):
     assert told.f1 > 0.99
     assert told.mcc > 0.999
     assert told.variance > 0.7
+    assert told.f1_best > 0.99
+    assert told.variance < told.variance_free
     assert abs(told.absorbed) < 1e-6
     nothing = world.score(sae, small, lambda x: f)
     assert nothing.f1 == 0
@@ -141,13 +147,40 @@ def test_a_dictionary_that_has_the_truth_scores_so(small):
 
 
 def test_absorption_by_hand(small):
-    """The parent's latent is silent on every second firing beside a child, and on none alone."""
+    """The parent's latent is silent on every second firing beside a child, on a quarter of those
+    beside a feature outside of trees that is on as often, and on none alone."""
     child = int((small.parent >= 0).nonzero()[0])
     parent = int(small.parent[child])
-    on = torch.zeros(8, world.FEATURES, dtype=torch.bool)
-    on[:, parent] = on[:4, child] = True
-    fired = torch.tensor([[1, 0, 1, 0, 1, 1, 1, 1]], dtype=torch.bool).T
-    assert world.absorbed(fired, on, torch.tensor([parent]), small) == pytest.approx(0.5)
+    outside = set(range(world.FEATURES)) - set(small.parent.tolist())
+    other = min(i for i in outside if small.parent[i] < 0)
+    on = torch.zeros(160, world.FEATURES, dtype=torch.bool)
+    on[:, parent] = on[:40, child] = on[40:80, other] = True
+    fired = torch.ones(160, 1, dtype=torch.bool)
+    fired[0:40:2] = fired[40:80:4] = False
+    told = world.absorbed(fired, on, torch.tensor([parent]), small)
+    assert told == pytest.approx((0.5 - 10 / 120, 0.25))
+    few = slice(0, 160, 4)  # ten beside a child
+    assert all(map(isnan, world.absorbed(fired[few], on[few], torch.tensor([parent]), small)))
+
+
+def test_firings_find_their_feature_whatever_its_direction():
+    """Latent 0 fires with feature 2, latent 1 on half of feature 1's, latent 2 never."""
+    draw = torch.Generator().manual_seed(0)
+    on = torch.rand(4000, 5, generator=draw) < 0.3
+    half = on[:, 1] & (torch.arange(4000) % 2 == 0)
+    fired = torch.stack([on[:, 2], half, torch.zeros(4000, dtype=torch.bool)], dim=1)
+    assert world.best_f1(fired, on).tolist() == pytest.approx([1, 2 / 3, 0], abs=0.03)
+
+
+def test_free_strengths_undo_shrinkage_and_bring_back_nothing_that_did_not_fire(small):
+    sae = build(Settings(world.DIMENSIONS, world.DIMENSIONS))
+    sae.W_dec.data = torch.eye(world.DIMENSIONS)
+    sae.b_dec.data.zero_()
+    f = torch.randn(500, world.DIMENSIONS, generator=torch.Generator().manual_seed(0)).relu()
+    assert world.free(f, 0.1 * f, sae) == pytest.approx(1, abs=1e-4)
+    silent = 0.1 * f
+    silent[:, :40] = 0
+    assert world.free(f, silent, sae) < 0.6
 
 
 def test_matching_pursuit_takes_the_closest_direction_again_and_again():
@@ -171,8 +204,8 @@ def test_each_detector_finds_what_is_there():
     y = torch.arange(400) % 2 == 0
     x = torch.randn(400, 8, generator=draw)
     x[:, 2] -= 1.0 * y
-    assert detectors.best_unit(x, y).nonzero().flatten().tolist() == [2]
-    assert detectors.best_unit(x, y)[2] == -1
+    assert detectors.best_units(x, y).nonzero().flatten().tolist() == [2]
+    assert detectors.best_units(x, y)[2] < 0
     assert detectors.difference(x, y).argmin() == 2
     shared = 5 * torch.randn(400, generator=draw)
     x[:, 4], x[:, 5] = shared + 2.0 * y, shared

@@ -7,6 +7,7 @@ import html
 import random
 import re
 from collections.abc import Callable
+from functools import partial
 from statistics import fmean
 from typing import NamedTuple
 
@@ -89,20 +90,25 @@ class Topic(NamedTuple):
 
 
 TOPICS = (  # chosen by their strongest firings, before any answer was seen
-    Topic("horror films", 2136, r"horror|scary|ghost|monster|vampire|zombie|haunt|terrif|creepy"),
+    Topic("horror films", 2466, r"horror|scary|scare|ghost|monster|vampire|zombie|haunt|terrif"),
     Topic("comedies", 1043, r"comed|funny|humou?r|laugh|joke|hilari"),
-    Topic("music", 1896, r"music|song|\bsing|\bband|guitar|piano|melod|album|concert"),
-    Topic("love stories", 635, r"\blov(e|ing)|romanc|romantic|passion"),
+    Topic("music", 249, r"music|song|\bsing|\bband|guitar|piano|melod|album|concert"),
+    Topic("love stories", 635, r"\blove|\bloving|romanc|romantic|passion"),
     Topic("school", 1441, r"school|teacher|student|\bclass|\bgrade|college|universit"),
-    Topic("the police", 1717, r"\bpolice|\bcops?\b|officer|detective|\bcrim"),
-    Topic("families", 2896, r"famil|mother|father|parent|brother|sister|\bmom|\bdad"),
-    Topic("prime numbers", 376, r"\bprime|divisib|integer|\bnumber"),
-    Topic("killing", 3010, r"\bkill|death|\bdead|murder|\bdie[sd]?\b|\bdying"),
-    Topic("money", 73, r"money|budget|dollar|\bcosts?\b|\bpaid|\bpay|price|expens"),
+    Topic("the police", 1071, r"\bpolice|\bcops?\b|officer|detective|\bcrim|sergeant|arrest"),
+    Topic("families", 936, r"famil|mother|father|parent|brother|sister|\bmom|\bdad"),
+    Topic("prime numbers", 1561, r"\bprime|\bnumber|divisib|integer|factor|arithmetic"),
+    Topic("killing", 1145, r"\bkill|death|\bdead|murder|\bdie[sd]?\b|\bdying|attack"),
+    Topic("money", 73, r"money|budget|dollar|\bcosts?\b|\bpaid|\bpay|price|expens|luxur"),
 )
-QUESTIONS = ("Tell me about your weekend.", "What is your favourite place, and why?")
+QUESTIONS = (
+    "Tell me about your weekend.",
+    "What is your favourite place, and why?",
+    "What should I do tomorrow?",
+    "Describe a typical morning.",
+)
 HOW = ("prompt", "difference", "feature")  # of the three answers in the rating
-STRENGTHS = (1, 2, 5)  # times a feature's maximum
+STRENGTHS = (1, 2, 3, 5)  # times a feature's maximum
 
 
 def system(topic: Topic) -> str:
@@ -115,12 +121,24 @@ def asked(topic: Topic, question: str) -> str:
     return f"{question} Please speak about {topic.name}."
 
 
-def apart(lm, rows: Tensor, tokenizer, topic: Topic, most: int = 8) -> Tensor:
-    """Difference of means (D,): windows (R, T) that name the topic minus others, `most` of each."""
-    texts = tokenizer.batch_decode(rows)
-    names = torch.tensor([bool(re.search(topic.words, text, re.I)) for text in texts])
-    yes, no = (stream(lm, rows[mask][:most]).mean(dim=(0, 1)) for mask in (names, ~names))
-    return yes - no
+def names(topic: Topic, text: str, *, own: bool = True) -> bool:
+    """Whether a text speaks of a topic. own: also by its name's words, which a prompt holds."""
+    words = [w for w in topic.words.split("|") if own or not re.search(w, topic.name, re.I)]
+    return re.search("|".join(words), text, re.I) is not None
+
+
+def apart(means: Tensor, domains: Tensor, yes: Tensor) -> Tensor:
+    """Difference of means (D,): windows that name a topic, mask `yes` (R,), minus others.
+
+    means: each window's mean token (R, D). The others are of the same kind of text, `domains` (R,):
+    else every topic's difference would be "reviews minus the rest".
+    """
+    total = torch.zeros_like(means[0])
+    for kind in domains[yes].unique():
+        same = domains == kind
+        gap = means[same & yes].mean(0) - means[same & ~yes].mean(0)
+        total += (same & yes).sum() * gap
+    return total / yes.sum()
 
 
 def steered(
@@ -129,12 +147,19 @@ def steered(
     """{how: an edit of the stream (T, D)}, each by a vector as long as `times` the maximum."""
     largest = times * float(seen.maximum[topic.feature])
     length = largest / dictionary.scale  # in the stream's own units
-    d, apart = dictionary.directions[topic.feature], apart / apart.norm()
-    return {
-        "feature": lambda x: x + length * d,
-        "pinned": dictionary.with_feature(topic.feature, largest),
-        "difference": lambda x: x + length * apart,
+    draw = torch.Generator().manual_seed(topic.feature)
+    ways = {
+        "feature": dictionary.directions[topic.feature],
+        "difference": apart,
+        "random": torch.randn(apart.shape, generator=draw).to(apart),
     }
+    edits = {how: partial(add, length * d / d.norm()) for how, d in ways.items()}
+    return edits | {"pinned": dictionary.with_feature(topic.feature, largest)}
+
+
+def add(d: Tensor, x: Tensor) -> Tensor:
+    """x (T, D) with d (D,) added to every token."""
+    return x + d
 
 
 def stored(*, device: torch.device | str = "cpu") -> tuple[list[dict], Tensor]:
@@ -144,12 +169,6 @@ def stored(*, device: torch.device | str = "cpu") -> tuple[list[dict], Tensor]:
     """
     tensors, meta = load_artifact("steering", version=VERSION, device=device)
     return meta["answers"], tensors["apart"].float()
-
-
-def speaks_of(answer: dict) -> bool:
-    """Whether an answer names its topic."""
-    words = next(topic.words for topic in TOPICS if topic.name == answer["topic"])
-    return re.search(words, answer["text"], re.I) is not None
 
 
 # ---------------------------------------------------------------- the rating
@@ -180,7 +199,7 @@ def items(answers: list[dict]) -> list[Item]:
     """An item for each topic and question; its condition is the order of HOW."""
     found = []
     for n, (topic, question) in enumerate(
-        dict.fromkeys((a["topic"], a["question"]) for a in answers if a["topic"])
+        (topic.name, question) for topic in TOPICS for question in QUESTIONS[:2]
     ):
         order = random.Random(n).sample(HOW, 3)
         texts = {a["how"].split(",")[0]: a["text"] for a in answers if fits(a, topic, question)}
@@ -229,27 +248,37 @@ def tally(records) -> dict[str, dict[str, float | None]]:
 
 # ---------------------------------------------------------------- figures
 
-WINDOW = {f"feature, {n} times": f"{n} times its maximum" for n in STRENGTHS}
+WINDOW = {
+    f"{how}, {n} times": f"{how}, {n} ×" for how in ("feature", "difference") for n in STRENGTHS
+}
 WAYS = {"prompt": "a prompt", "system prompt": "a system line"}
-WAYS |= {"difference, 2 times": "difference of means", "feature, 2 times": "a feature added"}
-WAYS |= {"pinned, 2 times": "a feature pinned"}
+WAYS |= {f"{how}, 2 times": f"{how}, 2 ×" for how in ("difference", "feature", "pinned", "random")}
 
 
 def compare(answers: list[dict], ways: dict[str, str]) -> dict[str, float]:
     """Draw what stored answers are like by way of steering; {way: share that name the topic}."""
-    named, nats = {}, {}
+    topics = {topic.name: topic for topic in TOPICS}
+    panels = {"name the topic": {}, "in other words": {}, "surprise, nats a token": {}}
+    named, otherwise, nats = panels.values()
     for how, title in ways.items():
         some = [a for a in answers if a["how"] == how]
-        topics = [a["topic"] for a in some]
-        named[title] = {"": clustered_mean([float(speaks_of(a)) for a in some], topics)}
+        by = [a["topic"] for a in some]
+        for panel, own in ((named, True), (otherwise, False)):
+            found = [float(names(topics[a["topic"]], a["text"], own=own)) for a in some]
+            panel[title] = {"": clustered_mean(found, by)}
         nats[title] = {"": [a["nats"] for a in some]}
-    nats["as it is"] = {"": [a["nats"] for a in answers if a["how"] == "as it is"]}
     plain = [a for a in answers if a["how"] == "as it is"]
-    by_chance = [re.search(t.words, a["text"], re.I) is not None for a in plain for t in TOPICS]
-    named["as it is"] = {"": sum(by_chance) / len(by_chance)}
-    panels = {"share that name the topic": named, "surprise, nats a token": nats}
-    caption = "Left: mean of ten topics and two questions, 95 % over topics. Right: each answer, "
-    plots.dots(panels, caption=caption + "as the unsteered model finds it.")
+    for panel, own in ((named, True), (otherwise, False)):
+        chance = [names(t, a["text"], own=own) for a in plain for t in TOPICS]
+        panel["as it is"] = {"": sum(chance) / len(chance)}
+    nats["as it is"] = {"": [a["nats"] for a in plain]}
+    caption = (
+        f"Means of ten topics and {len(QUESTIONS)} questions, 95 % over topics. In other words: "
+    )
+    caption += (
+        "the topic's own words, which the prompt holds, do not count. Right: each answer, as "
+    )
+    plots.dots(panels, caption=caption + "the unsteered model finds it.")
     return {title: value[""][0] for title, value in named.items() if title != "as it is"}
 
 

@@ -1,8 +1,9 @@
-"""Lesson 13: four detectors of a kind of text, learned from few labels.
+"""Lesson 13: six detectors of a kind of text, learned from few labels.
 
 Shapes: T tokens, N neurons, M features, n labels.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -62,11 +63,11 @@ def probe(x: Tensor, y: Tensor) -> Tensor:
     return torch.linalg.solve(gram + ridge * eye, x.T @ (sign - sign.mean()))
 
 
-def best_unit(x: Tensor, y: Tensor) -> Tensor:
-    """±1 for the unit that tells the labels apart best, by difference over spread; 0 elsewhere."""
+def best_units(x: Tensor, y: Tensor, count: int = 1) -> Tensor:
+    """The units that tell the labels apart best, weighed by difference over spread; 0 elsewhere."""
     gap = difference(x, y) / (x[y].var(0) + x[~y].var(0) + 1e-3).sqrt()
-    best = gap.abs().argmax()
-    return F.one_hot(best, len(gap)) * gap[best].sign()
+    best = gap.abs().topk(min(count, len(gap))).indices
+    return torch.zeros_like(gap).index_copy(0, best, gap[best])
 
 
 def auc(score: Tensor, y: Tensor) -> Tensor:
@@ -80,8 +81,10 @@ def auc(score: Tensor, y: Tensor) -> Tensor:
 DETECTORS = {
     "probe": ("neurons", probe),
     "difference of means": ("neurons", difference),
-    "best neuron": ("neurons", best_unit),
-    "best feature": ("features", best_unit),
+    "best neuron": ("neurons", best_units),
+    "best feature": ("features", best_units),
+    "20 best features": ("features", partial(best_units, count=20)),
+    "all features": ("features", difference),
 }
 
 

@@ -12,7 +12,7 @@ from notebooks.support.lesson13.world import World
 
 NAMES = {"l1": "L1", "topk": "TopK", "batch_topk": "BatchTopK", "jumprelu": "JumpReLU"}
 NAMES |= {"matryoshka": "Matryoshka"}
-SCORES = {"f1": "F1", "mcc": "MCC", "variance": "variance explained"}
+SCORES = ("f1", "mcc", "variance")
 # SynthSAEBench-16k at L0 25 (SAELens, docs/synth_sae_bench.md)
 PAPER = {
     name: dict(zip(SCORES, values, strict=True))
@@ -40,49 +40,61 @@ def rates(world: World, strengths: Tensor):
 
 
 def one_input(world: World, strengths: Tensor) -> None:
-    """Print what is on in one input, strengths (1, n), each behind its parents."""
+    """Print what is on in one input, strengths (1, n), each behind its parents; the first is 1."""
     for i in strengths[0].nonzero().flatten().tolist():
         line = [i]
         while (parent := int(world.parent[line[0]])) >= 0:
             line.insert(0, parent)
-        print(f"{' → '.join(map(str, line)):24} strength {strengths[0, i]:.1f}")
+        print(f"{' → '.join(str(n + 1) for n in line):24} strength {strengths[0, i]:.1f}")
 
 
 def known(rows: dict, kinds: list[str]):
-    """Scores of each kind, a dot a world; L0 and dead are printed."""
+    """How good each kind's latents are, a dot a world; L0 and dead are printed."""
+    shown = {"f1": "F1", "mcc": "MCC"}
     panels = {
-        title: {name_of(kind): rows[kind][score] for kind in kinds}
-        for score, title in SCORES.items()
+        title: {name_of(kind): {"": rows[kind][score]} for kind in kinds}
+        for score, title in shown.items()
     }
     paper = {
         title: {name_of(kind): {"": PAPER[kind][score]} for kind in kinds if kind in PAPER}
-        for score, title in SCORES.items()
+        for score, title in shown.items()
     }
     for kind in kinds:
         L0, dead = (fmean(rows[kind][score]) for score in ("L0", "dead"))
         print(f"{name_of(kind):17} L0 {L0:.2f}, dead {dead:.3f}")
-    panels = {title: {row: {"": v} for row, v in panel.items()} for title, panel in panels.items()}
     caption = "Dots: worlds. Diamonds: SynthSAEBench-16k, sixteen times as large."
     return plots.dots(panels, paper=paper, caption=caption)
 
 
 def reconstruction(rows: dict, kinds: list[str]):
+    """Variance explained and F1, a dot a world; the variance, as it is and free, is printed."""
+    for kind in kinds:
+        own, free = (fmean(rows[kind][score]) for score in ("variance", "variance_free"))
+        print(f"{name_of(kind):17} variance explained {own:.3f}, free {free:.2f}")
     points = {name_of(k): (rows[k]["variance"], rows[k]["f1"]) for k in kinds}
     look = {"xlabel": "variance explained", "ylabel": "F1 of the latents", "size": 7}
     return plots.scatter(points, **look, caption="Reconstruction and latents; a dot is a world.")
 
 
 def absorbed(rows: dict, kinds: list[str]):
-    values = {name_of(kind): rows[kind]["absorbed"] for kind in kinds}
-    axis = "missed beside a child, minus missed alone"
-    return plots.dots(values, xlabel=axis, caption="Absorption; a dot is a world.")
+    """Absorption beside its control, a dot a world; the means are printed."""
+    beside = {"absorbed": "a child", "unrelated": "an unrelated feature"}
+    values = {
+        name_of(kind): {title: rows[kind][score] for score, title in beside.items()}
+        for kind in kinds
+    }
+    for kind, row in values.items():
+        print(f"{kind:17}", ", ".join(f"{title} {fmean(v):.2f}" for title, v in row.items()))
+    look = {"xlabel": "missed beside it, minus missed alone", "hollow": [beside["unrelated"]]}
+    return plots.dots(values, **look, caption="A parent missed beside …; a dot is a world.")
 
 
 def frozen(rows: dict, names: list[str]):
     shown = {"batch_topk": "trained"}
+    scores = {"f1_best": "F1, best fit", "variance": "variance explained"}
     panels = {
         title: {shown.get(name, name): {"": rows[name][score]} for name in names}
-        for score, title in SCORES.items()
+        for score, title in scores.items()
     }
     return plots.dots(panels, caption="BatchTopK, whole, with a random half, and untrained.")
 
@@ -97,7 +109,8 @@ def real(rows: dict):
         }
     for units, row in rows.items():
         L0, explained = row["L0"][0], row.get("variance", [float("nan")])[0]
-        print(f"{name_of(units):19} L0 {L0:6.1f}, variance explained {explained:.2f}")
+        means = ", ".join(f"{score} {fmean(row[score]):.2f}" for score in panels)
+        print(f"{name_of(units):19} L0 {L0:4.1f}, variance explained {explained:.2f} · {means}")
     controls = [name for name in panels["rule"] if name not in [*NAMES.values(), "neurons"]]
     caption = "Three scores of units; hollow: controls. Bars: 95 % over units or kinds of text."
     return plots.dots(panels, hollow=controls, caption=caption)
@@ -114,7 +127,7 @@ def detection(found: list[dict], sizes: tuple[int, ...]) -> dict[str, list[float
             means[name].append(panel[name][""][0])
         panels[f"{size:,} labels"] = panel
     caption = "Finding one of twelve kinds of text. Bars: 95 % over the kinds."
-    plots.dots(panels, xlabel="AUC", caption=caption)
+    plots.dots(panels, xlabel="AUC", xlim=(0.55, 1.01), caption=caption)
     for name, values in means.items():
         print(f"{name:20}", *(f"{value:.3f}" for value in values))
     return means

@@ -36,6 +36,7 @@ TRAINING = Training(tokens=256_000, batch=256, learning_rate=5e-3)  # 1,000 step
 ROOTS, CHILDREN, DEPTH = 8, 4, 3
 POOL = 60_000  # inputs to train on
 TOGETHER = 0.8  # share of a parent's firings that one of its children has at most
+ENOUGH = 20  # test inputs of a sort, below which a parent does not count for absorption
 
 
 class World:
@@ -152,11 +153,14 @@ class Scores(NamedTuple):
     """One dictionary in the known world; shares, but for L0."""
 
     f1: float  # of latents as detectors of the feature that they are closest to
+    f1_best: float  # the same, of the feature that their firings fit best
     mcc: float  # mean |cosine| of latents and features, matched one to one
     variance: float  # explained
+    variance_free: float  # explained, if what fired could fire as strongly as fits best
     L0: float
     dead: float  # of latents
     absorbed: float  # how much oftener a parent is missed where a child fires with it
+    unrelated: float  # the same, where a feature of another tree fires with it
 
 
 def match(cosine: Tensor) -> tuple[Tensor, Tensor]:
@@ -183,35 +187,79 @@ def score(sae: SparseAutoencoder, world: World, encode: Callable | None = None) 
     fired = f > 0
     left, total = (part.square().sum() for part in (sae.decode(f) - x, x - x.mean(0)))
     cosine = F.normalize(sae.W_dec, dim=1) @ world.directions.T  # (M, n)
-    precision, recall = rates(fired, on[:, cosine.abs().argmax(1)])
-    f1 = 2 * precision * recall / (precision + recall).clamp(min=1e-9)
     feature, found = match(cosine)
     return Scores(
-        f1.mean().item(),
+        f1(fired, on[:, cosine.abs().argmax(1)]).mean().item(),
+        best_f1(fired, on).mean().item(),
         found.mean().item(),
         (1 - left / total).item(),
+        free(x[:4000], f[:4000], sae),
         fired.float().sum(1).mean().item(),
         (~fired.any(0)).float().mean().item(),
-        absorbed(fired, on, feature, world),
+        *absorbed(fired, on, feature, world),
     )
 
 
-def absorbed(fired: Tensor, on: Tensor, feature: Tensor, world: World) -> float:
-    """Of parents that have a latent: missed where a child fires with it, minus missed alone.
+def f1(fired: Tensor, on: Tensor) -> Tensor:
+    """F1 (M,) of latents that fired (B, M) for features that are on (B, M)."""
+    precision, recall = rates(fired, on)
+    return 2 * precision * recall / (precision + recall).clamp(min=1e-9)
+
+
+def best_f1(fired: Tensor, on: Tensor) -> Tensor:
+    """F1 (M,) for the feature that the firings (B, M) fit best, of on (B, n): directions count for
+    nothing. Chosen on the first half of the inputs, measured on the second."""
+    half = len(on) // 2
+    both = fired[:half].float().T @ on[:half].float()  # (M, n)
+    counts = fired[:half].sum(0)[:, None] + on[:half].sum(0)
+    return f1(fired[half:], on[half:, (both / counts.clamp(min=1)).argmax(1)])
+
+
+def free(x: Tensor, f: Tensor, sae: SparseAutoencoder) -> float:
+    """Variance of x (B, N) explained by what fired in f (B, M), at the strengths that fit best."""
+    best = f.topk(int((f > 0).sum(1).max()))  # (B, K)
+    basis = sae.W_dec[best.indices] * (best.values > 0)[..., None]  # (B, K, N)
+    wanted = (x - sae.b_dec)[..., None]
+    gram = basis @ basis.mT + 1e-4 * torch.eye(basis.shape[1], device=x.device)
+    left = wanted - basis.mT @ torch.linalg.solve(gram, basis @ wanted)
+    return (1 - left.square().sum() / (x - x.mean(0)).square().sum()).item()
+
+
+def absorbed(fired: Tensor, on: Tensor, feature: Tensor, world: World) -> tuple[float, float]:
+    """Missed where a child fires with it, minus missed alone: the mean of parents with a latent.
+    And the same with features of other trees, as often on with the parent, in the children's place.
 
     fired (B, M), on (B, n), feature (M,): each latent's. Chanin et al. 2024: the latent of "begins
-    with S" is silent on "short", because the latent of "short" has taken its direction in.
+    with S" is silent on "short", because the latent of "short" has taken its direction in. Only
+    parents with ENOUGH inputs of each sort count.
     """
     gaps = []
     for latent, p in enumerate(feature.tolist()):
         children = (world.parent == p).nonzero().flatten()
         if len(children):
-            with_child = on[:, children].any(1)
-            here = on[:, p]
-            both, alone = here & with_child, here & ~with_child
-            missed = ~fired[:, latent]
-            gaps.append(missed[both].float().mean() - missed[alone].float().mean())
-    return torch.stack(gaps).nanmean().item() if gaps else float("nan")
+            here, missed = on[:, p], ~fired[:, latent]
+            child = on[:, children].any(1)
+            stand_ins = _unrelated(on[here].float().mean(0), children, world)
+            other = on[:, stand_ins].any(1) & ~child
+            sorts = here & child, here & ~child, here & other, here & ~child & ~other
+            if min(sort.sum() for sort in sorts) >= ENOUGH:
+                a, b, c, d = (missed[sort].float().mean() for sort in sorts)
+                gaps.append(torch.stack([a - b, c - d]))
+    return tuple(torch.stack(gaps).mean(0).tolist()) if gaps else (float("nan"),) * 2
+
+
+def _unrelated(rate: Tensor, children: Tensor, world: World) -> Tensor:
+    """For each child a feature of another tree of the nearest rate (n,); none twice."""
+    root = torch.arange(len(rate), device=rate.device)
+    for _ in range(DEPTH):
+        root = torch.where(world.parent[root] >= 0, world.parent[root], root)
+    allowed = root != root[children[0]]
+    chosen = []
+    for child in children:
+        far = (rate - rate[child]).abs().masked_fill(~allowed, torch.inf)
+        chosen.append(far.argmin())
+        allowed[chosen[-1]] = False
+    return torch.stack(chosen)
 
 
 def pursue(x: Tensor, sae: SparseAutoencoder, k: int = L0) -> Tensor:
