@@ -4,8 +4,8 @@ at equal work; Integrated Gradients also at equal error.
 "As it comes" is captum's default for everything but the integration rule, which has to be ours for
 the outputs to be equal. At equal error each takes its best rule, and the fewest steps with which
 the maps of two photographs miss at most a tenth of the score, on average, and with more steps too
-(the error does not fall evenly): ours spaces them at u^3, captum by Gauss and Legendre, its default;
-where 128 are not enough, the name says what they miss. captum has no RISE.
+(the error does not fall evenly): ours spaces them at u^3, captum as Gauss and Legendre do, its
+default; where 128 are not enough, the name says what they miss. captum has no RISE.
 """
 
 import sys
