@@ -93,7 +93,7 @@ def on_digits() -> list[bench.Contest]:
             attr.GuidedBackprop(net).attribute,
         ),
         "Guided Grad-CAM": (
-            partial(saliency.guided_grad_cam, layer=last_maps),
+            lambda *of: saliency.guided_backprop(*of) * saliency.grad_cam(*of, layer=last_maps),
             partial(attr.GuidedGradCam(net, last_maps).attribute, interpolate_mode="bilinear"),
         ),
     }
