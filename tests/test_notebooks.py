@@ -175,6 +175,13 @@ def writes_folds_in_html(lesson):
                 yield f"a fold shows {found[0][:40]} as it is written: use <b>, <code> or <a>"
 
 
+def holds_no_control_characters(lesson):
+    """What is left of a formula's \\text, \\big or \\frac where a string was not raw."""
+    for cell in lesson["cells"]:
+        if found := re.search(r"[\x00-\x09\x0b-\x1f\x7f]", text(cell["source"])):
+            yield f"cell {cell.get('id')} holds the character {found[0]!r}"
+
+
 def names_no_machine(lesson):
     for number, output in outputs(lesson):
         shown = text(output.get("text", "")) + "".join(
@@ -204,6 +211,7 @@ RULES = [
     makes_claims,
     leaves_exercises_to_the_learner,
     writes_folds_in_html,
+    holds_no_control_characters,
     names_no_machine,
     ends_with_feedback,
 ]
@@ -287,6 +295,7 @@ BREACHES = {
     makes_claims: lambda cells: cells[5].update(source="print(1)"),
     leaves_exercises_to_the_learner: lambda cells: cells[7]["outputs"][0].update(text=["✓\n"]),
     writes_folds_in_html: lambda cells: cells[8].update(source="<details>**b**"),
+    holds_no_control_characters: lambda cells: cells[4].update(source="$\big(x$"),
     names_no_machine: lambda cells: cells[7]["outputs"].append(
         {"output_type": "stream", "text": ["saved in /home/ada/x.png"]}
     ),

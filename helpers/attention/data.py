@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import regex
 import torch
 
 from helpers.attention.model import AttentionModel, Vocabulary, new_model
@@ -66,29 +66,18 @@ def words(text: str) -> list[str]:
 
 def typed_words(text: str) -> list[str]:
     """The words of a text that somebody types: `words`, and emoji and other scripts' words too."""
-    kept = ""
-    for letter in reviews.plain_text(text).lower():
-        kind = unicodedata.category(letter)
-        if kind[0] in "LMN" or letter == "'":  # letters, marks upon them, numbers
-            kept += letter
-        else:
-            kept += f" {letter} " if kind == "So" else " "  # So: emoji among them
-    return kept.split()
+    letters, emoji = r"[\p{L}\p{M}\p{N}']+", r"\p{So}"  # with marks upon them and numbers; signs
+    return regex.findall(f"{letters}|{emoji}", reviews.plain_text(text).lower())
 
 
-def examples(
-    split: reviews.Split, vocabulary: Vocabulary, longest: int, most: int | None = None
-) -> list[tuple]:
+def examples(split: reviews.Split, vocabulary: Vocabulary, longest: int, most=None) -> list[tuple]:
     """(ids, label) of the first `most` texts with fewer than `longest` words, but more than one."""
     pairs = [(words(text), label) for text, label in zip(*split, strict=True)]
     return [(vocabulary.encode(w), label) for w, label in pairs if 1 < len(w) < longest][:most]
 
 
 def texts(name: str, size: Size, corpus: reviews.Reviews | None = None) -> Data:
-    """Train, dev and test texts of "imdb", "rotten" (Rotten Tomatoes) or "findings" (`notes`).
-
-    corpus: these in place of the packaged reviews, such as `sst()`.
-    """
+    """Texts of "imdb", "rotten" (Tomatoes) or "findings" (`notes`); corpus: others, as of `sst`."""
     if name == "findings":
         return notes(size)
     fewest = {"imdb": 2, "rotten": 5}[name]

@@ -57,9 +57,7 @@ def adversary_loss(base_probs: Tensor, base_alpha: Tensor, lam: float) -> Callab
     return loss
 
 
-def train_adversary(
-    base: AttentionModel, data: Data, size: Size, *, lam: float, seed=SEED + 1, copy=False
-) -> AttentionModel:
+def train_adversary(base, data, size, *, lam: float, seed=SEED + 1, copy=False) -> AttentionModel:
     """A model that imitates base's outputs and looks as far elsewhere as lam makes it (sec. 4).
 
     It trains twice as long as `base`, at half the rate, and its word vectors begin at base's (the
@@ -75,9 +73,7 @@ def train_adversary(
     return model
 
 
-def mlp_diagnostic(
-    data: Data, size: Size, *, guide: AttentionModel | str, seed=SEED, device="cpu"
-) -> Tensor:
+def mlp_diagnostic(data: Data, size: Size, *, guide, seed=SEED, device="cpu") -> Tensor:
     """P(positive) (N,) of the test texts by a network that reads each word alone, under a guide.
 
     guide: a model whose attention weights are taken over, "uniform", or "own" (it learns its own).

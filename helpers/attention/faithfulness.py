@@ -87,9 +87,7 @@ def kendall(a: Tensor, b: Tensor, content: Tensor) -> list[tuple[float, float]]:
 
 
 @torch.no_grad()
-def permutation(
-    model: AttentionModel, batch: Batch, *, n: int = 100, generator: torch.Generator
-) -> Tensor:
+def permutation(model: AttentionModel, batch: Batch, *, n=100, generator) -> Tensor:
     """(B,): median output change (TVD) over `n` random orders of the weights (J & W, alg. 2)."""
     hidden, query = model.encode(batch)
     alpha = model.attend(hidden, batch.content, query)  # (B, T)
@@ -114,23 +112,14 @@ class Adversary(NamedTuple):
 @torch.inference_mode(False)
 @torch.enable_grad()
 def adversarial_attention(
-    model: AttentionModel,
-    batch: Batch,
-    *,
-    generator: torch.Generator,
-    epsilon: float = 0.05,
-    restarts: int = 5,
-    steps: int = 500,
-    rate: float = 0.01,
-    margin: float = 0.01,
-    penalty: float = 500.0,
+    model, batch: Batch, *, generator, epsilon=0.05, restarts=5, steps=500, rate=0.01, margin=0.01
 ) -> Adversary:
     """Weights as far from the model's own as possible (JSD), the output within `epsilon` (TVD).
 
     1. compute hidden states, own weights and output once;
     2. begin K `restarts` at random weights (generator: on the CPU);
     3. climb the JSD to the own weights, and a little that between the restarts; a change of the
-       output beyond `margin` costs `penalty` times as much;
+       output beyond `margin` costs 500 times as much;
     4. keep the farthest restart of each text. Source: J & W, section 4.2.2, algorithm 3.
     """
     with torch.no_grad():
@@ -150,7 +139,7 @@ def adversarial_attention(
     for _ in range(steps):
         alpha, distance, change = measure()
         among = jsd(alpha[:, None], alpha[None]).sum() / pairs  # between the restarts
-        loss = (penalty * (change - margin).relu() - distance).sum() - among
+        loss = (500 * (change - margin).relu() - distance).sum() - among
         (scores.grad,) = torch.autograd.grad(loss, scores)
         optimizer.step()
     with torch.no_grad():
@@ -160,10 +149,3 @@ def adversarial_attention(
         alpha, distance, change = (values[best, text] for values in (alpha, distance, change))
         kept = change <= epsilon  # False: no restart kept the output
         return Adversary(torch.where(kept[:, None], alpha, own), distance * kept, change * kept)
-
-
-def by_largest_weight(largest: Tensor, values: Tensor) -> dict[str, Tensor]:
-    """The texts' values (N,) in four bins of their largest weight (N,), as the papers draw them."""
-    bins = {"above 0.75": (0.75, 2), "to 0.75": (0.5, 0.75), "to 0.5": (0.25, 0.5)}
-    bins["to 0.25"] = (0, 0.25)
-    return {name: values[(largest > a) & (largest <= b)] for name, (a, b) in bins.items()}

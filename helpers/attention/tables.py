@@ -1,7 +1,4 @@
-"""Stored experiments of lessons 04 and 05: seeds, uniform weights, adversaries, the MLP diagnostic.
-
-`python -m helpers make attention_tables` trains the models, and stores what they put out.
-"""
+"""What `make attention_tables` stored: seeds, uniform weights, adversaries, the MLP diagnostic."""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -27,13 +27,8 @@ class Settings:
     seed: int = 0  # of the order of the batches; a model has its own, see `new_model`
 
 
-def batches(
-    data: list[tuple], size: int, *, generator: torch.Generator | None = None, device="cpu"
-) -> Iterator[Batch]:
-    """Batches of texts of similar length: less padding to compute. All move to the device at once.
-
-    generator (CPU): shuffles them, and adds 10 % of noise to the lengths.
-    """
+def batches(data: list, size: int, *, generator=None, device="cpu") -> Iterator[Batch]:
+    """Batches of texts of similar length; generator (CPU): shuffles, with 10 % noise on lengths."""
     words, content, label, index, question = collate(data, device=device)
     lengths = torch.tensor([len(example[0]) for example in data])
     noise = 0 if generator is None else 0.1 * torch.rand(len(data), generator=generator)
@@ -63,10 +58,7 @@ def label_loss(model: AttentionModel, data: list[tuple]) -> Callable:
 
 
 def pick(guide: Guide, batch: Batch) -> Tensor | None:
-    """The weights (B, T) that a guide prescribes for a batch; None: the model's own.
-
-    guide: a function of `content` such as `uniform`, or weights (N, T) of the whole data set.
-    """
+    """Weights (B, T) by a guide: a function such as `uniform`, or (N, T) of all texts; or None."""
     if guide is None or callable(guide):
         return guide and guide(batch.content)
     return guide[batch.index, : batch.words.shape[1]]
@@ -82,7 +74,7 @@ def optimizer_for(model: AttentionModel, settings: Settings) -> torch.optim.Opti
 
 
 def fit(
-    model, train, dev, settings=Settings(), *, guide: Guide = None, dev_guide=None, loss=None
+    model, train, dev, settings=Settings(), *, guide=None, dev_guide=None, loss=None
 ) -> list[float]:
     """Train in place, keep the epoch with the best dev score, return each epoch's dev score.
 
@@ -111,9 +103,7 @@ def fit(
 
 
 @torch.no_grad()
-def predict(
-    model: AttentionModel, data: list[tuple], *, guide: Guide = None, size: int = 128
-) -> tuple[Tensor, Tensor]:
+def predict(model, data: list, *, guide: Guide = None, size=128) -> tuple[Tensor, Tensor]:
     """Probabilities (N, C) and attention weights (N, T), 0 after a text's end, on its device."""
     model.eval()
     longest = max(len(example[0]) for example in data)

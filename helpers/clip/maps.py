@@ -43,14 +43,15 @@ def encode_queries(model, tokenizer, queries: str | Sequence[str]) -> Tensor:
     longest = tokens.shape[1]
     for query, beyond in zip(queries, tokenizer(queries, 2 * longest)[:, longest:], strict=True):
         if (beyond != beyond[-1]).any():  # not padding alone
-            given = f"{len(query.split())} words, and this model reads {longest} tokens"
-            raise CourseError(f"The query has {given}, about a word each: shorten it.")
-    return finite(model.encode_text(tokens.to(device_of(model)), normalize=True))
+            given = f"{len(query.split())} words and more than the {longest} tokens that fit"
+            raise CourseError(f"The query has {given} (a rare word takes several): shorten it.")
+    return finite(model.encode_text(tokens.to(next(model.parameters()).device), normalize=True))
 
 
 def scaled(model, image) -> Tensor:
     """A picture of any kind (`photos.as_rgb`) as the model wants its numbers; its size stays."""
-    pixels = torch.from_numpy(as_rgb(image)).to(device_of(model)).permute(2, 0, 1) / 255
+    device = next(model.parameters()).device
+    pixels = torch.from_numpy(as_rgb(image)).to(device).permute(2, 0, 1) / 255
     height, width = pixels.shape[1:]
     if max(height, width) > LARGEST:
         given = f"{width} x {height} pixels, more than {LARGEST} on a side"
@@ -77,10 +78,6 @@ def refuse_raw(model, image, texts) -> None:
         if not fits or not values.numel() or (ndim == 3 and len(values) != 3):
             given = f"{type(values).__name__} {tuple(getattr(values, 'shape', ()))}"
             raise CourseError(f"Give float numbers {what}, not this {given}.")
-
-
-def device_of(model) -> torch.device:
-    return next(model.parameters()).device
 
 
 def pixels_of(model) -> int:
@@ -126,7 +123,7 @@ def crop_boxes(crops: int, height: int, width: int, smallest: int, generator) ->
 def crop_gains(model, image: Tensor, texts: Tensor, boxes: Tensor) -> Tensor:
     """How much closer each crop is to each text: cos(text, crop) - cos(text, picture), (N, Q)."""
     refuse_raw(model, image, texts)
-    everything = torch.cat((middle(image)[None], boxes.to(image.device)))
+    everything = torch.cat((boxes.new_tensor([middle(image)]), boxes)).to(image.device)
     chunk = 64  # on two cores
     if image.device.type != "cpu":
         chunk = chunk_for(256 * 3 * 4 * pixels_of(model) ** 2, image.device)
@@ -210,9 +207,7 @@ class Converged(NamedTuple):
     agreement: list[float]  # of the half maps after each step: the queries' lowest correlation
 
 
-def crop_map_until(
-    model, image, texts, *, agree=0.95, step=100, most=3000, smallest=0.22, seed=0
-) -> Converged:
+def crop_map_until(model, image, texts, *, agree=0.95, step=100, most=3000, seed=0) -> Converged:
     """`crop_map` with as many crops as it takes until even and odd ones correlate that well."""
     at_least_one(step=step, most=most)
     refuse_raw(model, image, texts)
@@ -221,7 +216,7 @@ def crop_map_until(
     halves = torch.zeros(2, len(texts), *size, device=image.device)
     agreement = []
     while len(agreement) * step < most and (not agreement or agreement[-1] < agree):
-        boxes = crop_boxes(step, *size, in_pixels(smallest, image), generator)
+        boxes = crop_boxes(step, *size, in_pixels(0.22, image), generator)
         gains = crop_gains(model, image, texts, boxes)
         halves += torch.stack([add_up(gains[i::2], boxes[i::2], *size) for i in (0, 1)])
         agreement.append(float(pearson(*halves).min()))
@@ -235,20 +230,20 @@ def in_pixels(smallest: float, image: Tensor) -> int:
 # ---- other ways: the middle square, as one input of the model ---------------------------------
 def whole(model, image: Tensor) -> Tensor:
     """What open_clip's preprocessing shows to the model: the middle square. (1, 3, P, P)."""
-    return cut(model, image, middle(image)[None])
+    return cut(model, image, torch.tensor([middle(image)]))
 
 
-def middle(image: Tensor, *, device: torch.device | None = None) -> Tensor:
-    """Left, top, right, bottom of the middle square of (3, H, W), on its device or another."""
+def middle(image: Tensor) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the middle square of (3, H, W)."""
     height, width = image.shape[1:]
     side = min(height, width)
     left, top = (width - side) // 2, (height - side) // 2
-    return torch.tensor([left, top, left + side, top + side], device=device or image.device)
+    return left, top, left + side, top + side
 
 
 def put_back(maps: Tensor, image: Tensor) -> Tensor:
     """Maps (Q, h, w) of the middle square at its place in the picture: (Q, H, W), 0 outside."""
-    left, top, right, bottom = middle(image, device=torch.device("cpu")).tolist()
+    left, top, right, bottom = middle(image)
     large = F.interpolate(maps[:, None], (bottom - top, right - left), mode="bilinear")[:, 0]
     return F.pad(large, (left, image.shape[2] - right, top, image.shape[1] - bottom))
 

@@ -4,7 +4,6 @@ The towers are open_clip's; here is what makes them a CLIP. Source: Radford et a
 Li et al. 2023 (FLIP) for training on half of the patches.
 """
 
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -20,7 +19,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from helpers.ground import ROOT
-from helpers.ground.artifacts import Checkpoint, make_again, still_numbers, verify_file
+from helpers.ground.artifacts import still_numbers, verified
 from helpers.ground.runtime import half_precision
 
 FOLDER = ROOT / "data" / "clip_emoji"
@@ -55,22 +54,12 @@ def load(folder: Path | None = None, *, device: torch.device | str = "cpu") -> C
     """The shipped model, through open_clip's own loader, every file checked first."""
     import open_clip
 
-    place = f"local-dir:{verified(folder or FOLDER)}"
+    verified(folder := folder or FOLDER)
+    place = f"local-dir:{folder}"
     with torch.random.fork_rng(devices=[]):  # open_clip draws weights before it reads them
         model, _, preprocess = open_clip.create_model_and_transforms(place)
     model = model.eval().requires_grad_(False).to(device)
     return Clip(model, preprocess, open_clip.get_tokenizer(place))
-
-
-def verified(folder: Path) -> Path:
-    """The folder, when each of its files has the SHA-256 that its manifest names."""
-    try:
-        files = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError) as error:
-        raise make_again(folder, "its manifest.json is missing or cannot be read") from error
-    for file, sha256 in files.items():
-        verify_file(folder / file, sha256)
-    return folder
 
 
 # ---- loss, schedule, training -----------------------------------------------------------------
@@ -100,9 +89,7 @@ def dropped(step: int, settings: Settings) -> float:
     return first + (later - first) * min(1.0, step / settings.easy)
 
 
-def train(
-    model, batches: Callable, settings, checkpoint: Checkpoint, *, every=100, report=print
-) -> list[float]:
+def train(model, batches, settings, checkpoint, *, every=100, report=print) -> list[float]:
     """Train the model where it is, from the checkpoint on where there is one; a loss each step.
 
     batches(first): (images, tokens, same) of the steps from `first` on. On one machine's CPU a
@@ -110,10 +97,8 @@ def train(
     """
     matrices = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim < 2]
-    groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
+    decayed = {"params": matrices, "weight_decay": settings.weight_decay}
+    groups = [decayed, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98), fused=True)
     losses = []  # up to the last checkpoint
     recent = []  # since then, on the device: no step waits for it

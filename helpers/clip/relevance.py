@@ -10,12 +10,12 @@ from helpers.saliency.attention_maps import attention_in_graph, roll_weighted
 from helpers.saliency.core import finite, frozen_eval
 
 
-def relevance(model, image: Tensor, texts: Tensor, *, first: int = 0) -> Tensor:
+def relevance(model, image: Tensor, texts: Tensor) -> Tensor:
     """R ← R + mean over heads of (A · ∂s/∂A)⁺ R, layer by layer; the map is the class token's row.
 
     For ViTs as open_clip builds them, unpatched, all texts at once: one forward pass, and one
-    `autograd.grad` over all layers. first: the layer to begin with (-1: the last alone). Returns
-    (Q, H, W), never negative. Source: Chefer et al. 2021, eq. 5-6 (their CLIP demo).
+    `autograd.grad` over all layers. Returns (Q, H, W), never negative.
+    Source: Chefer et al. 2021, eq. 5-6 (their CLIP demo).
     """
     refuse_raw(model, image, texts)
     visual = model.visual
@@ -26,15 +26,10 @@ def relevance(model, image: Tensor, texts: Tensor, *, first: int = 0) -> Tensor:
     with frozen_eval(model), attention_in_graph(visual) as A:  # A: (1, heads, T, T) a layer
         s = Similarity(model, texts)(whole(model, image).requires_grad_())[0]  # (Q,)
 
-        if not A[first:]:
-            raise CourseError(
-                f"first={first}, but this model has {len(A)} layers, 0 to {len(A) - 1}."
-            )
-
         def rows(which: Tensor) -> Tensor:  # (q, Q) -> (q, T - 1)
             dA = torch.autograd.grad(s, A, which, is_grads_batched=True, retain_graph=True)
-            slopes = [slope[:, 0].to(s) for slope in dA[first:]]  # (q, heads, T, T)
-            return roll_weighted([weights.detach() for weights in A[first:]], slopes)[:, 0, 1:]
+            slopes = [slope[:, 0].to(s) for slope in dA]  # (q, heads, T, T)
+            return roll_weighted([weights.detach() for weights in A], slopes)[:, 0, 1:]
 
         each = torch.eye(len(texts)).to(s)
         patches = in_chunks(rows, each, bytes_per_item=8 * sum(a.nbytes for a in A))

@@ -6,7 +6,6 @@ mean that the patient has one. Texts, rates and findings are invented; nothing h
 
 import random
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,6 +26,7 @@ FINDINGS: dict[str, tuple[str, str]] = {  # a finding and the two words that a n
 WORDS = {word for pair in FINDINGS.values() for word in pair}
 NEGATIONS = ("no", "denies", "without")
 AFFIRMATIONS = ("has", "reports", "with")
+DENIED = 0.55  # share of the mentions
 PADDING = "<pad>"
 
 # The cues above also stand before words that are no findings, so that counting them tells little.
@@ -84,31 +84,21 @@ class Note:
 
 
 def load(
-    count: int = 3000,
-    *,
-    seed: int = 0,
-    mentions: tuple[int, int] = (1, 2),
-    history: tuple[int, int] = (1, 3),
-    negated: float = 0.55,
-    words: tuple[int, int] = (34, 56),
-    fillers: Sequence[str] = _FILLERS,
+    count=3000, *, seed=0, mentions=(1, 2), history=(1, 3), words=(34, 56), fillers=_FILLERS
 ) -> list[Note]:
     """`count` notes, the same for the same arguments everywhere. Another seed for the test notes.
 
     mentions: fewest and most findings in a note (of 6). history: the same for words like smoking,
-    which carry the same cues: the more of them, the less is won by counting cues. negated: share of
-    the mentions that are denied. words: a note's length, fewest and most. fillers: the sentences
-    between, each at most once a note (`talk()` gives real ones), but `encode` knows the usual ones
-    alone. Raises CourseError for what is impossible.
+    which carry the same cues: the more of them, the less is won by counting cues. words: a note's
+    length, fewest and most. fillers: the sentences between, each at most once a note (`talk()`
+    gives real ones), but `encode` knows the usual ones alone. CourseError for what is impossible.
     """
     for name, (low, high), most in (("mentions", mentions, 5), ("history", history, 3)):
         if not 0 <= low <= high <= most:
             raise CourseError(f"{name}={low, high}: give the fewest and the most, in 0 .. {most}")
-    if not 0.0 <= negated <= 1.0:
-        raise CourseError(f"negated={negated} is not a share: give a number from 0 to 1")
     rng = random.Random(f"findings {seed}")  # a text seed: the same stream on every platform
     return [
-        _write(rng, rng.randint(*mentions), rng.randint(*history), negated, words, fillers)
+        _write(rng, rng.randint(*mentions), rng.randint(*history), words, fillers)
         for _ in range(count)
     ]
 
@@ -146,11 +136,11 @@ def encode(notes: list[Note] | list[str], length: int = 60) -> Tensor:
     return rows
 
 
-def _write(rng: random.Random, findings: int, others: int, negated: float, length, fillers) -> Note:
+def _write(rng: random.Random, findings: int, others: int, length, fillers) -> Note:
     """One note: an opening, then clauses with findings, history and filler in random order."""
     chosen = rng.sample(list(FINDINGS), findings)
-    clauses = [_clause(rng, name, rng.choice(FINDINGS[name]), negated) for name in chosen]
-    clauses += [_clause(rng, None, word, negated) for word in rng.sample(_HISTORY, others)]
+    clauses = [_clause(rng, name, rng.choice(FINDINGS[name])) for name in chosen]
+    clauses += [_clause(rng, None, word) for word in rng.sample(_HISTORY, others)]
     words = [rng.choice(_WHO), "in", "the", f"{rng.randrange(20, 90, 10)}s", "."]
     wanted = rng.randint(*length)
     left = rng.sample(fillers, min(len(fillers), 60))
@@ -167,11 +157,9 @@ def _write(rng: random.Random, findings: int, others: int, negated: float, lengt
     return Note(tuple(words), tuple(mentions))
 
 
-def _clause(
-    rng: random.Random, finding: str | None, word: str, negated: float
-) -> tuple[list[str], Mention | None]:
+def _clause(rng, finding: str | None, word: str) -> tuple[list[str], Mention | None]:
     """Such as 'denies recent fever since monday .'; the position counts within the clause."""
-    affirmed = rng.random() >= negated
+    affirmed = rng.random() >= DENIED
     words = [rng.choice(AFFIRMATIONS if affirmed else NEGATIONS)]
     if rng.random() < 0.3:
         words.append(rng.choice(_QUALIFIERS))

@@ -184,10 +184,7 @@ def _code(split: str) -> list[str]:
 
 
 def _names(domain: str, split: str) -> list[str]:
-    """Names of pictures without skin tones, 30 a document, one a line; each language by itself.
-
-    A picture is held out in all languages at once. The list is dealt four times.
-    """
+    """Names of pictures, 30 a document, dealt four times; held out in all languages at once."""
     texts = []
     for language in LANGUAGES[domain].split():
         file = "emoji.json" if language == "en" else f"emoji_{language}.json"

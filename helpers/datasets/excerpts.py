@@ -25,9 +25,7 @@ class Excerpt(NamedTuple):
 class Excerpts:
     """Excerpts under one another, shaded relative to `largest`; mark: frame what each is about."""
 
-    def __init__(
-        self, excerpts: Sequence[Excerpt], largest: float, title: str = "", mark: bool = True
-    ):
+    def __init__(self, excerpts: Sequence[Excerpt], largest: float, title="", mark=True):
         self.excerpts = list(excerpts)
         self.largest = max(float(largest), 1e-9)
         self.title, self.mark = title, mark
@@ -46,19 +44,14 @@ class Excerpts:
 
     def _line(self, e: Excerpt) -> str:
         """In <code>, where Jupyter sets no $...$ as a formula: the dollars are tokens."""
-        inside = "".join(
-            self._piece(piece, value / self.largest, self.mark and i == e.at)
-            for i, (piece, value) in enumerate(zip(e.pieces, e.values, strict=True))
-        )
+        inside = ""
+        for i, (piece, value) in enumerate(zip(e.pieces, e.values, strict=True)):
+            shade = round(min(max(value / self.largest, 0.0), 1.0) * SHADES) / SHADES
+            style = f"background:rgba(213,94,0,{0.85 * shade:.2g});" if shade > 0 else ""
+            style += "outline:2px solid #111;font-weight:bold;" if self.mark and i == e.at else ""
+            text = html.escape(piece)
+            inside += f'<span style="{style}">{text}</span>' if style else text
         return f'<code style="{LINE}">{inside}</code>'
-
-    @staticmethod
-    def _piece(piece: str, share: float, framed: bool) -> str:
-        shade = round(min(max(share, 0.0), 1.0) * SHADES) / SHADES
-        style = f"background:rgba(213,94,0,{0.85 * shade:.2g});" if shade > 0 else ""
-        style += "outline:2px solid #111;font-weight:bold;" if framed else ""
-        text = html.escape(piece)
-        return f'<span style="{style}">{text}</span>' if style else text
 
 
 def excerpt(tokens: Tensor, values: Tensor, at: int, before: int = 16, after: int = 4) -> Excerpt:
@@ -83,9 +76,7 @@ def _pieces(raw: list[bytes]) -> list[str]:
     return pieces
 
 
-def firings(
-    acts: Callable[[Tensor], Tensor], rows: Tensor, places: Tensor, **cut: int
-) -> list[Excerpt]:
+def firings(acts: Callable, rows: Tensor, places: Tensor, **cut: int) -> list[Excerpt]:
     """An excerpt around each of some places (n,), counted through rows of tokens (R, T); -1: none.
 
     acts: rows (n, T) → one unit's activations, such as `lambda r: model.activations(r)[..., 7]`.

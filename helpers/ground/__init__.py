@@ -1,7 +1,4 @@
-"""What everything stands on: set-up, stored files, errors, Colab, statistics.
-
-Imports nothing above itself.
-"""
+"""What everything stands on: set-up, stored files, errors, Colab, statistics; it knows no other."""
 
 from pathlib import Path
 

@@ -1,7 +1,4 @@
-"""What `make` stores under data/, each file with its SHA-256, and checkpoints of long trainings.
-
-Whatever is written is written whole: a run killed anywhere leaves the old file or the new one.
-"""
+"""What `make` stores in data/, each file with its SHA-256, and checkpoints: all written whole."""
 
 import hashlib
 import importlib.util
@@ -22,15 +19,13 @@ from helpers.ground.runtime import decided_scale
 SHARD_BYTES = 14 * 2**20 - 2**16  # no file in data/ is larger than 14 MiB, header included
 
 
-def save_artifact(
-    where: str | Path, tensors: dict[str, Tensor], *, version: int, meta: dict, root=None
-) -> Path:
+def save_artifact(where: str | Path, tensors: dict[str, Tensor], *, version, meta: dict) -> Path:
     """Store tensors in data/NAME, or in a folder: safetensors shards and a manifest.
 
     A shard's file name holds its hash and the manifest is replaced last, so a run killed anywhere
     leaves the old artifact or the new one. meta: anything JSON can hold. Returns the folder.
     """
-    folder = (root or ROOT / "data") / where
+    folder = ROOT / "data" / where
     folder.mkdir(parents=True, exist_ok=True)
     shapes = {key: {"shape": list(tensor.shape), "files": []} for key, tensor in tensors.items()}
     manifest = {"version": version, "meta": meta, "files": {}, "tensors": shapes}
@@ -49,31 +44,21 @@ def save_artifact(
     return folder
 
 
-def load_artifact(
-    where: str | Path, *, version: int | None = None, root: Path | None = None, device="cpu"
-) -> tuple[dict[str, Tensor], dict]:
+def load_artifact(where: str | Path, *, version=None, device="cpu") -> tuple[dict, dict]:
     """The tensors, on `device`, and the meta that `save_artifact` stored, checked by SHA-256.
 
     where: NAME for data/NAME (at scale full data/NAME-full, where there is one), or a folder. What
     is missing, damaged or of another version raises a CourseError that names the command for it.
     """
-    folder = (root or ROOT / "data") / where
-    full = ROOT / "data" / f"{where}-full"
-    named = root is None and not isinstance(where, Path)
-    if named and decided_scale() == "full" and (full / "manifest.json").exists():
+    folder, full = ROOT / "data" / where, ROOT / "data" / f"{where}-full"
+    if isinstance(where, str) and decided_scale() == "full" and (full / "manifest.json").exists():
         folder = full
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        files, wanted = manifest["files"], manifest["tensors"]
-    except (OSError, ValueError, KeyError) as error:
-        why = f"its manifest.json cannot be read ({type(error).__name__})"
-        raise make_again(folder, why) from error
+    manifest = verified(folder)
     if version not in (None, manifest["version"]):
         raise make_again(folder, f"it has version {manifest['version']}, but {version} is expected")
-    verified = (verify_file(folder / file, digest) for file, digest in files.items())
-    shards = {path.name: load(path.read_bytes()) for path in verified}
+    shards = {file: load((folder / file).read_bytes()) for file in manifest["files"]}
     tensors = {}
-    for key, entry in wanted.items():
+    for key, entry in manifest["tensors"].items():
         rows = [shards[file][f"{key}#{part}"] for part, file in enumerate(entry["files"])]
         tensors[key] = torch.cat(rows).reshape(entry["shape"]).to(device)
     return tensors, manifest["meta"]
@@ -84,24 +69,42 @@ def part_of(tensors: dict[str, Tensor], start: str) -> dict[str, Tensor]:
     return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
 
 
-def verify_file(path: Path, sha256: str) -> Path:
-    """The path when its content has this SHA-256; else a CourseError with the command to run."""
+def verified(folder: Path) -> dict:
+    """A stored folder's manifest; CourseError where it or a file it names is not as it was."""
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise make_again(path.parent, f"{path.name} is missing or cannot be read") from error
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        files = manifest["files"]
+    except (OSError, ValueError, KeyError) as error:
+        why = f"its manifest.json cannot be read ({type(error).__name__})"
+        raise make_again(folder, why) from error
+    for file, sha256 in files.items():
+        verify_file(folder / file, sha256)
+    return manifest
+
+
+def verify_file(path: Path, sha256: str) -> None:
+    """CourseError with the command to run where a file's content has another SHA-256."""
+    found = sha256_of(path)
+    if not found:
+        raise make_again(path.parent, f"{path.name} is missing or cannot be read")
     if found != sha256:
         sums = f"its SHA-256 begins {found[:8]}, expected {sha256[:8]}"
         raise make_again(path.parent, f"{path.name} is damaged ({sums})")
-    return path
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file; "" where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def make_again(folder: Path, why: str) -> CourseError:
     command = f"python -m helpers make {folder.name.removesuffix('-full')}"
-    return CourseError(
-        f"data/{folder.name} cannot be used: {why}. Run `{command}`, or restore it with "
-        f"`git checkout -- data/{folder.name}`."
-    )
+    restore = f"or restore it with `git checkout -- data/{folder.name}`"
+    return CourseError(f"data/{folder.name} cannot be used: {why}. Run `{command}`, {restore}.")
 
 
 def _shards(tensors: dict[str, Tensor]) -> list[list[tuple[str, int, Tensor]]]:
@@ -128,17 +131,9 @@ def package_folder(package: str, remedy: str) -> Path:
 
 
 def package_file(package: str, name: str, sha256: str, remedy: str) -> Path:
-    """A file of an installed package; CourseError with the remedy where it is not this very file.
-
-    A file that was cut off, or of a version that moved or changed it, has another SHA-256.
-    """
+    """A file of an installed package; CourseError with the remedy where it is not this very one."""
     path = package_folder(package, remedy) / name
-    try:
-        with open(path, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        found = "missing"
-    if found != sha256:
+    if sha256_of(path) != sha256:
         raise CourseError(f"The package {package} is damaged or of another version: {remedy}.")
     return path
 
@@ -160,10 +155,9 @@ def write_atomically(path: Path, content: bytes) -> None:
 def still_numbers(weights: Iterable[Tensor], when: str) -> None:
     """CourseError where a training has broken down: some weight is nan or infinite."""
     if not torch.stack([weight.isfinite().all() for weight in weights]).all():  # one wait
-        raise CourseError(
-            f"This training has broken down: after {when} some weights are not numbers. A "
-            "checkpoint, if it has one, is still good: begin again with a smaller learning rate."
-        )
+        cure = "Its checkpoint, if any, is still good: begin again with a smaller learning rate"
+        what = f"This training has broken down: after {when} some weights are not numbers"
+        raise CourseError(f"{what}. {cure}.")
 
 
 class Checkpoint:
@@ -179,10 +173,9 @@ class Checkpoint:
         try:
             return torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception as error:  # a cut-off zip, a foreign pickle: torch has many names for it
-            what = f"The checkpoint {self.path.name} cannot be read ({type(error).__name__})"
-            raise CourseError(
-                f"{what}. Delete .checkpoints/{self.path.name} to begin anew."
-            ) from error
+            name, kind = self.path.name, type(error).__name__
+            what = f"The checkpoint {name} cannot be read ({kind})"
+            raise CourseError(f"{what}. Delete .checkpoints/{name} to begin anew.") from error
 
     def save(self, state: dict) -> None:
         """Store tensors, numbers, strings and containers of these, such as state dicts."""

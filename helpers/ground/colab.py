@@ -22,10 +22,8 @@ def complete(root: Path = ROOT) -> None:
     """
     missing = unmet("requirements-colab.txt", root)
     if missing and not in_colab():
-        raise CourseError(
-            f"This Python lacks {', '.join(missing)}: open the lessons with `python -m helpers "
-            "lab`, which installs what they need."
-        )
+        cure = "open the lessons with `python -m helpers lab`, which installs what they need"
+        raise CourseError(f"This Python lacks {', '.join(missing)}: {cure}.")
     newer = [f"{name} {version(name)}" for name in TESTED if in_colab() and is_newer(name)]
     if newer:
         print(f"This Colab is newer than the one the course was tested in: {', '.join(newer)}.")
@@ -43,11 +41,9 @@ def install(missing: list[str]) -> None:
     failed = subprocess.run([*PIP, *missing]).returncode
     importlib.invalidate_caches()
     if failed or not all(map(is_met, missing)):
-        raise CourseError(
-            f"Installing {', '.join(missing)} failed: check the connection and run this cell "
-            "again; if it ends here once more, choose Runtime > Disconnect and delete runtime, "
-            "and start over."
-        )
+        over = "if it ends here again, choose Runtime > Disconnect and delete runtime, start over"
+        cure = f"check the connection and run this cell once more; {over}"
+        raise CourseError(f"Installing {', '.join(missing)} failed: {cure}.")
 
 
 def unmet(file: str = "requirements.txt", root: Path = ROOT) -> list[str]:

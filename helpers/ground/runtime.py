@@ -17,9 +17,8 @@ from torch import Tensor
 from helpers.ground.colab import in_colab
 from helpers.ground.errors import CourseError, first_line
 
+
 # ---------------------------------------------------------------- set-up
-
-
 @dataclass(frozen=True)
 class Course:
     """What `setup()` decided for this session."""
@@ -41,9 +40,7 @@ class Course:
 _course: Course | None = None
 
 
-def setup(
-    *, scale: str | None = None, source: str | None = None, seed: int = 0, quiet: bool = False
-) -> Course:
+def setup(*, scale: str | None = None, source=None, seed=0, quiet=False) -> Course:
     """Decide scale, source and device, seed everything, and print one line about it.
 
     On the CPU: small and packaged. On a CUDA GPU: full; the hub only in Colab or when asked for. An
@@ -64,7 +61,9 @@ def setup(
     source = _one_of("COURSE_SOURCE", source, ("packaged", "hub"))
     threads = _threads(device)
     torch.set_num_threads(threads)
-    seed_all(seed)
+    random.seed(seed)  # the global generators, though the course's code takes its own
+    np.random.seed(seed)
+    torch.manual_seed(seed)
     _course = Course(scale, source, device, threads, seed, colab, testing)
     if testing:
         _no_progress_bars()
@@ -83,17 +82,9 @@ def decided_scale() -> str | None:
     return _course.scale if _course else None
 
 
-def by_scale(small, full, tiny=None):
-    """The first value at scale small, the second at full; the third (or the first) at tiny."""
-    values = {"small": small, "full": full, "tiny": small if tiny is None else tiny}
-    return values[current().scale]
-
-
-def seed_all(seed: int) -> None:
-    """Seed Python's, NumPy's and torch's global generators, though code takes its own."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
+def by_scale(small, full):
+    """The second value at scale full, else the first."""
+    return full if current().scale == "full" else small
 
 
 def half_precision(device: torch.device | str) -> bool:
@@ -111,9 +102,7 @@ def _device(hidden: bool) -> torch.device:
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": mps}
     asked = _one_of("COURSE_DEVICE", "", tuple(there), internal=("",))
     if not there.get(asked, True):
-        raise CourseError(
-            f"COURSE_DEVICE is {asked!r}, but PyTorch finds no such device here: unset it."
-        )
+        raise CourseError(f"COURSE_DEVICE is {asked!r}, but PyTorch finds none here: unset it.")
     if asked or hidden or not there["cuda"]:
         return torch.device(asked or "cpu")
     try:
@@ -188,8 +177,6 @@ def _hubs_fault(error: Exception) -> bool:
 
 
 # ---------------------------------------------------------------- memory
-
-
 def free_memory(device: torch.device | str = "cpu") -> int:
     """Free bytes on the device; on the CPU no more than a container's limit leaves."""
     device = torch.device(device)
@@ -224,9 +211,7 @@ def chunk_for(bytes_per_item: int, device: torch.device | str, *, most: int = 40
     return int(max(1, min(most, free_memory(device) // 2 // max(1, bytes_per_item))))
 
 
-def in_chunks(
-    function: Callable[..., Tensor], *tensors: Tensor, chunk=None, bytes_per_item=None
-) -> Tensor:
+def in_chunks(function: Callable, *tensors: Tensor, chunk=None, bytes_per_item=None) -> Tensor:
     """Run the function over slices of the first dimension and concatenate the results.
 
     Where memory runs out the slice is halved and the work goes on. tensors: each (N, ...). chunk:
@@ -247,10 +232,8 @@ def in_chunks(
             if not out_of_memory(error):
                 raise
             if chunk == 1:
-                cure = "close other notebooks or take a smaller input, then run this cell again"
-                raise CourseError(
-                    f"Not even one item fits into the free memory: {cure}."
-                ) from error
+                cure = "close other notebooks or take a smaller input, then run the cell again"
+                raise CourseError(f"Not one item fits into the free memory: {cure}.") from error
         # outside `except`: there, the failed call's tensors are still held
         chunk = max(1, min(chunk, n - start) // 2)
         if torch.cuda.is_available():

@@ -10,9 +10,7 @@ def wide(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def clustered_mean(
-    values, clusters, *, draws: int = 2000, seed: int = 0
-) -> tuple[float, float, float]:
+def clustered_mean(values, clusters, *, draws=2000, seed=0) -> tuple[float, float, float]:
     """The mean of `values` and its 95 % interval: a cluster bootstrap, percentiles.
 
     Whole clusters (reviews, pictures, people) are drawn again, because answers from one of them
@@ -20,13 +18,12 @@ def clustered_mean(
     about ten clusters the interval is too narrow. ValueError for fewer than two clusters.
     """
     values = torch.as_tensor(values, dtype=torch.float64).cpu().numpy()
-    member = np.unique(_labels(clusters), return_inverse=True)[1]
+    clusters = clusters.cpu().numpy() if isinstance(clusters, Tensor) else clusters
+    member = np.unique(clusters, return_inverse=True)[1]
     total = np.bincount(member, values)  # of each cluster
     size = np.bincount(member)
     if len(size) < 2:
-        raise ValueError(
-            f"an interval over clusters needs at least two of them, here there is {len(size)}"
-        )
+        raise ValueError(f"an interval over clusters needs at least two of them, not {len(size)}")
     pick = np.random.default_rng(seed).integers(len(size), size=(draws, len(size)))
     means = total[pick].sum(1) / size[pick].sum(1)  # (draws,)
     low, high = np.quantile(means, [0.025, 0.975])
@@ -43,10 +40,6 @@ def interval(values) -> list[float]:
     return [round(float(x), 4) for x in (mean, low, high)]
 
 
-def _labels(clusters) -> np.ndarray:
-    return clusters.cpu().numpy() if isinstance(clusters, Tensor) else np.asarray(clusters)
-
-
 def pearson(a: Tensor, b: Tensor) -> Tensor:
     """Pearson's correlation of two stacks, (B, ...) -> (B,); nan where one is constant."""
     a, b = (values.flatten(1) - values.flatten(1).mean(dim=1, keepdim=True) for values in (a, b))
@@ -54,10 +47,7 @@ def pearson(a: Tensor, b: Tensor) -> Tensor:
 
 
 def spearman(a: Tensor, b: Tensor) -> Tensor:
-    """Spearman's ρ of two stacks: Pearson's correlation of their ranks. (B, ...), (B, ...) -> (B,).
-
-    nan where one is constant or holds nan. On the values' device.
-    """
+    """Spearman's ρ: `pearson` of the ranks, (B, ...) -> (B,); nan where constant or holding nan."""
     return pearson(mean_ranks(a.detach().flatten(1)), mean_ranks(b.detach().flatten(1)))
 
 

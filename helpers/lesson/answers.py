@@ -18,7 +18,7 @@ import tempfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -62,9 +62,8 @@ class Pooled(NamedTuple):
     def __str__(self) -> str:
         copies = f"; {self.repeated} copies counted once" if self.repeated else ""
         first = f"{len(self.records)} answers from {self.people} people{copies}"
-        return "\n".join(
-            [first, *(f"left out: {sentence}" for sentence in self.skipped), *self.asked]
-        )
+        skipped = [f"left out: {sentence}" for sentence in self.skipped]
+        return "\n".join([first, *skipped, *self.asked])
 
     @property
     def left_out(self) -> str:
@@ -75,11 +74,12 @@ class Pooled(NamedTuple):
     def only(self, good: Callable[[Record], bool]) -> "Pooled":
         """Without answers that this activity does not store; whose they are is in `skipped`."""
         kept = [record for record in self.records if good(record)]
-        bad = Counter(record.person for record in self.records if not good(record))
-        counts = {person: f"{n} answer{'s' * (n > 1)}" for person, n in sorted(bad.items())}
-        named = [f"person {person}: {n} of another kind" for person, n in counts.items()]
         people = len({record.person for record in kept})
-        return Pooled(kept, people, [*self.skipped, *named], self.repeated, self.asked)
+        skipped = list(self.skipped)
+        bad = Counter(record.person for record in self.records if not good(record))
+        for person, n in sorted(bad.items()):
+            skipped.append(f"person {person}: {n} answer{'s' * (n > 1)} of another kind")
+        return Pooled(kept, people, skipped, self.repeated, self.asked)
 
 
 class Store:
@@ -126,8 +126,8 @@ class Store:
         return pool(self.folder, self.activity).only(good)
 
 
-def pool(folder_or_files: str | Path | Iterable[str | Path], activity: str) -> Pooled:
-    """All answers to an activity from a folder (its folders and zips too) or from a list of files.
+def pool(folder: str | Path, activity: str) -> Pooled:
+    """All answers to an activity from a folder, its folders and zips too.
 
     The same answer in two files counts once, and a person's answers keep the order of their file.
     What is damaged or foreign is named in `skipped`, unless a file is by its name another
@@ -135,15 +135,16 @@ def pool(folder_or_files: str | Path | Iterable[str | Path], activity: str) -> P
     the folder's one-person.txt has the id. CourseError where the folder does not exist.
     """
     files, skipped = [], []
-    for name, path in _candidates(folder_or_files):
+    for name, path in _candidates(folder):
         lines, problem = read(path)
-        if problem and _activity_of(path) in (activity, None):
+        ours = re.fullmatch(r"([a-z0-9-]+)-[0-9a-f]{8}\.jsonl", path.name)  # None: renamed
+        if problem and (ours is None or ours[1] == activity):
             skipped.append(f"{name}: {problem}")
         files.append((name, [record for record in lines if record.activity == activity]))
     found = [record for _, records in files for record in records]
     first = {record.id: record for record in reversed(found)}
     records = [first[identity] for identity in dict.fromkeys(record.id for record in found)]
-    apart, asked = _apart(files, _one_person(folder_or_files))
+    apart, asked = _apart(files, _one_person(folder))
     records = [r._replace(person=apart.get((r.person, r.id), r.person)) for r in records]
     people = len({record.person for record in records})
     return Pooled(records, people, skipped, len(found) - len(records), asked)
@@ -155,9 +156,7 @@ def activities(folder: str | Path) -> list[str]:
     return sorted(name for name in set(found) if re.fullmatch(ACTIVITY, name))
 
 
-def _apart(
-    files: list[tuple[str, list[Record]]], one: set[str]
-) -> tuple[dict[tuple[str, str], str], tuple[str, ...]]:
+def _apart(files: list[tuple[str, list[Record]]], one: set[str]) -> tuple[dict, tuple[str, ...]]:
     """({(person, record's id): the person's new name}, questions) where a person's files differ.
 
     Files only grow: an older copy's last answer stands inside the newer one. Where the last answers
@@ -191,14 +190,12 @@ def _apart(
     return apart, tuple(asked)
 
 
-def _one_person(folder: Any) -> set[str]:
+def _one_person(folder: str | Path) -> set[str]:
     """The ids that the teacher knows to be one person each, whatever their files look like."""
-    if (
-        not isinstance(folder, (str, Path))
-        or not (path := Path(folder, "one-person.txt")).is_file()
-    ):
+    file = Path(folder, "one-person.txt")
+    if not file.is_file():
         return set()
-    return set(re.findall("[0-9a-f]{8}", path.read_text(encoding="utf-8", errors="replace")))
+    return set(re.findall("[0-9a-f]{8}", file.read_text(encoding="utf-8", errors="replace")))
 
 
 def pack_answers(folder: str | Path | None = None) -> Path:
@@ -230,19 +227,14 @@ def class_dir() -> Path:
 
 
 # ---------------------------------------------------------------- lines
-
-
 def as_line(record: Record) -> bytes:
     """The record as one line of JSON; what JSON does not know is kept as its list or its text."""
+    plain = lambda value: value.tolist() if hasattr(value, "tolist") else str(value)
     try:
-        text = json.dumps(record._asdict(), default=_plain)
+        text = json.dumps(record._asdict(), default=plain)
     except (TypeError, ValueError, RecursionError):  # unknown keys, a list that holds itself
         text = json.dumps(record._replace(answer=repr(record.answer))._asdict())
     return text.encode("ascii") + b"\n"  # escaped: no line break and no lone surrogate gets through
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def parse(line: bytes) -> Record | None:
@@ -268,8 +260,6 @@ def read(path: Path | zipfile.Path) -> tuple[list[Record], str]:
         lines = path.read_bytes().split(b"\n")
     except UNPACKED_BADLY:
         return [], "no answer in it can be read"
-    except FileNotFoundError:
-        return [], "does not exist"
     except OSError as error:
         return [], f"cannot be opened ({error.strerror or error})"
     parsed = {number: parse(line) for number, line in enumerate(lines, 1) if line.strip()}
@@ -287,25 +277,13 @@ def _size(path: Path | zipfile.Path) -> int:
     return path.root.getinfo(path.at).file_size
 
 
-def _activity_of(path: Path | zipfile.Path) -> str | None:
-    """The activity in a file's name; None for a file that somebody renamed or copied."""
-    name = re.fullmatch(r"([a-z0-9-]+)-[0-9a-f]{8}\.jsonl", path.name)
-    return name[1] if name else None
-
-
-def _candidates(folder_or_files) -> Iterator[tuple[str, Path | zipfile.Path]]:
+def _candidates(folder: str | Path) -> Iterator[tuple[str, Path | zipfile.Path]]:
     """(name for the learner, path) of every file to read, in a fixed order; none that is hidden."""
-    if not isinstance(folder_or_files, (str, Path)):
-        folder, paths = None, [Path(path) for path in folder_or_files]
-    elif (folder := Path(folder_or_files)).is_file():
-        folder, paths = folder.parent, [folder]
-    elif folder.is_dir():
-        paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    else:
+    if not Path(folder).is_dir():
         raise CourseError(f"There is no folder {folder}. Give the one with everybody's files.")
-    for path in paths:
-        name = path.relative_to(folder).as_posix() if folder else str(path)
-        if folder is None or _may_hold_answers(name):
+    for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if _may_hold_answers(name):
             yield from _unpacked(name, path)
 
 
@@ -332,8 +310,6 @@ def _unpacked(name: str, path, depth: int = 0) -> Iterator[tuple[str, Path | zip
 
 
 # ---------------------------------------------------------------- one file
-
-
 class _AnswerFile:
     """Lines on their way to one file. All stores of a process that use the file share it."""
 
@@ -379,10 +355,7 @@ def _append(path: Path, lines: bytes) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time into the folder: on Windows two appends can interleave.
-
-    Where a disk knows no locks, the work goes on without: POSIX appends are whole anyway.
-    """
+    """One process at a time in the folder, where the disk knows locks (POSIX appends need none)."""
     lock = FileLock(folder / ".lock", timeout=10)
     with suppress(OSError, NotImplementedError):  # a folder that refuses it refuses the answer too
         lock.acquire()
@@ -402,18 +375,13 @@ def _sentence(error: OSError, folder: Path) -> str:
 
 
 # ---------------------------------------------------------------- who
-
-
 @cache
 def _unsaved_person(folder: Path) -> str:
     return secrets.token_hex(4)
 
 
 def _person(folder: Path) -> str:
-    """The folder's random id, made on first use; where nothing can be written, this session's.
-
-    A copied folder, handed out or part of a room's image, gets an id of its own.
-    """
+    """The folder's random id, made on first use and anew in a copy; else this session's."""
     path = folder / "person.txt"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -424,7 +392,7 @@ def _person(folder: Path) -> str:
             if copied or person is None:
                 person = secrets.token_hex(4) if copied else _unsaved_person(folder.absolute())
                 path.write_text(person + "\n", encoding="ascii")
-            if _home(path) is None or _home(path)[0] != person:
+            if _home(path)[0] != person:
                 mark = " ".join((person, *_birth(path)))
                 path.with_name(".home").write_text(mark, encoding="ascii")
             return person
@@ -440,10 +408,10 @@ COPIED = (
 
 def _is_copy(path: Path, person: str) -> bool:
     """Whether person.txt is neither the file that .home says nor as old: both change in a copy."""
-    home = _home(path)
-    if home is None or home[0] != person or in_colab():  # a mounted Drive numbers its files anew
+    home, *birth = _home(path)
+    if home != person or in_colab():  # a mounted Drive numbers its files anew
         return False
-    return all(now != then for now, then in zip(_birth(path), home[1:], strict=True))
+    return all(now != then for now, then in zip(_birth(path), birth, strict=True))
 
 
 def _birth(path: Path) -> tuple[str, str]:
@@ -451,21 +419,22 @@ def _birth(path: Path) -> tuple[str, str]:
     return str(path.stat().st_ino), str(path.stat().st_ctime_ns)
 
 
-def _home(path: Path) -> list[str] | None:
-    """(person, number, time) of person.txt where it was made; None where nobody wrote it down."""
-    try:
-        words = path.with_name(".home").read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        return None
-    return words if len(words) == 3 else None
+def _home(path: Path) -> list[str]:
+    """[person, number, time] of person.txt where it was made; blank where nobody wrote it down."""
+    words = _text(path.with_name(".home")).split()
+    return words if len(words) == 3 else ["", "", ""]
 
 
 def _known_person(path: Path) -> str | None:
-    try:
-        text = path.read_text(encoding="ascii").strip()
-    except (OSError, ValueError):
-        return None
+    text = _text(path)
     return text if re.fullmatch(r"[0-9a-f]{8}", text) else None
+
+
+def _text(path: Path) -> str:
+    """What a small file of ours holds; "" where it cannot be read."""
+    with suppress(OSError, ValueError):
+        return path.read_text(encoding="ascii").strip()
+    return ""
 
 
 @cache

@@ -4,7 +4,6 @@ import heapq
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from helpers.ground.errors import CourseError
 from helpers.lesson.answers import Record, Store
@@ -13,16 +12,6 @@ ACTIVITY = "board"
 FEEDBACK = ("What I can do now", "What stayed unclear", "What I would change")
 # also where a backslash would not help
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"})
-
-
-class Answer(NamedTuple):
-    """One answer on a board."""
-
-    text: str
-    seat: str  # "" where the board has no seats
-    time: str  # UTC, ISO 8601
-    person: str  # the random id of the folder it came from
-    id: str
 
 
 class Board:
@@ -55,8 +44,8 @@ class Board:
             raise CourseError("There is no answer of yours to take back.")
         self.store.add(self.key, "", {"takes back": own[-1].id})
 
-    def answers(self) -> list[Answer]:
-        """Everybody's answers, without those taken back, in the order of `on_the_board`."""
+    def answers(self) -> list[Record]:
+        """Everybody's answers (condition: the seat), in the order of `on_the_board`."""
         everybody = self.store.everybody(_is_answer).records
         records = {record.id: record for record in [*everybody, *self.store.records()]}
         return on_the_board(records.values(), self.key)
@@ -71,7 +60,7 @@ class Board:
         answers, parts = self.answers(), [f"### {self.question}"]
         for seat in self.seats or ("",):
             parts += [f"**{as_typed(seat)}**"] if seat else []
-            lines = [f"- {as_typed(answer.text)}" for answer in answers if answer.seat == seat]
+            lines = [f"- {as_typed(r.answer)}" for r in answers if r.condition == seat]
             parts.append("\n".join(lines) or "*no answer yet*")
         parts += [as_typed(self.left_out)] if self.left_out else []
         return "\n\n".join(parts) + "\n"
@@ -96,19 +85,15 @@ def feedback(lesson: str, folder=None) -> Board:
     return board
 
 
-def on_the_board(records: Iterable[Record], key: str) -> list[Answer]:
-    """The answers to one board among (pooled) records, without those taken back.
-
-    By the clock between people, by the place in the file for one person: clocks are set back.
-    """
+def on_the_board(records: Iterable[Record], key: str) -> list[Record]:
+    """The answers to one board among (pooled) records, without those taken back, by the clock."""
     here = [record for record in records if record.item == key]
     gone = {record.answer.get("takes back") for record in here if isinstance(record.answer, dict)}
     kept = [record for record in here if isinstance(record.answer, str) and record.id not in gone]
-    by_person: dict[str, list[Record]] = {}
+    by_person: dict[str, list[Record]] = {}  # each in their file's order: clocks are set back
     for record in kept:
         by_person.setdefault(record.person, []).append(record)
-    merged = heapq.merge(*by_person.values(), key=lambda record: record.time)
-    return [Answer(r.answer, r.condition, r.time, r.person, r.id) for r in merged]
+    return list(heapq.merge(*by_person.values(), key=lambda record: record.time))
 
 
 def _is_answer(record: Record) -> bool:
@@ -119,12 +104,9 @@ def _is_answer(record: Record) -> bool:
 
 def as_typed(text: str) -> str:
     """Text for a Markdown list item: no markup, HTML or formula in it takes effect."""
-    lines = [_escape(line.strip()) for line in text.strip().splitlines() if line.strip()]
-    return "<br>".join(lines)
-
-
-def _escape(line: str) -> str:
-    line = line.translate(_ENTITIES)
-    line = re.sub(r"([\\`*_\[\]|~])", r"\\\1", line)
-    line = re.sub(r"^([-+=#])", r"\\\1", line)  # what starts a list, a heading or a rule
-    return re.sub(r"^(\d+)([.)])", r"\1\\\2", line)
+    lines = []
+    for line in text.translate(_ENTITIES).splitlines():
+        line = re.sub(r"([\\`*_\[\]|~])", r"\\\1", line.strip())
+        line = re.sub(r"^([-+=#])", r"\\\1", line)  # what starts a list, a heading or a rule
+        lines.append(re.sub(r"^(\d+)([.)])", r"\1\\\2", line))
+    return "<br>".join(line for line in lines if line)

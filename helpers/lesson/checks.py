@@ -5,7 +5,7 @@ import linecache
 import textwrap
 import traceback
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 
@@ -83,15 +83,12 @@ def is_empty(answer) -> bool:
 
 def close(yours, expected, *, rtol: float = 1e-3, atol: float = 1e-5) -> bool:
     """Whether two numbers or tensors agree in shape and value; nan agrees with nan."""
-    yours, expected = torch.as_tensor(yours), torch.as_tensor(expected)
-    return yours.shape == expected.shape and torch.allclose(
-        yours.double().cpu(), expected.double().cpu(), rtol=rtol, atol=atol, equal_nan=True
-    )
+    yours, expected = (torch.as_tensor(values).double().cpu() for values in (yours, expected))
+    same = yours.shape == expected.shape
+    return same and torch.allclose(yours, expected, rtol=rtol, atol=atol, equal_nan=True)
 
 
-def compare(
-    yours, right, mistakes: Mapping | None = None, *, otherwise: str = "", rtol=1e-3, atol=1e-5
-) -> str | None:
+def compare(yours, right, mistakes=None, *, otherwise="", rtol=1e-3, atol=1e-5) -> str | None:
     """None where `yours` is `right`, else one line: a wrong shape, a named mistake, or both values.
 
     mistakes: {hint: the wrong value that it explains}, or {hint: [several such values]}; the first

@@ -3,7 +3,6 @@
 import math
 import operator
 import re
-from collections.abc import Sequence
 from typing import TypedDict
 
 from IPython import get_ipython
@@ -13,14 +12,10 @@ from helpers.ground.runtime import current
 
 METADATA = "claim"  # the key under which an output carries its Claim
 NOT_JUDGED = "–"
+HERE = ("small packaged",)  # the scale and source that bounds are set at
 _NUMBER = r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
-_COMPARE = {
-    ">": operator.gt,
-    ">=": operator.ge,
-    "<": operator.lt,
-    "<=": operator.le,
-    "==": lambda a, b: math.isclose(a, b, rel_tol=1e-6),
-}
+_COMPARE = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
+_COMPARE["=="] = lambda a, b: math.isclose(a, b, rel_tol=1e-6)
 
 
 class Claim(TypedDict):
@@ -38,15 +33,7 @@ class Claim(TypedDict):
 
 
 def claim(
-    text: str,
-    measured: float,
-    bound: str,
-    *,
-    slide: str,
-    paper: float | None = None,
-    source: str | None = None,
-    band: tuple[float, float] | None = None,
-    measured_at: Sequence[str] = ("small packaged",),
+    text: str, measured, bound: str, *, slide, paper=None, source=None, band=None, measured_at=HERE
 ) -> None:
     """Print one line, `✓ text: 0.82 (> 0.65; paper 0.888) · D1-09`, and leave it for the ledger.
 
@@ -59,27 +46,22 @@ def claim(
     measured, course = float(measured), current()
     judged = f"{course.scale} {course.source}" in measured_at
     kept = holds(measured, bound, paper=paper, band=band)
+    holding = "≠" if bound == "differs" else "✓"
     if bound == "differs":
         bound = f"paper {digits(paper)}, band {digits(band[0])} .. {digits(band[1])}"
-        mark = "≠" if kept else "✗"
-    else:
-        mark = "✓" if kept else "✗"
     reason = bound if judged else "not judged here"
     if paper is not None and not reason.startswith("paper"):
         reason += f"; paper {digits(paper)}"
-    record = Claim(
-        text=text,
-        measured=digits(measured),
-        bound=bound,
-        mark=mark if judged else NOT_JUDGED,
-        slide=slide,
-        paper=None if paper is None else digits(paper),
-        source=source,
-        scale=course.scale,
-        data=course.source,
-    )
-    line = f"{record['mark']} {text}: {digits(measured)} ({reason}) · {slide}"
-    _show(line, record)
+    mark = (holding if kept else "✗") if judged else NOT_JUDGED
+    numbers = {"measured": digits(measured), "paper": None if paper is None else digits(paper)}
+    where = {"slide": slide, "source": source, "scale": course.scale, "data": course.source}
+    record = Claim(text=text, bound=bound, mark=mark, **numbers, **where)
+    line = f"{mark} {text}: {digits(measured)} ({reason}) · {slide}"
+    shell = get_ipython()
+    if hasattr(shell, "kernel"):  # in the output's metadata, which readers do not see
+        shell.display_pub.publish({"text/plain": line}, metadata={METADATA: record})
+    else:
+        print(line)
     if judged and not kept and course.testing:
         raise AssertionError(f"this claim does not hold: {line}")
 
@@ -95,9 +77,8 @@ def holds(measured: float, bound: str, *, paper: float | None = None, band=None)
         return float(match[1]) <= measured <= float(match[2])
     if match := re.fullmatch(rf"(>=|<=|==|>|<) ({_NUMBER})", bound):
         return bool(_COMPARE[match[1]](measured, float(match[2])))
-    raise CourseError(
-        f'A bound reads "> 0.65", "<= 3", "0.3 .. 0.5", "== 2" or "differs"; got {bound!r}.'
-    )
+    known = '"> 0.65", "<= 3", "0.3 .. 0.5", "== 2" or "differs"'
+    raise CourseError(f"A bound reads {known}; got {bound!r}.")
 
 
 def digits(number: float) -> str:
@@ -108,12 +89,3 @@ def digits(number: float) -> str:
     if abs(number) >= 999.5:
         return f"{float(f'{number:.3g}'):,.0f}"
     return f"{number:.3g}"
-
-
-def _show(line: str, record: Claim) -> None:
-    """In a notebook the record travels in the output's metadata, which readers do not see."""
-    shell = get_ipython()
-    if hasattr(shell, "kernel"):
-        shell.display_pub.publish({"text/plain": line}, metadata={METADATA: record})
-    else:
-        print(line)

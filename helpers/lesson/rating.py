@@ -44,7 +44,7 @@ class Rating:
     """
 
     def __init__(
-        self, activity: str, items, questions, folder=None, *, limit=None, clock=time.monotonic
+        self, activity, items, questions, folder=None, *, limit=None, clock=time.monotonic
     ):
         self.store = Store(activity, folder)
         self.questions, self.limit, self._clock = tuple(questions), limit, clock

@@ -4,6 +4,7 @@ By random id; what exercises' checks said is there only from those who chose to 
 """
 
 from collections.abc import Iterable
+from itertools import groupby
 from pathlib import Path
 from string import ascii_lowercase
 
@@ -18,10 +19,7 @@ VOTE = "prediction"  # what widgets keep a vote's choice under: its place among 
 
 
 def write(folder: str | Path) -> Path:
-    """Write the pages into FOLDER/report, and return the first one, which lists them.
-
-    Raises CourseError where the folder does not exist or holds no answer.
-    """
+    """Write the pages into FOLDER/report; returns the list of them. CourseError without answers."""
     names = activities(folder)
     if not names:
         raise CourseError(f"There is no answer in {folder}: put everybody's files there first.")
@@ -32,8 +30,8 @@ def write(folder: str | Path) -> Path:
             pages[name] = activity_page(name, pooled)
         for item, records in by_item(pooled.records).items():
             if name == EXERCISE:
-                page = exercise_page(item, records, pooled.left_out)
-                pages[f"{EXERCISE}-{_plain(item)}"] = page
+                plain = "".join(letter if letter.isalnum() else "-" for letter in item)
+                pages[f"{EXERCISE}-{plain}"] = exercise_page(item, records, pooled.left_out)
             elif name == BOARD and item.endswith(".feedback"):
                 pages[item.replace(".", "-")] = feedback_page(item, records)
     home = Path(folder, "report")
@@ -54,7 +52,7 @@ def activity_page(name: str, pooled: Pooled) -> str:
     for item, records in by_item(pooled.records).items():
         shown = {answer.id for answer in on_the_board(records, item)}
         rows = [r for r in records if name != BOARD or r.id in shown]
-        parts += [f"## {as_typed(item)}", table(["person", "shown", "answer", "seconds"], rows)]
+        parts += [f"## {as_typed(item)}", table(rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -63,7 +61,7 @@ def feedback_page(item: str, records: list[Record]) -> str:
     said = on_the_board(records, item)
     parts = [f"# Lesson {item.partition('.')[0]}: before you go"]
     for question in FEEDBACK:
-        lines = [f"- {as_typed(answer.text)}" for answer in said if answer.seat == question]
+        lines = [f"- {as_typed(r.answer)}" for r in said if r.condition == question]
         parts += [f"## {question}", "\n".join(lines) or "*no answer yet*"]
     return "\n\n".join(parts) + "\n"
 
@@ -85,24 +83,16 @@ def exercise_page(item: str, records: list[Record], left_out: str = "") -> str:
 
 def by_item(records: Iterable[Record]) -> dict[str, list[Record]]:
     """{item: its records in their order}, sorted by item."""
-    items: dict[str, list[Record]] = {}
-    for record in records:
-        items.setdefault(record.item, []).append(record)
-    return dict(sorted(items.items()))
+    of = lambda record: record.item
+    return {item: list(group) for item, group in groupby(sorted(records, key=of), key=of)}
 
 
-def table(head: list[str], records: list[Record]) -> str:
+def table(records: list[Record]) -> str:
     """A Markdown table of records; what people typed is never markup."""
-    cells = [
-        (
-            r.person,
-            as_typed(r.condition),
-            as_typed(_text(r)),
-            "" if r.seconds is None else f"{r.seconds:g}",
-        )
-        for r in records
-    ]
-    lines = [head, ["---"] * len(head), *cells]
+    lines = [["person", "shown", "answer", "seconds"], ["---"] * 4]
+    for r in records:
+        seconds = "" if r.seconds is None else f"{r.seconds:g}"
+        lines.append([r.person, as_typed(r.condition), as_typed(_text(r)), seconds])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -113,7 +103,3 @@ def _text(record: Record) -> str:
     if record.activity == VOTE and type(answer) is int and 0 <= answer < 26:
         return f"({ascii_lowercase[answer]})"  # as on the screen
     return "passed over" if answer is None else str(answer)
-
-
-def _plain(item: str) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in item)

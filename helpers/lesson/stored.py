@@ -57,8 +57,5 @@ class Stored:
             if "text" in output:
                 print("".join(output["text"]), end="")
             elif "data" in output:
-                data = {
-                    kind: value if isinstance(value, str) else "".join(value)
-                    for kind, value in output["data"].items()
-                }
+                data = {kind: "".join(value) for kind, value in output["data"].items()}
                 publish_display_data(data, metadata=output.get("metadata", {}))

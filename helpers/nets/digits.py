@@ -21,16 +21,12 @@ CAM_LAYER = "relu2"  # the last feature map: (B, 32, 14, 14)
 class Digits(NamedTuple):
     """Pictures of handwritten digits and what they show."""
 
-    images: Tensor  # (N, 1, side, side), ink near 1 on 0; with a texture, 0.5 stands for no ink
+    images: Tensor  # (N, 1, side, side), ink near 1 on 0
     digit: Tensor  # (N,) 0 .. 9
 
 
-def digits(part="train", *, side=28, texture: float = 0.0, seed: int = 0, device="cpu") -> Digits:
-    """1,200 digits to train on ("train") or 597 others ("test"), the same split at every seed.
-
-    texture: the deviation of Gaussian grain added to every pixel, so that no pixel is exactly zero;
-    seed: the grain. Raises CourseError for another part.
-    """
+def digits(part="train", *, side=28, device="cpu") -> Digits:
+    """1,200 digits to train on ("train") or 597 others ("test"); CourseError for others."""
     from sklearn.datasets import load_digits
 
     if part not in ("train", "test"):
@@ -40,9 +36,6 @@ def digits(part="train", *, side=28, texture: float = 0.0, seed: int = 0, device
     rows = order[:1200] if part == "train" else order[1200:]
     ink = torch.from_numpy(raw.images).float()[rows][:, None] / 16  # (N, 1, 8, 8), 0 .. 1
     images = F.interpolate(ink, (side, side), mode="bilinear", align_corners=False)
-    if texture:
-        generator = torch.Generator().manual_seed(2 * seed + (part == "test"))
-        images = images + texture * torch.randn(images.shape, generator=generator)
     return Digits(images.to(device), torch.from_numpy(raw.target)[rows].to(device))
 
 

@@ -59,13 +59,8 @@ def orders(batch: list[Note]) -> Tensor:
     return torch.tensor(rows, dtype=torch.float)
 
 
-def train(
-    *, seed=0, count=4000, epochs=14, units=32, quiet: float = 0.2, device="cpu"
-) -> SymptomNet:
-    """A network trained on `count` notes; a few seconds on two cores, the same for the same seed.
-
-    quiet: what a unit pays for speaking, so that its path can be read by eye; 0 is as good.
-    """
+def train(*, seed=0, count=4000, epochs=14, units=32, quiet=0.2, device="cpu") -> SymptomNet:
+    """A network trained on `count` notes, in seconds; quiet: what a unit pays for speaking."""
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -81,7 +76,7 @@ def train(
             windows = model.windows(tokens[rows])  # (50, 60, H)
             logits = model.votes(windows.amax(dim=1))
             mistakes = F.binary_cross_entropy_with_logits(logits, wanted[rows], pos_weight=rare)
-            loss = mistakes + quiet * windows.mean()
+            loss = mistakes + quiet * windows.mean()  # paths can be read by eye; 0 is as good
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -59,21 +59,17 @@ def timm_names(stored: dict[str, np.ndarray], grid: int) -> dict[str, Tensor]:
     """The backbone's tensors under timm's names; positions resized to grid × grid patches."""
     unnamed = [v for k, v in stored.items() if k.startswith("onnx::MatMul")]
     products = iter(unnamed)  # in each block: key, value, query, output, fc1, fc2, transposed
-    first, patches = (
-        v for k, v in stored.items() if k.startswith(("onnx::Concat", "onnx::Reshape"))
-    )
+    tokens = "onnx::Concat", "onnx::Reshape"
+    first, patches = (v for k, v in stored.items() if k.startswith(tokens))
     table = torch.tensor(patches).view(1, GRID, GRID, -1).permute(0, 3, 1, 2)  # (1, D, 37, 37)
     if grid != GRID:
         table = F.interpolate(table, size=(grid, grid), mode="bicubic", align_corners=False)
     table = table.flatten(2).mT  # (1, grid², D)
     state = {"pos_embed": torch.cat([torch.tensor(first), table], dim=1)}
-    names = {
-        "cls_token": "embeddings.cls_token",
-        "patch_embed.proj.weight": "embeddings.patch_embeddings.projection.weight",
-        "patch_embed.proj.bias": "embeddings.patch_embeddings.projection.bias",
-        "norm.weight": "layernorm.weight",
-        "norm.bias": "layernorm.bias",
-    }
+    names = {"cls_token": "embeddings.cls_token"}
+    for kind in ("weight", "bias"):
+        names[f"patch_embed.proj.{kind}"] = f"embeddings.patch_embeddings.projection.{kind}"
+        names[f"norm.{kind}"] = f"layernorm.{kind}"
     for i in range(BLOCKS):
         here, there = f"blocks.{i}", f"encoder.layer.{i}"
         key, value, query, out, fc1, fc2 = (next(products).T for _ in range(6))
@@ -84,15 +80,11 @@ def timm_names(stored: dict[str, np.ndarray], grid: int) -> dict[str, Tensor]:
         state[f"{here}.attn.proj.weight"] = torch.tensor(out.copy())
         state[f"{here}.mlp.fc1.weight"] = torch.tensor(fc1.copy())
         state[f"{here}.mlp.fc2.weight"] = torch.tensor(fc2.copy())
-        names |= {
-            f"{here}.attn.proj.bias": f"{there}.attention.output.dense.bias",
-            f"{here}.ls1.gamma": f"{there}.layer_scale1.lambda1",
-            f"{here}.ls2.gamma": f"{there}.layer_scale2.lambda1",
-        }
-        for part in ("norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias"):
-            names[f"{here}.{part}"] = f"{there}.{part}"
-        for part in ("mlp.fc1.bias", "mlp.fc2.bias"):
-            names[f"{here}.{part}"] = f"{there}.{part}"
+        names[f"{here}.attn.proj.bias"] = f"{there}.attention.output.dense.bias"
+        for n in (1, 2):
+            names[f"{here}.ls{n}.gamma"] = f"{there}.layer_scale{n}.lambda1"
+            for part in (f"norm{n}.weight", f"norm{n}.bias", f"mlp.fc{n}.bias"):
+                names[f"{here}.{part}"] = f"{there}.{part}"
     return state | {name: torch.tensor(stored[f"backbone.{n}"]) for name, n in names.items()}
 
 
@@ -109,7 +101,7 @@ def read_onnx(file: Path) -> dict[str, np.ndarray]:
         shape, name, raw = [], "", b""
         for part, content in _fields(value):
             if part == 1:
-                shape += [content] if isinstance(content, int) else list(_integers(content))
+                shape.append(content)
             elif part == 8:
                 name = bytes(content).decode()
             elif part == 9:
@@ -139,10 +131,3 @@ def _integer(message: memoryview, place: int) -> tuple[int, int]:
         number |= (message[place] & 127) << shift
         place, shift = place + 1, shift + 7
     return number | message[place] << shift, place + 1
-
-
-def _integers(message: memoryview) -> Iterator[int]:
-    place = 0
-    while place < len(message):
-        number, place = _integer(message, place)
-        yield number

@@ -43,10 +43,7 @@ class FromCourseScale(nn.Module):
 
 
 def resnet50(pretrained: bool = True, *, device: torch.device | str = "cpu") -> nn.Module:
-    """torchvision's ResNet-50 on the same scale, evaluation mode, frozen; last map `body.layer4`.
-
-    pretrained=False: random weights, for tests. Source: He et al. 2016.
-    """
+    """torchvision's ResNet-50 on the same scale, frozen; last map `body.layer4`. He et al. 2016."""
     from torchvision.models import ResNet50_Weights
     from torchvision.models import resnet50 as build
 
@@ -57,11 +54,8 @@ def resnet50(pretrained: bool = True, *, device: torch.device | str = "cpu") -> 
 
 def network(*, device: torch.device | str = "cpu") -> tuple[nn.Module, str]:
     """The photograph lessons' network and its last map: at source hub ResNet-50, or Lite0."""
-    return hub_or_packaged(
-        "ResNet-50",
-        lambda: (resnet50(device=device), "body.layer4"),
-        lambda: (efficientnet_lite0(device=device), "bn2"),
-    )
+    resnet = lambda: (resnet50(device=device), "body.layer4")
+    return hub_or_packaged("ResNet-50", resnet, lambda: (efficientnet_lite0(device=device), "bn2"))
 
 
 @cache
@@ -76,12 +70,8 @@ def class_names() -> list[str]:
     return [description.split(",")[0] for description in _descriptions()]
 
 
-def class_index(name: str | int) -> int:
-    """The number of a class, given by a synonym or itself; a CourseError names near ones."""
-    if isinstance(name, int):
-        if 0 <= name < 1000:
-            return name
-        raise CourseError(f"There is no class {name}: ImageNet's classes are numbered 0 to 999.")
+def class_index(name: str) -> int:
+    """The number of a class, given by a synonym; a CourseError names near ones."""
     synonyms: dict[str, int] = {}
     for index, description in enumerate(_descriptions()):
         for synonym in description.lower().split(", "):

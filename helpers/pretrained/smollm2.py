@@ -43,9 +43,8 @@ def load(*, device: torch.device | str = "cpu") -> LanguageModel:
     try:
         tokenizer = AutoTokenizer.from_pretrained(OPENED)
         AttentionInterface.register("course", attend)
-        model = AutoModelForCausalLM.from_pretrained(
-            OPENED, dtype=torch.float32, attn_implementation="course"
-        )
+        how = {"dtype": torch.float32, "attn_implementation": "course"}
+        model = AutoModelForCausalLM.from_pretrained(OPENED, **how)
     except Exception as error:  # json, tokenizers and safetensors each have a name for it
         raise CourseError(f"{OPENED} is damaged: delete this folder and try again.") from error
     finally:
@@ -70,10 +69,7 @@ def attend(layer, q: Tensor, k: Tensor, v: Tensor, _mask, scaling: float, **_):
 
 
 def open_gguf(folder: Path) -> None:
-    """Read the package's file once and store config, tokenizer and half-precision weights.
-
-    The folder appears complete or not at all: a killed run leaves only a folder named `.part`.
-    """
+    """Store config, tokenizer and half-precision weights, once; a killed run leaves a `.part`."""
     from safetensors.torch import save_file
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging

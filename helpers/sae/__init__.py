@@ -3,13 +3,5 @@
 from helpers.sae.model import Dictionary, Settings, SparseAutoencoder
 from helpers.sae.store import load, load_examples, load_numbers, load_tables, load_trials
 
-__all__ = [
-    "Dictionary",
-    "Settings",
-    "SparseAutoencoder",
-    "load",
-    "load_examples",
-    "load_numbers",
-    "load_tables",
-    "load_trials",
-]
+__all__ = ["Dictionary", "Settings", "SparseAutoencoder"]
+__all__ += ["load", "load_examples", "load_numbers", "load_tables", "load_trials"]

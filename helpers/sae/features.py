@@ -10,7 +10,6 @@ from torch import Tensor
 
 from helpers.datasets import corpus
 from helpers.transformer.measure import rows_at_once
-from helpers.transformer.model import OneLayerTransformer
 
 PROXIES = (*corpus.DOMAINS, "arabic script", "latex")  # exact: yes or no for every token
 TOP = 20  # strongest firings that are kept
@@ -18,9 +17,7 @@ INTERVALS = 12  # of activation, between 0 and a unit's maximum
 
 
 @torch.no_grad()
-def sparse_activations(
-    units: Callable[[Tensor], Tensor] | None, model: OneLayerTransformer, contexts: Tensor
-) -> csc_matrix:
+def sparse_activations(units: Callable | None, model, contexts: Tensor) -> csc_matrix:
     """Positive activations of units on rows of tokens (R, T), by column: (R · T, M) float32.
 
     `units` maps the neurons' activations (…, N) to (…, M), such as `dictionary.features`; None
@@ -57,16 +54,12 @@ class Examples(NamedTuple):
     correlation: Tensor  # (M, P) Pearson's, between activation and yes or no
 
 
-def examples(
-    fired: csc_matrix, tokens: Tensor, domains: Tensor, places: Tensor, *, seed: int = 0
-) -> Examples:
+def examples(fired: csc_matrix, tokens: Tensor, domains: Tensor, places: Tensor, *, seed=0):
     """Examples of activations (T, M) on tokens, domains and places in the stream, (T,) each."""
     return examples_in(fired, proxy_masks(tokens, domains), places, seed=seed)
 
 
-def examples_in(
-    fired: csc_matrix, proxies: np.ndarray, places: Tensor, *, seed: int = 0
-) -> Examples:
+def examples_in(fired: csc_matrix, proxies: np.ndarray, places: Tensor, *, seed=0) -> Examples:
     """The same for any kinds of text: proxies (P, T) says which tokens belong to each."""
     rng = np.random.default_rng(seed)
     units = []

@@ -147,13 +147,8 @@ class Matryoshka(BatchTopK):
         return torch.stack(errors).mean()
 
 
-KINDS = {
-    "l1": SparseAutoencoder,
-    "topk": TopK,
-    "batch_topk": BatchTopK,
-    "jumprelu": JumpReLU,
-    "matryoshka": Matryoshka,
-}
+KINDS = {"l1": SparseAutoencoder, "topk": TopK, "batch_topk": BatchTopK, "jumprelu": JumpReLU}
+KINDS["matryoshka"] = Matryoshka
 
 
 def build(settings: Settings) -> SparseAutoencoder:

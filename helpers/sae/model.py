@@ -14,8 +14,6 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.transformer.model import OneLayerTransformer
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -143,10 +141,6 @@ class Dictionary(nn.Module):
     def directions(self) -> Tensor:
         """Unit directions d_i in neuron space, a row for each feature, (M, N)."""
         return F.normalize(self.sae.W_dec, dim=-1)
-
-    def logit_effects(self, model: OneLayerTransformer) -> Tensor:
-        """What each feature does to each token's logit, (M, V), median 0 in each row."""
-        return model.logit_effects(self.directions)
 
     def with_feature(self, feature: int, value: float):
         """An `edit` that sets a feature to `value`: x + (value − f_i) d_i, all else in place."""

@@ -36,10 +36,7 @@ SEEN = 512  # held-out windows in which firing is noted: 65,536 tokens
 
 
 def windows(tokenizer, split: str = "heldout", *, size: int = SEEN) -> tuple[Tensor, Tensor]:
-    """Windows of text (R, T) int64 in these SHARES, mixed, and each one's place in DOMAINS (R,).
-
-    A kind's documents come one after another, each with the token END behind it.
-    """
+    """Windows of text (R, T) int64 in these SHARES, mixed, and each one's place in DOMAINS (R,)."""
     parts = []
     for domain, share in SHARES.items():
         wanted = round(share * size)
@@ -51,7 +48,7 @@ def windows(tokenizer, split: str = "heldout", *, size: int = SEEN) -> tuple[Ten
 
 
 def _tokens(tokenizer, domain: str, split: str) -> Iterator[int]:
-    documents = corpus.documents(domain, split)
+    documents = corpus.documents(domain, split)  # one after another, END behind each
     while some := list(islice(documents, 100)):
         for ids in tokenizer(some, verbose=False)["input_ids"]:
             yield from ids
@@ -60,10 +57,7 @@ def _tokens(tokenizer, domain: str, split: str) -> Iterator[int]:
 
 @torch.no_grad()
 def stream(lm, tokens: Tensor, layer: int = LAYER) -> Tensor:
-    """The residual stream after a block, without each row's first token: (R, T) → (R, T − 1, D).
-
-    The blocks behind it are not run.
-    """
+    """The stream after a block, without first tokens and later blocks: (R, T) → (R, T − 1, D)."""
     body = lm.model
     x = body.embed_tokens(tokens.to(lm.device))  # (R, T, D)
     places = torch.arange(tokens.shape[1], device=lm.device)[None]
@@ -111,10 +105,7 @@ class Stream:
 
 @torch.no_grad()
 def loss(lm, rows: Tensor, edit: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-    """Mean cross-entropy of each window's next tokens (R,) in nats, with the stream edited.
-
-    First tokens are left as they are, and what follows them is not counted.
-    """
+    """Mean cross-entropy of each window's next tokens (R,) in nats; first ones stay, uncounted."""
     found = []
     for part in rows.to(lm.device).split(4):  # logits: 4 · 128 · 49,152 numbers, 100 MB
         with hooked(lm, {("residual", LAYER): each([edit] * len(part))}):
@@ -136,8 +127,6 @@ def each(edits: Sequence[Callable[[Tensor], Tensor] | None]) -> Callable[[Tensor
 
 
 # ---------------------------------------------------------------- what is stored
-
-
 class Seen(NamedTuple):
     """Where M features fire, as places in the held-out windows' tokens (R · T); −1: none."""
 

@@ -42,12 +42,8 @@ def edges(narrow: csc_matrix, wide: csc_matrix, *, threshold: float = 0.4) -> Ed
     similarity = np.maximum(masked_by_parent, masked_by_child)
     covered = at_pairs(narrow, _on(wide)) / _total(narrow)[parent]
     keep = similarity > threshold
-    return Edges(
-        torch.from_numpy(parent[keep].astype(np.int32)),
-        torch.from_numpy(child[keep].astype(np.int32)),
-        torch.from_numpy(similarity[keep].astype(np.float32)),
-        torch.from_numpy(covered[keep].astype(np.float32)),
-    )
+    columns = np.int32(parent), np.int32(child), np.float32(similarity), np.float32(covered)
+    return Edges(*(torch.from_numpy(column[keep]) for column in columns))
 
 
 def living(graph: Edges, alive: Tensor, *, floor: float = 0.05) -> Edges:

@@ -3,7 +3,7 @@
 An edit takes the stream of one text's tokens (T, D) and gives what the next block gets instead.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -16,16 +16,7 @@ Edit = Callable[[Tensor], Tensor]
 
 @torch.no_grad()
 def answers(
-    lm,
-    tokenizer,
-    question: str,
-    edits: Sequence[Edit | None],
-    *,
-    system: str | None = None,
-    tokens: int = 40,
-    temperature: float = 0.7,
-    seed: int = 0,
-    layer: int = LAYER,
+    lm, tokenizer, question, edits, *, system=None, tokens=40, temperature=0.7, seed=0, layer=LAYER
 ) -> list[str]:
     """One answer to the same question for each edit of the stream after a block (None: as it is).
 

@@ -19,8 +19,7 @@ Device = torch.device | str
 
 
 def load(name: str = "a1", *, device: Device = "cpu") -> Dictionary:
-    """A stored dictionary: "a0" (512 features), "a1", "a1_seed" (4,096) or "a2" (16,384) on
-    lm_relu, or "b1" (4,096) on lm_relu_b."""
+    """Dictionary "a0" (512 features), "a1", "a1_seed", "a2" (16,384), or "b1" of lm_relu_b."""
     return restore(*load_artifact(_folder(name), version=VERSION, device=device), name)
 
 

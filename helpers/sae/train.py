@@ -55,9 +55,7 @@ class Trained(NamedTuple):
     silent: list[Tensor]  # for each, (M,): features that never fired in the last fifth of the run
 
 
-def train(
-    saes, inputs: Inputs, training: Training, *, checkpoint=None, save_every=120.0
-) -> Trained:
+def train(saes, inputs: Inputs, training, *, checkpoint=None, save_every=120.0) -> Trained:
     """Train dictionaries on the same activations in one pass; each ends as if trained alone.
 
     A killed run goes on from its last save and ends with the same bits. save_every: seconds.
@@ -76,7 +74,8 @@ def train(
     steps = tqdm(range(start, training.steps), initial=start, total=training.steps, mininterval=10)
     for step, x in zip(steps, inputs.batches(training.batch, start=start), strict=False):
         x = x.to(saes[0].W_enc)  # (B, N), on its device
-        set_learning_rate(optimizer, step, training)
+        for group in optimizer.param_groups:  # constant for four fifths, then down in a line
+            group["lr"] = training.learning_rate * min(1.0, 5 * (1 - step / training.steps))
         results = [backward(sae, x, training.bfloat16) for sae in saes]  # loss, features (B, M)
         update(saes, optimizer)
         for log, (loss, f) in zip(logs, results, strict=True):
@@ -89,10 +88,8 @@ def train(
                     resample(sae, optimizer, dead, x, seed=step)
         saver.after(step, lambda: state_of(saes, optimizer, logs))
     saver.check(training.steps)
-    return Trained(
-        [[pair.tolist() for pair in log.history] for log in logs],
-        [log.n_since_fired >= 0.2 * training.steps for log in logs],
-    )
+    history = [[pair.tolist() for pair in log.history] for log in logs]
+    return Trained(history, [log.n_since_fired >= 0.2 * training.steps for log in logs])
 
 
 class Log:
@@ -121,12 +118,6 @@ def centre(saes: Sequence[SparseAutoencoder], x: Tensor) -> None:
             sae.b_dec.copy_(geometric_median(x))
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, step: int, training: Training) -> None:
-    """Constant for four fifths of the run, then down to 0 in a line."""
-    for group in optimizer.param_groups:
-        group["lr"] = training.learning_rate * min(1.0, 5 * (1 - step / training.steps))
-
-
 def update(saes: Sequence[SparseAutoencoder], optimizer: torch.optim.Optimizer) -> None:
     """One step of Adam that keeps the directions at length 1."""
     for sae in saes:
@@ -140,8 +131,8 @@ def update(saes: Sequence[SparseAutoencoder], optimizer: torch.optim.Optimizer) 
 def backward(sae: SparseAutoencoder, x: Tensor, bfloat16: bool) -> tuple[Loss, Tensor]:
     """Leave a dictionary its gradients for x (B, N); give its loss and its features (B, M) back."""
     half = torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16)
-    with half:
-        f = folded_encode(sae, x)
+    with half:  # sae.encode(x) as x W_enc + (b_enc − b_dec W_enc): one large product less
+        f = sae.activate(F.linear(x, sae.W_enc.T, sae.b_enc - sae.b_dec @ sae.W_enc))
     sae.observe(f.detach())
     sparse = SPARSE and x.device.type == "cpu" and sae.settings.kind in PLAIN
     if sparse and int(f.count_nonzero()) < FEW * f.numel():
@@ -151,11 +142,6 @@ def backward(sae: SparseAutoencoder, x: Tensor, bfloat16: bool) -> tuple[Loss, T
         loss = sae.loss(x, f)
     loss.total.backward()
     return loss, f.detach()
-
-
-def folded_encode(sae: SparseAutoencoder, x: Tensor) -> Tensor:
-    """`sae.encode(x)` as x W_enc + (b_enc − b_dec W_enc): one large product less, no ∂ into x."""
-    return sae.activate(F.linear(x, sae.W_enc.T, sae.b_enc - sae.b_dec @ sae.W_enc))
 
 
 @torch.no_grad()
@@ -191,9 +177,7 @@ def sparse_gradients(sae: SparseAutoencoder, x: Tensor, f: Tensor) -> Loss:
 
 
 @torch.no_grad()
-def resample(
-    sae: SparseAutoencoder, optimizer: torch.optim.Optimizer, dead: Tensor, x: Tensor, *, seed: int
-) -> None:
+def resample(sae: SparseAutoencoder, optimizer, dead: Tensor, x: Tensor, *, seed: int) -> None:
     """Point dead features (mask (M,)) at inputs x (B, N) that are explained badly.
 
     1. An input is drawn with probability ∝ its squared loss.
@@ -221,11 +205,8 @@ def resample(
 
 def state_of(saes, optimizer, logs) -> dict:
     """Everything that a killed run needs to go on."""
-    return {
-        "saes": [sae.state_dict() for sae in saes],
-        "optimizer": optimizer.state_dict(),
-        "logs": [vars(log) for log in logs],
-    }
+    parts = {"saes": [sae.state_dict() for sae in saes], "logs": [vars(log) for log in logs]}
+    return parts | {"optimizer": optimizer.state_dict()}
 
 
 def restore(state: dict, saes, optimizer, logs) -> int:

@@ -10,7 +10,7 @@ times its own size.
 """
 
 from helpers.saliency.attention_maps import attn_lrp, relevance, rollout
-from helpers.saliency.cam import grad_cam, guided_grad_cam
+from helpers.saliency.cam import grad_cam
 from helpers.saliency.core import scores
 from helpers.saliency.gradients import (
     completeness_error,
@@ -23,20 +23,6 @@ from helpers.saliency.gradients import (
 from helpers.saliency.guided import guided_backprop
 from helpers.saliency.perturbation import occlusion, rise
 
-__all__ = [
-    "attn_lrp",
-    "completeness_error",
-    "grad_cam",
-    "gradient",
-    "gradient_x_input",
-    "guided_backprop",
-    "guided_grad_cam",
-    "ig_smoothgrad",
-    "integrated_gradients",
-    "occlusion",
-    "relevance",
-    "rise",
-    "rollout",
-    "scores",
-    "smoothgrad",
-]
+__all__ = ["completeness_error", "gradient", "gradient_x_input", "guided_backprop", "scores"]
+__all__ += ["ig_smoothgrad", "integrated_gradients", "smoothgrad", "occlusion", "rise"]
+__all__ += ["grad_cam", "attn_lrp", "relevance", "rollout"]

@@ -26,10 +26,7 @@ OTHER = (
 
 # ---- from weights to one table: who has read whom ----
 def roll(A: Sequence[Tensor]) -> Tensor:
-    """R ← ½(1 + mean over heads of A) R, layer by layer: (B, T, T), rows sum to 1.
-
-    Source: Abnar & Zuidema 2020, eq. 1.
-    """
+    """R ← ½(1 + mean over heads of A) R: (B, T, T), rows sum to 1. Abnar & Zuidema 2020, eq. 1."""
     one = torch.eye(A[0].shape[-1]).to(A[0])
     R = one.expand(len(A[0]), -1, -1)
     for weights in A:
@@ -38,10 +35,7 @@ def roll(A: Sequence[Tensor]) -> Tensor:
 
 
 def roll_weighted(A: Sequence[Tensor], dA: Sequence[Tensor]) -> Tensor:
-    """R ← R + mean over heads of (A · dS/dA)⁺ R, layer by layer: (B, T, T).
-
-    Source: Chefer et al. 2021, eq. 5-6.
-    """
+    """R ← R + mean over heads of (A · dS/dA)⁺ R: (B, T, T). Chefer et al. 2021, eq. 5-6."""
     R = torch.eye(A[0].shape[-1]).to(dA[0]).expand(len(dA[0]), -1, -1)
     for weights, slope in zip(A, dA, strict=True):
         R = R + (weights * slope).clamp(min=0).mean(1).to(R) @ R
@@ -51,28 +45,24 @@ def roll_weighted(A: Sequence[Tensor], dA: Sequence[Tensor]) -> Tensor:
 # ---- the methods: what the class token has read of each patch ----
 def rollout(model: nn.Module, inputs: Tensor, target: Target = 0) -> Tensor:
     """Attention rollout, (B, 1, H, W); it knows no class, so the target changes nothing."""
-    x, target = check(model, inputs, target, images=True)
-
-    def one_batch(x, target):
-        with attention_in_graph(model) as A:
-            score = core.class_score(model, x.requires_grad_(), target)
-        refuse_other_readers(*core.derivatives(score, at=A[-1:]))
-        return on_patches(model, roll(A)[:, 0], x).detach()
-
-    with frozen_eval(model):
-        return core.finite(core.in_batches(one_batch, x, target))
+    return followed(model, inputs, target, slice(-1, None), lambda A, _: roll(A))
 
 
 def relevance(model: nn.Module, inputs: Tensor, target: Target) -> Tensor:
     """Gradient-weighted attention, never negative: (B, 1, H, W). Source: Chefer et al. 2021."""
+    return followed(model, inputs, target, slice(None), roll_weighted)
+
+
+def followed(model: nn.Module, inputs, target: Target, layers: slice, rule: Callable) -> Tensor:
+    """The class token's row of rule(A, dS/dA of these layers), on the patches: (B, 1, H, W)."""
     x, target = check(model, inputs, target, images=True)
 
     def one_batch(x, target):
         with attention_in_graph(model) as A:
             score = core.class_score(model, x.requires_grad_(), target)
-        dA = core.derivatives(score, at=A)
+        dA = core.derivatives(score, at=A[layers])
         refuse_other_readers(dA[-1])
-        return on_patches(model, roll_weighted(A, dA)[:, 0], x).detach()
+        return on_patches(model, rule(A, dA)[:, 0], x).detach()
 
     with frozen_eval(model):
         return core.finite(core.in_batches(one_batch, x, target))
@@ -103,10 +93,8 @@ def refuse_other_readers(slope: Tensor) -> None:
     """CourseError where dS/dA of the last layer shows that not only the first token is read."""
     others = slope[:, :, 1:]
     if (others.isfinite() & (others != 0)).any():
-        raise CourseError(
-            "This model's score depends on more tokens than the first, at last: without a class "
-            "token rollout and relevance follow nothing. Use attn_lrp() or grad_cam()."
-        )
+        what = "This model's score depends on more tokens than the first: without a class token"
+        raise CourseError(f"{what} the methods follow nothing. Use attn_lrp() or grad_cam().")
 
 
 def on_patches(model: nn.Module, row: Tensor, x: Tensor) -> Tensor:
@@ -120,10 +108,8 @@ def attention_layers(model: nn.Module) -> list[nn.Module]:
     """A model's self-attentions in order: torch's, and timm's. CourseError where there is none."""
     layers = [m for m in model.modules() if isinstance(m, nn.MultiheadAttention) or is_timms(m)]
     if not layers:
-        raise CourseError(
-            f"No attention that can be followed was found in this {type(model).__name__}: "
-            "nn.MultiheadAttention and timm's Attention are known."
-        )
+        what = f"No attention that can be followed was found in this {type(model).__name__}"
+        raise CourseError(f"{what}: nn.MultiheadAttention and timm's Attention are known.")
     return layers
 
 
@@ -144,10 +130,8 @@ def attention_in_graph(model: nn.Module) -> Iterator[list[Tensor]]:
     with swapped({layer: partial(attend, layer, weights) for layer in attention_layers(model)}):
         yield weights
     if len({A.shape[2:] for A in weights}) != 1:
-        raise CourseError(
-            f"From one attention of this {type(model).__name__} to the next nothing can be "
-            "followed: they read no tokens, or not the same ones. Use grad_cam()."
-        )
+        what = f"The attentions of this {type(model).__name__} cannot be followed"
+        raise CourseError(f"{what}: they read no tokens, or not the same ones. Use grad_cam().")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Grad-CAM: which places of a layer speak for the class; and its product with Guided Backprop."""
+"""Grad-CAM: which places of a layer speak for the class; Guided Backprop times it is D1-06's."""
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping
@@ -9,17 +9,15 @@ from torch import Tensor, nn
 
 from helpers.ground.errors import CourseError
 from helpers.saliency import core
-from helpers.saliency.core import Target, check, frozen_eval, wide
-from helpers.saliency.guided import guided_backprop, refuse_scripted
+from helpers.saliency.core import check, frozen_eval, wide
+from helpers.saliency.guided import refuse_scripted
 
 Layer = str | nn.Module
 Grid = tuple[int, int]  # rows and columns of a layer's places
 MOST_PREFIX = 8  # a class token, a distillation token, registers
 
 
-def grad_cam(
-    model: nn.Module, inputs: Tensor, target: Target, *, layer: Layer, grid: Grid | None = None
-) -> Tensor:
+def grad_cam(model, inputs, target, *, layer: Layer, grid: Grid | None = None) -> Tensor:
     """ReLU(Σ_k α_k A_k), α_k the mean of dS_c/dA_k over its places, enlarged to (B, 1, H, W).
 
     layer: a module or its name, with feature maps (B, K, h, w) or (B, h, w, K), or a transformer's
@@ -50,14 +48,6 @@ def grad_cam(
         return core.finite(core.in_batches(one_batch, x, target))
 
 
-def guided_grad_cam(
-    model: nn.Module, inputs: Tensor, target: Target, *, layer: Layer, grid: Grid | None = None
-) -> Tensor:
-    """Guided Backprop · Grad-CAM, (B, C, H, W). Source: Selvaraju et al. 2017, sec. 3.2; D1-06."""
-    cam = grad_cam(model, inputs, target, layer=layer, grid=grid)
-    return guided_backprop(model, inputs, target) * cam
-
-
 def find_layer(model: nn.Module, layer: Layer) -> nn.Module:
     """The module of that name; a CourseError names the nearest ones where there is none."""
     modules = dict(model.named_modules())
@@ -75,11 +65,8 @@ def find_layer(model: nn.Module, layer: Layer) -> nn.Module:
 
 @contextmanager
 def output_of(module: nn.Module) -> Iterator[list[Tensor]]:
-    """Collects what the module puts out (of several outputs the first); gradients start there.
-
-    EfficientNet-Lite0 takes 49 ms so, and 73 with gradients that go on to the pixels.
-    """
-    outputs: list[Tensor] = []
+    """Collects what the module puts out (of several outputs the first); gradients start there."""
+    outputs: list[Tensor] = []  # detached: EfficientNet takes 49 ms; 73 if gradients reach pixels
 
     def keep(_module, _inputs, output):
         several = isinstance(output, (tuple, list, Mapping))
@@ -126,9 +113,8 @@ def as_maps(features: Tensor, x: Tensor, grid: Grid | None, sides: Collection[in
     if first == last and not (first and (grid or len({*shape[1:]}) == 1)):  # a cube: torch's order
         wanted = f"the grid {grid}" if grid else "the proportions of the picture"
         how = "both as (B, K, h, w) and" if first else "neither as (B, K, h, w) nor"
-        raise CourseError(
-            f"A layer's maps {shape} have {how} as (B, h, w, K) {wanted}: give grid=(h, w)."
-        )
+        has = f"{how} as (B, h, w, K) {wanted}"
+        raise CourseError(f"A layer's maps {shape} have {has}: give grid=(h, w).")
     return features if first else features.permute(0, 3, 1, 2)
 
 
@@ -149,10 +135,7 @@ def patch_sides(model: nn.Module) -> set[int]:
 
 
 def patch_grid(tokens: int, H: int, W: int, sides: Collection[int] = ()) -> Grid:
-    """The (h, w) into which square patches cut the picture, of the smallest of the sides that fits.
-
-    Without sides of any side; CourseError unless one grid alone fits.
-    """
+    """The one (h, w) into which square patches, of the smallest fitting side, cut the picture."""
     for some in (*([side] for side in sorted(sides)), range(1, max(H, W) + 1)):
         cuts = {(-(-H // p), -(-W // p)) for p in some}  # padded to whole patches
         cuts |= {(H // p, W // p) for p in some}  # or the rest left out
@@ -164,7 +147,5 @@ def patch_grid(tokens: int, H: int, W: int, sides: Collection[int] = ()) -> Grid
             break
     which = "more than one grid" if fitting else "no grid"
     such = f", such as {' or '.join(map(str, fitting))}" if fitting else ""
-    raise CourseError(
-        f"{tokens} tokens are {which} of square patches of a picture {H} x {W} after at most "
-        f"{MOST_PREFIX} other tokens: give grid=(h, w){such}."
-    )
+    patches = f"square patches of a picture {H} x {W} after at most {MOST_PREFIX} other tokens"
+    raise CourseError(f"{tokens} tokens are {which} of {patches}: give grid=(h, w){such}.")

@@ -18,10 +18,7 @@ Baseline = float | Tensor
 
 @contextmanager
 def frozen_eval(model: nn.Module) -> Iterator[None]:
-    """Inside: evaluation mode, frozen parameters, gradients on. Afterwards all is as it was.
-
-    Also after an error. `torch.autograd.grad` returns gradients and leaves every `.grad` alone.
-    """
+    """Inside: evaluation mode, frozen parameters, gradients on. Afterwards all is as it was."""
     training = [module for module in model.modules() if module.training]
     trainable = [p for p in model.parameters() if p.requires_grad]
     try:
@@ -38,9 +35,7 @@ def frozen_eval(model: nn.Module) -> Iterator[None]:
             p.requires_grad_(True)
 
 
-def check(
-    model: nn.Module, inputs: Tensor, target: Target, *, images: bool = False
-) -> tuple[Tensor, Tensor]:
+def check(model, inputs, target: Target, *, images: bool = False) -> tuple[Tensor, Tensor]:
     """The inputs as the model takes them, and one class number per picture.
 
     inputs: (B, ...), on the model's device, in its number type, outside of any graph. target: (B,),
@@ -98,10 +93,8 @@ def class_score(model: nn.Module, x: Tensor, target: Tensor, *, softmax: bool = 
     if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != len(x):
         kind = type(out).__name__
         gave = f"the shape {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {kind}"
-        raise CourseError(
-            f"The model should give scores (B, classes), but gave {gave}. Wrap it in an nn.Module "
-            "whose forward returns the scores alone, such as self.model(x).logits."
-        )
+        wrap = "Wrap it in an nn.Module that returns them alone, such as self.model(x).logits"
+        raise CourseError(f"The model should give scores (B, classes), but gave {gave}. {wrap}.")
     many = out.shape[1]
     for c in (int(target.min()), int(target.max())):
         if not 0 <= c < many:
@@ -123,15 +116,13 @@ def derivatives(score: Tensor, at: Sequence[Tensor]) -> list[Tensor]:
         grads = torch.autograd.grad(score.sum(), at, allow_unused=True)
         if any(grad is not None for grad in grads):
             nothing = 0 * score.detach().sum()  # nan where a score is: see `finite`
-            grads = (
-                torch.zeros_like(x) if g is None else g for g, x in zip(grads, at, strict=True)
-            )
+            pairs = zip(grads, at, strict=True)
+            grads = [torch.zeros_like(x) if grad is None else grad for grad, x in pairs]
             return [grad + nothing.to(grad) for grad in grads]
-    raise CourseError(
-        "The score has no gradient with respect to what is to be explained: is there an argmax, a "
-        "detach() or NumPy after it, or is it a layer of which another output is used (choose one "
-        "inside it)? occlusion() and rise() need none."
-    )
+    what = "The score has no gradient with respect to what is to be explained: is there an argmax,"
+    layer = "or is it a layer of which another output is used (choose one inside it)"
+    others = "occlusion() and rise() need none"
+    raise CourseError(f"{what} detach() or NumPy after it, {layer}? {others}.")
 
 
 def scores(model: nn.Module, inputs: Tensor, target: Target, *, softmax: bool = False) -> Tensor:
@@ -150,10 +141,8 @@ def forward_scores(model, x: Tensor, target: Tensor, *, softmax: bool = False) -
 def finite(values: Tensor) -> Tensor:
     """What was made of a model's output; CourseError where that held NaN or infinite numbers."""
     if not values.sum().isfinite() and not values.isfinite().all():  # the sum: twice as fast
-        raise CourseError(
-            "The model's scores or gradients for these inputs are NaN or infinite: look for NaN in "
-            "inputs and weights, and at model(inputs); of a half precision model try .float()."
-        )
+        look = "look for NaN in inputs and weights; of a half precision model try .float()"
+        raise CourseError(f"The model's scores or gradients here are NaN or infinite: {look}.")
     return values
 
 
@@ -171,10 +160,7 @@ def as_tensor(values, ndim: int) -> Tensor:
 
 
 def each_ones(attribution: Tensor, scores: Tensor, x: Tensor) -> Tensor:
-    """Each picture's map, outside of any graph, as exact as the scores (B,), where they are.
-
-    attribution: as large as the pictures x, or one value a pixel (B, 1, H, W).
-    """
+    """Each picture's map, as large as x or (B, 1, H, W), as exact as the scores, where they are."""
     maps = as_tensor(attribution, x.ndim)
     if maps.shape not in (x.shape, (len(x), 1, *x.shape[2:])):
         given = f"{len(maps)} of {tuple(maps.shape[1:])}"
@@ -217,6 +203,14 @@ def for_copies(function: Callable, model, copies: Tensor, target: Tensor, **opti
     k, B = copies.shape[:2]
     values = function(model, copies.flatten(0, 1), target.repeat(k), **options)
     return values.unflatten(0, (k, B))
+
+
+def noises(x: Tensor, samples: int, seed: int, *, uniform: bool = False) -> Tensor:
+    """Random numbers (samples, B, C, H, W): Gaussian of deviation 1, or uniform in -1 … 1."""
+    generator = torch.Generator(x.device).manual_seed(seed)
+    draw = torch.rand if uniform else torch.randn
+    n = draw(samples, *x.shape, generator=generator, dtype=x.dtype, device=x.device)
+    return 2 * n - 1 if uniform else n
 
 
 def as_baseline(baseline: Baseline, x: Tensor) -> Tensor:

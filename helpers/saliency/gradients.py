@@ -55,20 +55,14 @@ def smoothgrad(
     seeds = torch.randint(2**62, (samples,), generator=torch.Generator().manual_seed(seed)).tolist()
     total = 0.0
     for some in groups(seeds, x):
-        noisy = torch.stack([x + sigma * normal_like(x, s) for s in some])  # (k, B, C, H, W)
+        noisy = torch.stack([x + sigma * core.noises(x, 1, s)[0] for s in some])  # (k, B, C, H, W)
         maps = wide(for_copies(of, model, noisy, target))  # (k, B, C, H, W)
         total = total + (maps**2 if squared else maps).sum(dim=0)
     return total / samples
 
 
-def normal_like(x: Tensor, seed: int) -> Tensor:
-    """Gaussian noise of deviation 1, of x's shape."""
-    generator = torch.Generator(x.device).manual_seed(seed)
-    return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
-
-
 def integrated_gradients(
-    model: nn.Module, inputs: Tensor, target: Target, *, steps=64, baseline: Baseline = 0.0, power=1
+    model, inputs, target, *, steps=64, baseline: Baseline = 0.0, power=1
 ) -> Tensor:
     """(x - x') · ∫₀¹ dS_c/dx(x' + a (x - x')) da, the integral as a sum over midpoints.
 
@@ -92,9 +86,7 @@ def integrated_gradients(
     return core.finite((x - x0) * (total / steps))
 
 
-def completeness_error(
-    model: nn.Module, inputs: Tensor, target: Target, attribution: Tensor, *, baseline=0.0
-) -> Tensor:
+def completeness_error(model, inputs, target, attribution: Tensor, *, baseline=0.0) -> Tensor:
     """|sum of the map - (S(x) - S(x'))| / |S(x) - S(x')|, (B,): 0 where all is accounted for.
 
     nan or inf where both scores are equal. Source: Sundararajan et al. 2017, proposition 1.

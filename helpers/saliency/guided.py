@@ -18,10 +18,7 @@ CLIPS = {  # ReLUs where the lower bound is 0; nn.ReLU6 calls hardtanh(x, 0, 6)
 
 
 class GuidedReLU(TorchFunctionMode):
-    """Inside this context every ReLU has the guided backward pass.
-
-    The function is caught rather than its module: many models call F.relu or clamp(min=0) directly.
-    """
+    """Inside, each ReLU has the guided backward pass, also where a model calls F.relu or clamp."""
 
     def __init__(self):
         super().__init__()
@@ -62,8 +59,6 @@ def guided_backprop(model: nn.Module, inputs: Tensor, target: Target) -> Tensor:
     with GuidedReLU() as relus:
         attribution = gradient(model, inputs, target)
     if not relus.met:
-        raise CourseError(
-            "Guided Backpropagation changes what ReLUs do, and this model called none (GELU and "
-            "SiLU are not ReLUs): the map would be the plain gradient. Use gradient()."
-        )
+        none = "and this model called none (GELU and SiLU are not ReLUs). Use gradient()"
+        raise CourseError(f"Guided Backpropagation changes what ReLUs do, {none}.")
     return attribution

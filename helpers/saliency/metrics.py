@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from helpers.ground.errors import CourseError
 from helpers.saliency import core
-from helpers.saliency.core import Baseline, Target, check, for_copies, forward_scores, wide
+from helpers.saliency.core import check, for_copies, forward_scores, wide
 
 
 def magnitude(attribution: Tensor) -> Tensor:
@@ -43,22 +43,17 @@ def concentration(attribution: Tensor) -> Tensor:
 
 
 # ---- hide the important pixels, or show them first ----
-def ranks(heat: Tensor) -> Tensor:
-    """Each pixel's place in the order of importance, 0 the most: (B, H, W); ties as one reads."""
-    heat = core.as_tensor(heat, 3)
-    if missing := int(heat.isnan().sum()):
-        n = heat.numel()
-        raise CourseError(f"{missing} of the heat map's {n} values are NaN: see nan_to_num().")
-    return heat.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(dim=1).view_as(heat)
-
-
 def places(heat: Tensor, images: Tensor) -> Tensor:
-    """`ranks` of the pixels of these pictures, (B, 1, H, W), on their device."""
+    """Each pixel's place in the order of importance, 0 the most, ties as read: (B, 1, H, W)."""
     shape = (len(images), *images.shape[2:])
     if (heat := core.as_tensor(heat, 3)).shape != shape:
         given = f"{tuple(heat.shape)}; magnitude(attribution) makes it"
         raise CourseError(f"heat should be {shape}, one value a pixel, not {given}.")
-    return ranks(heat).to(images.device)[:, None]
+    if missing := int(heat.isnan().sum()):
+        n = heat.numel()
+        raise CourseError(f"{missing} of the heat map's {n} values are NaN: see nan_to_num().")
+    order = heat.flatten(1).argsort(dim=1, descending=True, stable=True)  # (B, H W)
+    return order.argsort(dim=1).view_as(heat).to(images.device)[:, None]
 
 
 def perturbation_curve(model, before, after, target, heat: Tensor, steps: int) -> Tensor:
@@ -74,9 +69,7 @@ def perturbation_curve(model, before, after, target, heat: Tensor, steps: int) -
     return core.finite(torch.cat(curve)).T
 
 
-def deletion(
-    model: nn.Module, inputs: Tensor, target: Target, heat: Tensor, *, steps=28, baseline=0.0
-) -> Tensor:
+def deletion(model, inputs, target, heat: Tensor, *, steps=28, baseline=0.0) -> Tensor:
     """The probability while the baseline hides pixels, important ones first: (B, steps + 1).
 
     A good map falls fast. Source: Petsiuk et al. 2018, section 4; `area` makes their score of it.
@@ -85,9 +78,7 @@ def deletion(
     return perturbation_curve(model, x, core.as_baseline(baseline, x), target, heat, steps)
 
 
-def insertion(
-    model: nn.Module, inputs: Tensor, target: Target, heat: Tensor, *, steps=28, start=0.0
-) -> Tensor:
+def insertion(model, inputs, target, heat: Tensor, *, steps=28, start=0.0) -> Tensor:
     """The same while pixels appear on `start`, in the paper a blurred picture; good: rises fast."""
     x, target = check(model, inputs, target, images=True)
     return perturbation_curve(model, core.as_baseline(start, x), x, target, heat, steps)
@@ -99,29 +90,14 @@ def area(curve: Tensor) -> Tensor:
     return torch.trapezoid(curve, dim=1) / (curve.shape[1] - 1)
 
 
-def remove(images: Tensor, heat: Tensor, share: float, value: Baseline) -> Tensor:
-    """The pictures, the most important share of pixels replaced. ROAR: Hooker et al. 2019, 3."""
-    if not 0 <= share <= 1:
-        raise CourseError(f"share is the part of the pixels that goes, from 0 to 1, not {share}.")
-    images = torch.as_tensor(images)
-    place = places(heat, images)
-    gone = place < round(share * place[0].numel())  # (B, 1, H, W)
-    return torch.where(gone, core.as_baseline(value, images), images)
-
-
 # ---- does it lie where the thing is? ----
-def numbers(boxes, heat: Tensor) -> Tensor:
-    """Boxes however they were written, on the map's device."""
+def in_boxes(boxes: Tensor, heat: Tensor) -> Tensor:
+    """Boxes (B, 4) or (4,): left, top, right, bottom, exclusive -> True inside, (B, H, W)."""
     try:
-        return torch.as_tensor(boxes, device=heat.device)
+        boxes = torch.as_tensor(boxes, device=heat.device)
     except (TypeError, ValueError, RuntimeError) as error:  # a text, None, ragged lists
         wanted = "four numbers: left, top, right, bottom"
         raise CourseError(f"A box is {wanted}, not {boxes!r:.80}.") from error
-
-
-def in_boxes(boxes: Tensor, heat: Tensor) -> Tensor:
-    """Boxes (B, 4) or (4,): left, top, right, bottom, exclusive -> True inside, (B, H, W)."""
-    boxes = numbers(boxes, heat)
     if boxes.shape not in ((4,), (1, 4), (len(heat), 4)):
         needs = f"{len(heat)} heat maps need boxes ({len(heat)}, 4), or one (4,) for all"
         raise CourseError(f"{needs}, not {tuple(boxes.shape)}.")
@@ -131,17 +107,14 @@ def in_boxes(boxes: Tensor, heat: Tensor) -> Tensor:
     return ((y >= top) & (y < bottom))[:, :, None] & ((x >= left) & (x < right))[:, None, :]
 
 
-def pointing_game(heat: Tensor, boxes: Tensor, *, tolerance: int = 0) -> Tensor:
-    """1 where the highest pixel lies in the box, or at most `tolerance` pixels beside it, else 0.
+def pointing_game(heat: Tensor, boxes: Tensor) -> Tensor:
+    """1 where the highest pixel lies in the box, else 0: (B,). Zhang et al. 2016, no tolerance.
 
-    (B,), nan for an empty map: one that is the same everywhere, or holds nan, points nowhere.
-    Source: Zhang et al. 2016, with a tolerance of 15 pixels on photographs.
+    nan for an empty map: one that is the same everywhere, or holds nan, points nowhere.
     """
     heat = core.as_tensor(heat, 3)
-    boxes = numbers(boxes, heat)
-    wider = torch.cat((boxes[..., :2] - tolerance, boxes[..., 2:] + tolerance), dim=-1)
     flat = heat.flatten(1)
-    hit = in_boxes(wider, heat).flatten(1).gather(1, flat.argmax(dim=1, keepdim=True))[:, 0]
+    hit = in_boxes(boxes, heat).flatten(1).gather(1, flat.argmax(dim=1, keepdim=True))[:, 0]
     points = flat.amax(dim=1) > flat.amin(dim=1)  # False with nan
     return torch.where(points, hit.to(flat), torch.nan)
 
@@ -153,14 +126,6 @@ def energy_in_box(heat: Tensor, boxes: Tensor) -> Tensor:
 
 
 # ---- does it predict what small changes do, and stay as it is under smaller ones? ----
-def noises(x: Tensor, samples: int, seed: int, *, uniform: bool = False) -> Tensor:
-    """Random numbers (samples, B, C, H, W): Gaussian of deviation 1, or uniform in -1 … 1."""
-    generator = torch.Generator(x.device).manual_seed(seed)
-    draw = torch.rand if uniform else torch.randn
-    n = draw(samples, *x.shape, generator=generator, dtype=x.dtype, device=x.device)
-    return 2 * n - 1 if uniform else n
-
-
 def infidelity(
     model, inputs, target, attribution: Tensor, *, noise=0.2, samples=50, normalise=False, seed=0
 ) -> Tensor:
@@ -171,14 +136,13 @@ def infidelity(
     """
     core.at_least_one(samples=samples)
     x, target = check(model, inputs, target)
-    change = noise * noises(x, samples, seed)  # (n, B, C, H, W)
+    change = noise * core.noises(x, samples, seed)  # (n, B, C, H, W)
     with core.frozen_eval(model):
         after = for_copies(forward_scores, model, x - change, target)  # (n, B)
         drop = forward_scores(model, x, target) - after  # (n, B)
     core.finite(drop)
-    predicted = (
-        (wide(change) * core.each_ones(attribution, drop[0], x)).flatten(2).sum(dim=2)
-    )  # (n, B)
+    shares = wide(change) * core.each_ones(attribution, drop[0], x)
+    predicted = shares.flatten(2).sum(dim=2)  # (n, B)
     if normalise:
         predicted = predicted * (predicted * drop).mean(0) / (predicted**2).mean(0)
     return ((predicted - drop) ** 2).mean(dim=0)
@@ -196,6 +160,6 @@ def sensitivity_max(
     map0 = wide(method(model, x, target)).flatten(1)
     distances = [
         (wide(method(model, x + r, target)).flatten(1) - map0).norm(dim=1)
-        for r in radius * noises(x, samples, seed, uniform=True)
+        for r in radius * core.noises(x, samples, seed, uniform=True)
     ]
     return torch.stack(distances).amax(dim=0) / map0.norm(dim=1)

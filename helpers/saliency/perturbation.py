@@ -2,17 +2,14 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from helpers.ground.errors import CourseError
-from helpers.ground.stats import pearson
 from helpers.saliency import core
-from helpers.saliency.core import Target, check, for_copies, forward_scores, frozen_eval
+from helpers.saliency.core import check, for_copies, forward_scores, frozen_eval
 
 
-def occlusion(
-    model: nn.Module, inputs: Tensor, target: Target, *, window=32, stride=16, baseline=0.0
-) -> Tensor:
+def occlusion(model, inputs, target, *, window=32, stride=16, baseline=0.0) -> Tensor:
     """How far the logit falls when a window is hidden, the mean over the windows on a pixel.
 
     window, stride: pixels. baseline: what hides. (B, 1, H, W). Source: Zeiler & Fergus 2014.
@@ -46,25 +43,14 @@ def windows(side: int, window: int, stride: int) -> Tensor:
 
 
 def rise(
-    model: nn.Module,
-    inputs: Tensor,
-    target: Target,
-    *,
-    masks: int = 1000,
-    cells: int = 7,
-    keep: float = 0.5,
-    softmax: bool = True,
-    centred: bool = False,
-    until: float | None = None,
-    seed: int = 0,
+    model, inputs, target, *, masks=1000, cells=7, keep=0.5, softmax=True, centred=False, seed=0
 ) -> Tensor:
     """Σ p(x · M_i) M_i / (N · keep) over random soft masks M_i: the mean score of a seen pixel.
 
     cells: the masks' coarse grid. keep: the share of cells that stay. softmax: explain the
     probability, as the paper does, or the raw score. centred: take off the mean score first, which
-    says nothing about places but adds the masks' noise to the map. until: stop early once the maps
-    from the even and the odd masks correlate that well (after 64 masks at the earliest). Returns
-    (B, 1, H, W). Source: Petsiuk et al. 2018, eq. 6 and section 3.2.
+    says nothing about places but adds the masks' noise to the map. Returns (B, 1, H, W).
+    Source: Petsiuk et al. 2018, eq. 6 and section 3.2.
     """
     core.at_least_one(masks=masks, cells=cells)
     if not 0 < keep <= 1:
@@ -74,26 +60,21 @@ def rise(
     kept = torch.rand(masks, 1, cells, cells, generator=generator) < keep
     grids = kept.to(x.device, core.wide(x).dtype)  # small: drawn at once, whatever the chunks
     shifts = torch.rand(masks, 2, generator=generator).to(x.device)
-    room = max(2, core.copies_at_once(x) // 2 * 2)  # even: every group begins with an even mask
-    done = 0
+    room = core.copies_at_once(x)
     with frozen_eval(model):
-        halves = grids.new_zeros(2, len(x), *x.shape[2:])  # maps of the even and the odd masks
+        maps = grids.new_zeros(len(x), *x.shape[2:])  # (B, H, W)
         cover = grids.new_zeros(x.shape[2:])  # how often each pixel was seen
         total = grids.new_zeros(len(x))  # of the scores
         for some, shift in zip(grids.split(room), shifts.split(room), strict=True):
             M = soft_masks(some, shift, x.shape[2:])  # (k, H, W)
             seen = (M[:, None, None] * x).to(x.dtype)  # (k, B, C, H, W)
             p = for_copies(forward_scores, model, seen, target, softmax=softmax)  # (k, B)
-            halves += torch.stack([torch.einsum("kb,khw->bhw", p[i::2], M[i::2]) for i in (0, 1)])
+            maps += torch.einsum("kb,khw->bhw", p, M)
             cover += M.sum(dim=0)
             total += p.sum(dim=0)
-            done += len(M)
-            if until and done >= 64 and pearson(*halves).min() >= until:
-                break
-    maps = halves.sum(dim=0)  # (B, H, W)
     if centred:
-        maps = maps - total[:, None, None] / done * cover
-    return core.finite(maps.unsqueeze(1) / (done * keep))
+        maps = maps - total[:, None, None] / masks * cover
+    return core.finite(maps.unsqueeze(1) / (masks * keep))
 
 
 def soft_masks(grids: Tensor, shifts: Tensor, size: tuple[int, int]) -> Tensor:

@@ -37,8 +37,8 @@ def reset(module: nn.Module) -> None:
     1. Each part's own initialiser draws (`reset_parameters`); a norm without one forgets its
        running statistics.
     2. What no initialiser has reached (class tokens, positions, LayerScale, parametrised weights)
-       is drawn by `redraw`; a spectral norm's vectors follow. Other buffers, such as tables and
-       masks, stay; where one could have been learned, a warning names it.
+       is drawn from a Gaussian as large as they were; a spectral norm's vectors follow. Other
+       buffers, such as tables and masks, stay; where one could be learned, a warning names it.
     """
     trained = {name: p.detach().clone() for name, p in module.named_parameters()}
     if not trained and not hasattr(module, "running_var"):
@@ -52,22 +52,22 @@ def reset(module: nn.Module) -> None:
     for part in module.modules():
         own = getattr(part, "reset_parameters", getattr(part, "_reset_parameters", None))
         if own is not None:
-            with suppress(TypeError):  # one that wants arguments: `redraw` draws
+            with suppress(TypeError):  # one that wants arguments: drawn below
                 own()
         elif getattr(part, "running_var", None) is not None:
             part.running_mean.zero_()
             part.running_var.fill_(1)
     for name, p in module.named_parameters():
         if p.isnan().any():
-            redraw(p, trained[name])
+            size = float(trained[name].double().square().mean().sqrt())
+            p.normal_(0, size or 0.02)
     for part in module.modules():
         settle(part)
     for part, mode in modes.items():
         part.training = mode
     now = dict(module.named_buffers())
-    if kept := [
-        name for name, b in buffers.items() if b.unique().numel() > 2 and b.equal(now[name])
-    ]:
+    tables = [name for name, b in buffers.items() if b.unique().numel() > 2]
+    if kept := [name for name in tables if buffers[name].equal(now[name])]:
         warnings.warn(f"Kept, as buffers are no weights: {', '.join(kept)}.", stacklevel=3)
 
 
@@ -82,23 +82,6 @@ def settle(part: nn.Module, steps: int = 30) -> None:
             hook.compute_weight(part, do_power_iteration=True)
 
 
-def redraw(p: Tensor, trained: Tensor) -> None:
-    """Gaussian numbers as large as the trained ones (their root mean square; 0.02 if all are 0)."""
-    p.normal_(0, float(trained.double().square().mean().sqrt()) or 0.02)
-
-
-def shuffle(module: nn.Module) -> None:
-    """Its own weights in random order: a deep network's signal neither dies nor explodes."""
-    same = True
-    for p in module.parameters():
-        mixed = p.flatten()[torch.randperm(p.numel())].view_as(p)
-        same = same and torch.equal(p, mixed)
-        p.copy_(mixed)
-    if same:
-        what = f"{type(module).__name__} has no weights to shuffle"
-        raise CourseError(f"{what}: all that it has are equal. Use initialise=reset.")
-
-
 @contextmanager
 def randomised(
     model: nn.Module, layers: Sequence[Layer], *, seed: int = 0, initialise: Callable = reset
@@ -106,7 +89,7 @@ def randomised(
     """Inside, these layers are random; afterwards, also after an error, all weights are back.
 
     A layer's random weights follow from the seed and its name: they are the same for every method,
-    alone or in a cascade, on every device. initialise: `reset` or `shuffle`.
+    alone or in a cascade, on every device. initialise: what is done to a layer, in place.
     """
     refuse_unfit(model)
     saved = {name: value.detach().clone() for name, value in model.state_dict().items()}
@@ -192,12 +175,8 @@ def edges(a: Tensor, b: Tensor, *, cell: int | None = None) -> Tensor:
     return spearman(*features)  # of (B, F) each
 
 
-SIMILARITIES = {
-    "|Spearman|": rank_correlation,
-    "signed Spearman": signed_correlation,
-    "SSIM": structural,
-    "HOG": edges,
-}
+SIMILARITIES = {"|Spearman|": rank_correlation, "signed Spearman": signed_correlation}
+SIMILARITIES |= {"SSIM": structural, "HOG": edges}
 
 
 def two(a, b, reduce: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
@@ -211,13 +190,11 @@ def two(a, b, reduce: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
 
 def each(compare: Callable, *maps: Tensor) -> Tensor:
     """compare(p, …) of each picture's maps (H, W), stretched to 0 … 1, by NumPy."""
-    pictures = [stretched(m).numpy() for m in maps]
+    pictures = []
+    for m in maps:  # a constant one becomes 0
+        m = (m - m.amin(dim=(1, 2), keepdim=True)).cpu().double()
+        largest = m.amax(dim=(1, 2), keepdim=True)
+        pictures.append((m / largest.clamp_min(torch.finfo(m.dtype).tiny)).numpy())
     values = np.array([compare(*row) for row in zip(*pictures, strict=True)])
     exact = torch.float32 if maps[0].device.type == "mps" else torch.float64
     return torch.from_numpy(values).to(exact).to(maps[0].device)
-
-
-def stretched(m: Tensor) -> Tensor:
-    """(B, H, W) from its lowest to its highest value, as 0 … 1; a constant map becomes 0."""
-    m = (m - m.amin(dim=(1, 2), keepdim=True)).cpu().double()
-    return m / m.amax(dim=(1, 2), keepdim=True).clamp_min(torch.finfo(m.dtype).tiny)

@@ -26,10 +26,9 @@ def token_losses(model: OneLayerTransformer, contexts: Tensor, edit: Edit | None
     def of(rows: Tensor) -> Tensor:
         rows = rows.to(device)
         logits = model(rows[:, :-1], edit)  # (rows, T − 1, V): at t what comes at t + 1
-        losses = F.cross_entropy(
-            wide(logits).flatten(0, 1), rows[:, 1:].flatten().long(), reduction="none"
-        )
-        return losses.view(len(rows), -1)
+        after = rows[:, 1:].long()
+        losses = F.cross_entropy(wide(logits).flatten(0, 1), after.flatten(), reduction="none")
+        return losses.view_as(after)
 
     return in_chunks(of, contexts, chunk=rows_at_once(device))
 

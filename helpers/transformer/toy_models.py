@@ -6,7 +6,6 @@ important the features are.
 Shapes: I models trained side by side, B samples, n features, m hidden dimensions.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -62,15 +61,7 @@ def loss_per_model(model: ToyModels, x: Tensor, importance: Tensor) -> Tensor:
     return (weight * (x - model(x)) ** 2).sum(-1).mean(-1)
 
 
-def train_toys(
-    settings: ToySettings,
-    sparsity: Tensor,
-    importance: Tensor,
-    *,
-    tries: int = 1,
-    seed: int = 0,
-    draw: Callable[..., Tensor] = sample,
-) -> ToyModels:
+def train_toys(settings, sparsity, importance, *, tries=1, seed=0, draw=sample) -> ToyModels:
     """Trains one model a sparsity, `tries` times each, and keeps the try with the lowest loss.
 
     sparsity: (I,), 0 (always present) to below 1; importance: (n,) or (I, n). Small m gets stuck

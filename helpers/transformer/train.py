@@ -42,9 +42,7 @@ class Trained(NamedTuple):
     losses: list[float]
 
 
-def train(
-    settings, training, stream: Tensor, *, device="cpu", checkpoint=None, save_every=120.0
-) -> Trained:
+def train(settings, training, stream, *, device="cpu", checkpoint=None, save_every=120) -> Trained:
     """A model trained on a stream of tokens (N,).
 
     Everything random follows from the seed and the step, so a run that was killed repeats the steps
@@ -56,9 +54,8 @@ def train(
     initialise(model, training.seed)
     model.to(device)
     stream = stream.to(device)  # 10 M tokens are 20 MB: there once, rather than a piece each step
-    optimizer = torch.optim.AdamW(
-        model.parameters(), betas=(0.9, 0.98), weight_decay=training.weight_decay
-    )
+    how = {"betas": (0.9, 0.98), "weight_decay": training.weight_decay}
+    optimizer = torch.optim.AdamW(model.parameters(), **how)
     saver = Saver(checkpoint, model.parameters(), save_every)
     start, losses = 0, []
     parts = {"model": model, "optimizer": optimizer}

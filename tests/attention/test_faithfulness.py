@@ -207,14 +207,3 @@ def test_restarts_push_one_another_apart(monkeypatch):
     loss = loss.sum() - faithfulness.jsd(alpha[0], alpha[1]).sum()
     (by_hand,) = torch.autograd.grad(loss, scores)
     torch.testing.assert_close(gradient, by_hand, atol=1e-6, rtol=1e-4)
-
-
-def test_texts_stand_in_the_bin_of_their_largest_weight():
-    largest = torch.tensor([0.1, 0.25, 0.3, 0.76, 1.0])
-    bins = faithfulness.by_largest_weight(largest, torch.arange(5))
-    assert {name: values.tolist() for name, values in bins.items()} == {
-        "above 0.75": [3, 4],
-        "to 0.75": [],
-        "to 0.5": [2],
-        "to 0.25": [0, 1],
-    }

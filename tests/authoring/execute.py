@@ -41,7 +41,8 @@ SETTINGS = {
     "HF_HUB_OFFLINE": "1",
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"
-LARGE_PNG = 60_000  # bytes; a larger picture is stored with 256 colours, a third of its size
+LARGE_PNG = 60_000  # bytes; where a notebook is too large, larger pictures get 256 colours first
+HUGE_PNG = 180_000  # bytes; larger pictures, mostly noise, have 256 colours in any case
 MOST_BYTES = 1_150_000  # of a stored notebook, so that it opens at once where it is read
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -242,17 +243,18 @@ def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def _fit(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Make all large pictures smaller, by the same factor, until the file is small enough."""
+    """Until the file is small enough: 256 colours for large pictures, then fewer pixels for all."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     pictures = [output.data for output in outputs if "image/png" in output.get("data", {})]
     large = [data for data in pictures if len(data["image/png"]) > LARGE_PNG * 4 / 3]
     whole = [_opened(data["image/png"]) for data in large]
-    for tenths in (9, 8, 7, 6, 5):
+    for tenths in (10, 9, 8, 7, 6, 5):
         if len(nbformat.writes(notebook).encode()) <= MOST_BYTES:
             break
         for data, image in zip(large, whole, strict=True):
             size = (image.width * tenths // 10, image.height * tenths // 10)
-            data["image/png"] = _packed(image.resize(size, Image.Resampling.LANCZOS))
+            smaller = image.resize(size, Image.Resampling.LANCZOS)
+            data["image/png"] = _packed(smaller, few=True)
     return notebook
 
 
@@ -276,7 +278,7 @@ def _tidy_output(output: nbformat.NotebookNode) -> None:
     if "text/plain" in data:
         data["text/plain"] = _without_trailing_blanks(data["text/plain"])
     if "image/png" in data:
-        data["image/png"] = _smaller(data["image/png"])
+        data["image/png"] = _packed(_opened(data["image/png"]))
     kept = {
         key: value
         for key, value in output.get("metadata", {}).items()
@@ -290,19 +292,14 @@ def _without_trailing_blanks(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.split("\n"))
 
 
-def _smaller(encoded: str) -> str:
-    """A PNG, packed anew."""
-    return _packed(_opened(encoded))
-
-
 def _opened(encoded: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB")
 
 
-def _packed(image: Image.Image) -> str:
-    """A PNG, losslessly packed, or with 256 colours where it is large."""
+def _packed(image: Image.Image, *, few: bool = False) -> str:
+    """A PNG, losslessly packed, or with 256 colours: where it is huge, and with few where large."""
     image.save(buffer := io.BytesIO(), format="png", optimize=True)
-    if buffer.tell() > LARGE_PNG:
+    if buffer.tell() > (LARGE_PNG if few else HUGE_PNG):
         few = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         few.save(buffer := io.BytesIO(), format="png", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()

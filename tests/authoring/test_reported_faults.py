@@ -91,8 +91,8 @@ helpers/datasets/reviews.py: [\u2018\u2019\u201b\u02bc\u2032`]
 => [`]
 G another script is an empty text
 attention/test_data.py::test_a_review_that_cannot_be_read_ends_in_a_sentence
-helpers/attention/data.py: if kind[0] in "LMN" or letter == "'":
-=> if letter in "abcdefghijklmnopqrstuvwxyz0123456789'":
+helpers/attention/data.py: [\p{L}\p{M}\p{N}']+
+=> [a-z0-9']+
 G a query set as a formula
 support/test_lesson02.py::test_any_query_can_be_a_title
 helpers/lesson/plots/core.py: .replace("$", r"\$")

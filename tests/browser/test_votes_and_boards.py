@@ -1,6 +1,7 @@
 """The votes, boards and sliders that no lesson's own test touches, used by keyboard: Tab to them,
 Enter or arrow keys, and type."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,6 @@ ROOMS = {
             "10.tail": "You chose (a); it is (c).",
             "10.pinned": "You chose (a); it is (c).",
             "10.shuffled": "You chose (a); it is (c).",
-            "10.match": "You chose (a); it is (b).",
         },
         {"10.missing": ["10.missing", "10.variance", "10.larger-models"]},
     ),
@@ -182,7 +182,7 @@ ENDING = [
 
 
 @pytest.mark.parametrize("path", ENDING, ids=lambda path: path.stem)
-def test_the_three_questions_at_the_end(open_notebook, lab, path):
+def test_the_three_questions_at_the_end(open_notebook, lab, tmp_path, path):
     book, question = open_notebook(path), FEEDBACK[1]
     book.run(ENDS)
     book.cell(ENDS).locator("select").select_option(question)
@@ -194,6 +194,11 @@ def test_the_three_questions_at_the_end(open_notebook, lab, path):
     book.shot(f"{path.stem[:2]}-feedback", ENDS)
     kept = [r for r in pool(lab.folder / "class", "board").records if r.answer == "All of it."]
     assert (f"{path.stem[:2]}.feedback", question) in [(r.item, r.condition) for r in kept]
+    book.button(ENDS, "Keep my answers").click()
+    book.wait_for(ENDS, "Your answers of all lessons are in")
+    (packed,) = (lab.folder / "class").glob("my-answers-*.zip")
+    shutil.move(packed, tmp_path)  # to the teacher
+    assert [r.answer for r in pool(tmp_path, "board").records] == ["All of it."]
 
 
 def test_the_slider_of_lesson_09(open_notebook):

@@ -124,7 +124,6 @@ def test_the_usual_notes_are_what_they_were():
         (lambda: clinical_notes.load(3, mentions=(3, 2)), "fewest"),
         (lambda: clinical_notes.load(3, mentions=(2, 6)), "0 .. 5"),
         (lambda: clinical_notes.load(3, history=(0, 4)), "0 .. 3"),
-        (lambda: clinical_notes.load(3, negated=55), "from 0 to 1"),
         (lambda: NOTES[0].has("gout"), "choose one of fever"),
         (lambda: clinical_notes.load(3, words=(120, 200)), "more filler"),
         (lambda: clinical_notes.encode(["has gout ."]), "'gout'"),

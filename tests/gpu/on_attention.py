@@ -107,10 +107,6 @@ CALLS = {
         waits=2,
     ),
     faithfulness.adversarial_attention: Call(attack),
-    faithfulness.by_largest_weight: Call(
-        lambda d: faithfulness.by_largest_weight(pair(d)[0][:, 0], pair(d)[1][:, 0]),
-        waits=4,
-    ),
     faithfulness.gradient_importance: Call(
         lambda d: faithfulness.gradient_importance(reader(d), batch(d))
     ),

@@ -111,7 +111,6 @@ CALLS = {
         waits=2,
     ),
     maps.grad_cam: Call(lambda d: maps.grad_cam(net(d), image(d), texts(d)), waits=3),
-    maps.middle: Call(lambda d: maps.middle(image(d))),
     maps.put_back: Call(lambda d: maps.put_back(draw(d, 2, 8, 8), image(d))),
     maps.resizing: Call(
         lambda d: maps.resizing(torch.zeros(2, device=d), draw(d, 2).abs() * 9, 12, 4, "bilinear")
@@ -133,14 +132,13 @@ CALLS = {
 }
 LEFT_OUT = {
     "no tensor is computed": [
-        maps.device_of,
         maps.in_pixels,
+        maps.middle,
         maps.pixels_of,
         maps.refuse_raw,
         maps.tower_of,
         model.dropped,
         model.rate,
-        model.verified,
         score.two_things,
     ],
     "made on the CPU; the caller moves it": [maps.crop_boxes],

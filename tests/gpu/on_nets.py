@@ -20,7 +20,7 @@ from tests.gpu.calls import Call
 
 
 def some_digits(device, n=20):
-    drawn = digits.digits(texture=0.1, device=device)
+    drawn = digits.digits(device=device)
     return drawn.images[:n], drawn.digit[:n]
 
 
@@ -68,7 +68,7 @@ CALLS = {
     digits.accuracy: Call(
         lambda d: digits.accuracy(digits.network(device=d), *some_digits(d)), waits=1
     ),
-    digits.digits: Call(lambda d: digits.digits("test", texture=0.1, device=d)),
+    digits.digits: Call(lambda d: digits.digits("test", device=d)),
     digits.fit: Call(
         lambda d, steps: digits.fit(
             digits.network(device=d),

@@ -95,7 +95,7 @@ def points(device):
 
 
 def shuffled(device):
-    with sanity.randomised(network(device), ["3"], initialise=sanity.shuffle) as net:
+    with sanity.randomised(network(device), ["3"]) as net:
         return {name: value.clone() for name, value in net.state_dict().items()}
 
 
@@ -154,9 +154,6 @@ CALLS = {
     ),
     cam.as_maps: Call(lambda d: cam.as_maps(draw(d, 2, 10, 4), x(d), (3, 3))),
     cam.grad_cam: Call(lambda d: cam.grad_cam(network(d), x(d), 1, layer="1"), waits=2),
-    cam.guided_grad_cam: Call(
-        lambda d: cam.guided_grad_cam(network(d), x(d), 1, layer="1"), waits=4
-    ),
     cam.output_of: Call(collected),
     core.as_baseline: Call(lambda d: core.as_baseline(0.5, x(d))),
     core.as_tensor: Call(lambda d: core.as_tensor(x(d).half(), 4)),
@@ -207,7 +204,6 @@ CALLS = {
         lambda d, steps: gradients.integrated_gradients(network(d), x(d), 1, steps=steps),
         waits=2,
     ),
-    gradients.normal_like: Call(lambda d: gradients.normal_like(x(d), 3)),
     gradients.smoothgrad: Call(
         lambda d, steps: gradients.smoothgrad(network(d), x(d), 1, samples=steps),
         waits=3,
@@ -231,18 +227,15 @@ CALLS = {
         waits=3,
     ),
     metrics.magnitude: Call(lambda d: metrics.magnitude(maps(d))),
-    metrics.noises: Call(lambda d, steps: metrics.noises(x(d), steps, 0, uniform=True)),
+    core.noises: Call(lambda d, steps: core.noises(x(d), steps, 0, uniform=True)),
     metrics.perturbation_curve: Call(
         lambda d, steps: metrics.perturbation_curve(
             network(d), x(d), maps(d), torch.tensor([1, 2]), heat(d), steps=steps
         ),
         waits=2,
     ),
-    metrics.numbers: Call(lambda d: metrics.numbers([1, 2, 3, 4], heat(d))),
     metrics.places: Call(lambda d: metrics.places(heat(d), x(d)), waits=1),
     metrics.pointing_game: Call(lambda d: metrics.pointing_game(heat(d), boxes("cpu"))),
-    metrics.ranks: Call(lambda d: metrics.ranks(heat(d)), waits=1),
-    metrics.remove: Call(lambda d: metrics.remove(x(d), heat(d), 0.2, 0.0), waits=1),
     metrics.sensitivity_max: Call(
         lambda d: metrics.sensitivity_max(gradients.gradient, network(d), x(d), 1, samples=3),
         waits=9,
@@ -269,7 +262,6 @@ CALLS = {
     sanity.randomised: Call(shuffled, waits=2),
     sanity.rank_correlation: Call(lambda d: sanity.rank_correlation(x(d), maps(d))),
     sanity.signed_correlation: Call(lambda d: sanity.signed_correlation(x(d), maps(d))),
-    sanity.stretched: Call(lambda d: sanity.stretched(heat(d)), waits=1, on_cpu="it serves NumPy"),
     sanity.structural: Call(lambda d: sanity.structural(x(d), maps(d)), waits=2),
     sanity.two: Call(lambda d: sanity.two(x(d), maps(d), metrics.magnitude)),
     shapley.shapley: Call(
@@ -302,9 +294,8 @@ LEFT_OUT = {
         shapley.shapley_weights,
     ],
     "called on the CPU by randomise": [
-        sanity.redraw,
         sanity.reset,
         sanity.settle,
-        sanity.shuffle,
     ],
+    "what rollout and relevance share": [attention_maps.followed],
 }

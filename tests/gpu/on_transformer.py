@@ -73,10 +73,8 @@ def sae_trained(device, steps):
 def sae_step(device):
     one = sae(device)
     optimizer = torch.optim.Adam(one.parameters())
-    training = sae_train.Training(tokens=160, batch=16)
     x = draw(device, 16, 16)
     sae_train.centre([one], x)
-    sae_train.set_learning_rate(optimizer, 1, training)
     loss, f = sae_train.backward(one, x, False)
     sae_train.update([one], optimizer)
     log = sae_train.Log(one)
@@ -246,7 +244,6 @@ SAE = {
     sae_model.Dictionary.directions: Call(lambda d: dictionary(d).directions),
     sae_model.Dictionary.feature: Call(lambda d: dictionary(d).feature(draw(d, 4, 16), 3)),
     sae_model.Dictionary.features: Call(lambda d: dictionary(d).features(draw(d, 4, 16))),
-    sae_model.Dictionary.logit_effects: Call(lambda d: dictionary(d).logit_effects(lm(d))),
     sae_model.Dictionary.reconstruct: Call(lambda d: dictionary(d).reconstruct(draw(d, 4, 16))),
     sae_model.Dictionary.with_feature: Call(
         lambda d: dictionary(d).with_feature(3, 1.5)(draw(d, 4, 16))
@@ -286,12 +283,8 @@ SAE = {
     sae_train.Log.note: Call(sae_step, waits=16),
     sae_train.backward: Call(sae_step, waits=16),
     sae_train.centre: Call(sae_step, waits=16),
-    sae_train.folded_encode: Call(
-        lambda d: sae_train.folded_encode(sae(d), draw(d, 4, 16)), close=1e-2
-    ),
     sae_train.resample: Call(sae_step, waits=16),
     sae_train.restore: Call(resumed),
-    sae_train.set_learning_rate: Call(sae_step, waits=16),
     sae_train.state_of: Call(resumed),
     sae_train.train: Call(sae_trained, waits=14),
     sae_train.update: Call(sae_step, waits=16),

@@ -25,7 +25,7 @@ MISTAKES = {
         "saliency.metrics.concentration",
     ),
     "a CPU generator": (
-        gradients.normal_like,
+        core.noises,
         "torch.Generator(x.device)",
         "torch.Generator()",
         "saliency.gradients.smoothgrad",
@@ -68,8 +68,8 @@ MISTAKES = {
     ),
     "boxes on the CPU": (
         metrics.in_boxes,
-        "numbers(boxes, heat)",
-        "numbers(boxes, heat).cpu()",
+        "as_tensor(boxes, device=heat.device)",
+        "as_tensor(boxes).cpu()",
         "saliency.metrics.in_boxes",
     ),
     "cuDNN left on": (

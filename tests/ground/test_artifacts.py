@@ -30,11 +30,10 @@ TENSORS = {
 
 
 def test_what_was_stored_comes_back(tmp_path):
-    folder = save_artifact(
-        "thing", TENSORS, version=2, meta={"seeds": [0, 1], "what": "τ"}, root=tmp_path
-    )
-    loaded, meta = load_artifact("thing", version=2, root=tmp_path)
-    assert folder == tmp_path / "thing"
+    folder = tmp_path / "thing"
+    meta = {"seeds": [0, 1], "what": "τ"}
+    assert save_artifact(folder, TENSORS, version=2, meta=meta) == folder
+    loaded, meta = load_artifact(folder, version=2)
     assert meta == {"seeds": [0, 1], "what": "τ"}
     assert list(loaded) == list(TENSORS)
     for name, tensor in TENSORS.items():
@@ -48,11 +47,11 @@ def test_large_tensors_are_cut_into_shards_below_the_limit(tmp_path, monkeypatch
     tensors = {
         f"t{i}": torch.randn(n, 30, generator=generator) for i, n in enumerate((100, 1, 33, 70))
     }
-    folder = save_artifact("thing", tensors, version=1, meta={}, root=tmp_path)
+    folder = save_artifact(tmp_path / "thing", tensors, version=1, meta={})
     sizes = [file.stat().st_size for file in folder.glob("*.safetensors")]
     assert len(sizes) > 5
     assert max(sizes) < 5000
-    loaded, _ = load_artifact("thing", root=tmp_path)
+    loaded, _ = load_artifact(tmp_path / "thing")
     assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
 
 
@@ -60,12 +59,12 @@ def test_saving_again_gives_the_same_bytes_and_leaves_nothing_behind(tmp_path):
     def content():
         return {file.name: file.read_bytes() for file in (tmp_path / "thing").iterdir()}
 
-    save_artifact("thing", TENSORS, version=1, meta={}, root=tmp_path)
+    save_artifact(tmp_path / "thing", TENSORS, version=1, meta={})
     first = content()
-    save_artifact("thing", TENSORS, version=1, meta={}, root=tmp_path)
+    save_artifact(tmp_path / "thing", TENSORS, version=1, meta={})
     assert content() == first
     write_atomically(tmp_path / "thing" / "README.md", b"# Thing")
-    save_artifact("thing", {"other": torch.ones(3)}, version=2, meta={}, root=tmp_path)
+    save_artifact(tmp_path / "thing", {"other": torch.ones(3)}, version=2, meta={})
     assert len(list((tmp_path / "thing").iterdir())) == 3  # one shard, the manifest, the card
 
 
@@ -74,7 +73,7 @@ def test_saving_again_gives_the_same_bytes_and_leaves_nothing_behind(tmp_path):
     ["no folder", "no manifest", "half a manifest", "no shard", "half a shard", "one byte"],
 )
 def test_damage_is_told_with_the_command_that_mends_it(tmp_path, damage):
-    folder = save_artifact("thing", TENSORS, version=1, meta={}, root=tmp_path)
+    folder = save_artifact(tmp_path / "thing", TENSORS, version=1, meta={})
     manifest, shard = folder / "manifest.json", next(folder.glob("*.safetensors"))
     name = "thing"
     if damage == "no folder":
@@ -89,14 +88,14 @@ def test_damage_is_told_with_the_command_that_mends_it(tmp_path, damage):
         content[-1] ^= 1
         shard.write_bytes(content)
     with pytest.raises(CourseError, match=f"python -m helpers make {name}`") as caught:
-        load_artifact(name, root=tmp_path)
+        load_artifact(tmp_path / name)
     assert "\n" not in str(caught.value)
 
 
 def test_another_version_is_refused(tmp_path):
-    save_artifact("thing", TENSORS, version=1, meta={}, root=tmp_path)
+    save_artifact(tmp_path / "thing", TENSORS, version=1, meta={})
     with pytest.raises(CourseError, match="has version 1, but 2 is expected"):
-        load_artifact("thing", version=2, root=tmp_path)
+        load_artifact(tmp_path / "thing", version=2)
 
 
 def test_at_scale_full_the_full_one_is_taken_where_there_is_one(tmp_path, monkeypatch):
@@ -126,7 +125,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 def test_a_process_killed_while_saving_leaves_the_old_artifact(tmp_path):
-    save_artifact("thing", TENSORS, version=1, meta={}, root=tmp_path)
+    save_artifact(tmp_path / "thing", TENSORS, version=1, meta={})
     code = textwrap.dedent(f"""
         import os, torch
         from pathlib import Path
@@ -136,10 +135,10 @@ def test_a_process_killed_while_saving_leaves_the_old_artifact(tmp_path):
             os._exit(9) if path.name == "manifest.json" else write(path, content)
         artifacts.write_atomically = die_at_the_manifest
         new = {{"new": torch.ones(5)}}
-        artifacts.save_artifact("thing", new, version=2, meta={{}}, root=Path({str(tmp_path)!r}))
+        artifacts.save_artifact(Path({str(tmp_path)!r}, "thing"), new, version=2, meta={{}})
         """)
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=120).returncode == 9
-    loaded, _ = load_artifact("thing", version=1, root=tmp_path)
+    loaded, _ = load_artifact(tmp_path / "thing", version=1)
     assert torch.equal(loaded["weight"], TENSORS["weight"])
 
 

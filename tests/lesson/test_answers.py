@@ -288,13 +288,8 @@ def test_a_class_counts_nobody_twice_and_names_what_it_could_not_read(collected)
     assert len({(record.person, record.item) for record in pooled.records}) == 136
 
 
-def test_pooling_a_list_of_files_and_what_is_not_there(collected):
-    folder, files = collected
-    lost = folder / "lost.jsonl"
-    pooled = pool([*files[:3], files[0], lost], "game")
-    assert (pooled.people, len(pooled.records), pooled.repeated) == (3, 15, 5)
-    assert pooled.skipped == [f"{lost}: does not exist"]
-    assert pool(files[0], "game").people == 1
+def test_pooling_what_is_not_there(collected):
+    folder, _ = collected
     with pytest.raises(CourseError, match="There is no folder"):
         pool(folder / "nowhere", "game")
 

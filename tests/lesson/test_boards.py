@@ -54,10 +54,10 @@ def test_taking_back_hides_the_last_own_answer_only(tmp_path):
     (tmp_path / "us" / theirs.name).write_bytes(theirs.read_bytes())  # a colleague's, put beside
     board.take_back()
     board.answer("second")
-    assert sorted(answer.text for answer in board.answers()) == ["first", "second", "theirs"]
+    assert sorted(answer.answer for answer in board.answers()) == ["first", "second", "theirs"]
     assert len(Store("board", tmp_path / "us").records()) == 4  # the file forgets nothing
     pooled = on_the_board(pool(tmp_path, "board").records, "k")
-    assert sorted(answer.text for answer in pooled) == ["first", "second", "theirs"]
+    assert sorted(answer.answer for answer in pooled) == ["first", "second", "theirs"]
 
 
 def test_a_full_disk_and_a_foreign_answer_do_not_empty_the_board(tmp_path, monkeypatch):
@@ -69,7 +69,7 @@ def test_a_full_disk_and_a_foreign_answer_do_not_empty_the_board(tmp_path, monke
     monkeypatch.setattr(store_module, "_append", full)
     board.answer("two")
     board.store.add("k", "", 3)  # not text: another activity wrote here
-    assert [answer.text for answer in board.answers()] == ["one", "two"]
+    assert [answer.answer for answer in board.answers()] == ["one", "two"]
     assert "disk is full" in board.store.trouble
 
 
@@ -79,7 +79,7 @@ def test_saving_where_nothing_can_be_saved(tmp_path):
     board.answer("kept")
     with pytest.raises(CourseError, match="cannot be written.*answers are kept"):
         board.save()
-    assert [answer.text for answer in board.answers()] == ["kept"]
+    assert [answer.answer for answer in board.answers()] == ["kept"]
 
 
 NASTY = [

@@ -124,7 +124,7 @@ def test_a_copied_folder_gets_a_number_of_its_own_and_a_moved_one_keeps_it(tmp_p
     assert everything(copy)[0] == {old: ["theirs"], new: ["mine"]}
     board = Board("k", "?", folder=copy)
     board.take_back()
-    assert [given.text for given in board.answers()] == ["theirs"]
+    assert [given.answer for given in board.answers()] == ["theirs"]
 
     (copy / "person.txt").write_text(old + "\n")  # "I moved it here myself"
     assert Store("board", copy).person == old
@@ -153,7 +153,7 @@ def test_take_my_last_one_back_takes_the_last_whatever_the_clock_says(tmp_path, 
         board.answer(text)
         Clock.now_is += shift
     board.take_back()
-    assert [given.text for given in board.answers()] == ["first", "second"]
+    assert [given.answer for given in board.answers()] == ["first", "second"]
 
 
 def test_a_class_keeps_everybodys_own_order(tmp_path):
@@ -166,7 +166,7 @@ def test_a_class_keeps_everybodys_own_order(tmp_path):
         file = store._file.path
         clock = lambda _: f'"time": "2026-01-01T{rng.randrange(24):02}:00:00+00:00"'
         (room / file.name).write_text(re.sub(r'"time": "[^"]*"', clock, file.read_text()))
-    texts = [given.text for given in Board("k", "?", folder=room).answers()]
+    texts = [given.answer for given in Board("k", "?", folder=room).answers()]
     for number in range(10):
         own = [text for text in texts if text.startswith(f"{number}.")]
         assert own == [f"{number}.{place}" for place in range(6)]

@@ -106,7 +106,7 @@ def test_every_board_of_the_course_shows_what_arrived_and_names_the_rest(tmp_pat
         board = Board(key, "Why?", seats=("", "for", "against"), folder=folder)
         texts = [r.answer for r in whole if r.item == key and isinstance(r.answer, str)]
         expected = sorted(set(texts) - {"regretted"})
-        assert sorted(answer.text for answer in board.answers()) == expected
+        assert sorted(answer.answer for answer in board.answers()) == expected
         assert PEOPLE - 5 <= len(expected) <= PEOPLE - 3
         says_whom(board.left_out)
     assert board.export().count("\n- ") == len(expected)

@@ -272,7 +272,7 @@ def test_a_seat_at_the_board(tmp_path, shown):
     view = board_view(Board("k", "Why?", seats=("for", "against"), folder=tmp_path))
     view.text.value, view.seat.value = "no", "against"
     view.put.click()
-    assert [answer.seat for answer in view.board.answers()] == ["against"]
+    assert [answer.condition for answer in view.board.answers()] == ["against"]
 
 
 def test_a_full_disk_is_said_on_the_board_and_loses_nothing(tmp_path, shown, monkeypatch):

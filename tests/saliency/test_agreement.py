@@ -130,7 +130,8 @@ def test_grad_cam_beside_pytorch_grad_cam(x):
 def test_guided_grad_cam(kind, x):
     net = make_net(kind)
     theirs = attr.GuidedGradCam(net, net.last).attribute(x, TARGET, interpolate_mode="bilinear")
-    close(saliency.guided_grad_cam(net, x, TARGET, layer=net.last), theirs)
+    cam = saliency.grad_cam(net, x, TARGET, layer=net.last)
+    close(saliency.guided_backprop(net, x, TARGET) * cam, theirs)
 
 
 @pytest.mark.parametrize(("window", "stride"), [(5, 3), (4, 4), (13, 2)])

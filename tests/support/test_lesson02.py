@@ -43,9 +43,15 @@ def test_deck_map(deck_map, said):
     assert said in check.deck_map.verdict(deck_map)
 
 
+def in_place(R, A, dA):
+    R += (A * dA).clamp(min=0).mean(0) @ R
+    return R
+
+
 @pytest.mark.parametrize(
     ("step", "said"),
     [
+        (in_place, RIGHT),
         (lambda R, A, dA: R + (A * dA).clamp(min=0).mean(0) @ R, RIGHT),
         (lambda R, A, dA: (A * dA).relu().mean(0) @ R, "R stays"),
         (lambda R, A, dA: R + (A * dA).mean(0) @ R, "nothing is clamped"),
@@ -68,6 +74,11 @@ def small_only(gains, boxes, size):
     return check.deck(gains * small, boxes, size)
 
 
+def without_their_mean(gains, boxes, size):
+    gains -= gains.mean()  # changes what it was given
+    return check.deck(gains, boxes, size)
+
+
 @pytest.fixture
 def crops():
     boxes = torch.tensor([[0, 0, 60, 60], [70, 70, 90, 90], [72, 72, 92, 92], [68, 68, 88, 88]])
@@ -80,7 +91,7 @@ def crops():
         (small_only, RIGHT),
         (check.by_area, RIGHT),
         (lambda g, b, size: check.deck(g, b, size) * 2, "as the deck's sum does"),
-        (check.squared, "as the deck's sum does"),
+        (check.eighth_power, "as the deck's sum does"),
         (lambda g, b, size: -check.deck(g, b, size), "hits 0.00"),
         (lambda g, b, size: check.deck(g, b, size)[0], "the shape (96, 96)"),
         (lambda g, b, size: check.deck(g, b, size) / 0, "divided by 0"),
@@ -91,9 +102,41 @@ def test_combine(combine, said, crops):
     assert said in check.combine.verdict(combine, crops)
 
 
+def by(share, form):
+    def combine(gains, boxes, size):
+        S = check.deck(gains, boxes, size)
+        return form(S, share * S.max())
+
+    return combine
+
+
+@pytest.mark.parametrize(
+    ("combine", "said"),
+    [
+        (without_their_mean, RIGHT),
+        (by(0.8, lambda S, bar: S * (bar < S)), "as the deck's sum does"),
+        (by(0.5, lambda S, bar: (S - bar).clamp(min=0)), "as the deck's sum does"),
+        (by(1, lambda S, bar: (bar <= S).float()), "as the deck's sum does"),
+        (by(0.1, lambda S, bar: (S / bar).floor()), "as the deck's sum does"),
+    ],
+)
+def test_a_threshold_of_the_sum_is_refused_and_the_gains_stay_as_they_are(combine, said):
+    gains, boxes, things = check.made_up()
+    before = gains.clone()
+    assert said in check.combine.verdict(combine, [(gains, boxes, things)])
+    assert torch.equal(gains, before)
+
+
+def test_peaks_say_what_is_hit_and_how_many_crops_lie_there(crops):
+    hit, under = check.peaks(check.deck, crops)
+    assert (hit.tolist(), under.tolist()) == ([False], [1])
+    hit, under = check.peaks(small_only, crops)
+    assert (hit.tolist(), under.tolist()) == ([True], [3])
+
+
 def test_the_standings_hold_what_is_written(crops):
     known = check.standings(lambda g, b, size: ..., crops)
-    assert list(known) == ["the deck's sum", "its square", "shrunk, by 1/area"]
+    assert list(known) == ["the deck's sum", "its eighth power", "shrunk, by 1/area"]
     assert known["the deck's sum"][0] == 0  # the hit
     assert known["the deck's sum"][1] == pytest.approx(
         0.6 * 400 / (0.9 * 3600 + 1200 * 0.2), rel=0.3
@@ -111,7 +154,7 @@ def test_maps_lie_over_the_picture_and_boxes_on_their_maps():
     maps = {"a cat": values, "nothing": values * 0}
     fig = draw.overlays(IMAGE, maps, "Two maps.", boxes={"a cat": (6, 4, 9, 8)})
     shown = fig.axes[1].images[1].get_array()
-    assert shown[5, 7] == 1  # red for, blue against, white nothing
+    assert shown[5, 7] == 1  # red for, blue against, at zero the grey picture
     assert shown[10, 3] == -1
     assert shown[0, 0] == 0
     frame = fig.axes[1].patches[0]
@@ -151,3 +194,14 @@ def test_a_square_holds_its_box_and_stays_on_the_picture():
         assert right - left == bottom - top == max(box[2] - box[0], box[3] - box[1])
         assert 0 <= left <= box[0] < box[2] <= right <= 96
         assert 0 <= top <= box[1] < box[3] <= bottom <= 96
+
+
+def test_an_empty_square_touches_nothing():
+    boxes = [(10, 26, 42, 56), (64, 55, 90, 87)]
+    left, top, right, bottom = draw.empty_square(boxes)
+    assert right - left == bottom - top == 24
+    image = torch.zeros(96, 96)
+    for x0, y0, x1, y1 in boxes:
+        image[y0:y1, x0:x1] = 1
+    assert image[top:bottom, left:right].shape == (24, 24)
+    assert not image[top:bottom, left:right].any()

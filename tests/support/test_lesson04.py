@@ -10,10 +10,15 @@ Rotten Tomatoes: gap .38 to .62 (mean > .2), mean divergence .467 to .474 (> .4)
 .012 to .024, read word by word .12 to .27; words that alone keep the class .84 to .87 and .60 to
 .64. Gradient and a zeroed vector, two seeds: .87 and .88, begun long .38 and .40; weights held
 fixed in both, one seed: .89, begun long .43. A long model, its vectors / 7 and input weights x 7,
-keeps its three tau as well. Shuffled in the LSTM and word by word, crossed, one seed: the LSTM's
-weights .021 and .087, the other's .027 and .121. Entropy of the weights over the largest possible:
-Rotten Tomatoes .98, IMDb .84, stories .18; all weight on the top word, then shuffled: .145, stories
-.98. A logistic regression on IMDb's 200 texts: .83 (words and pairs), .85 (counts).
+keeps its three tau as well. Seed 10, gradient and leave one out: .76 short, .32 long, .42 short
+with the LSTM's input weights begun x 10, .51 long with them begun / 10. Shuffled in the LSTM and
+word by word, crossed, one seed: the LSTM's weights .021 and .087, the other's .027 and .121.
+Entropy of the weights over the largest possible: Rotten Tomatoes .98, IMDb .84, stories .18; all
+weight on the top word, then shuffled: .145, stories .98. Softmax of 3 x normal scores, without a
+search, within .05 of the output: Rotten Tomatoes .47 of the draws, IMDb .30, stories .12, positive
+notes .42 and .02. A logistic regression on IMDb's 200 texts: .83 (words and pairs), .84 to .87
+(counts, C from .03 to 1); on all 1,444: .88 and .87. Positive notes alone: attention and leave one
+out agree best in 2 of 9 seeds.
 Not claimed, one model or too far apart: the notes' change under shuffling (.01, .01, .01, 1.00 over
 both classes; by predicted class, seeds 10 and 500231: negative 0 and 0, positive .39 and 1.00).
 """
@@ -26,7 +31,7 @@ import pytest
 import torch
 
 from helpers.attention.data import Data
-from helpers.attention.faithfulness import jsd, tvd
+from helpers.attention.faithfulness import jsd, kl, tvd
 from helpers.lesson.checks import RIGHT
 from notebooks.support.lesson04 import babi as stories
 from notebooks.support.lesson04 import checks as check
@@ -85,6 +90,7 @@ def measured(model, texts):
         (lambda std: (long(std), TAU), RIGHT),
         (lambda std: (long(0.1), TAU), "embedding_std is 0.1: hand `std` on"),
         (lambda std: long(std), "return two things"),
+        (lambda std: ((long(std), [0.8]), TAU), "keep the first"),
         (lambda std: (long(std), torch.zeros(3, 100)), "three means are expected"),
         (lambda std: (long(std), torch.tensor([0.24, torch.nan, 0.29])), "take `nanmean`"),
         (lambda std: (long(std), torch.tensor([0.26, 0.77, 0.25])), "measure the new one"),
@@ -100,14 +106,26 @@ def test_long_vectors(retrain, hint):
     assert hint in check.long_vectors.verdict(retrain, measured, range(100))
 
 
-def attack(output, own, scores, steps=300, fine=500, sign=1, moves=True, end=None, due=0.01):
+def attack(
+    output,
+    own,
+    scores,
+    steps=300,
+    fine=500,
+    sign=1,
+    rate=0.05,
+    end=None,
+    due=0.01,
+    far=jsd,
+    power=1,
+):
     before = output(own)
     scores.requires_grad_()
-    optimizer = torch.optim.Adam([scores], lr=0.05 if moves else 0.0)
+    optimizer = torch.optim.Adam([scores], lr=rate)
     for _ in range(steps):
         other = scores.softmax(0)
         change = tvd(output(other), before)
-        loss = fine * (change - due).relu() - sign * jsd(other, own)
+        loss = fine * (change - due).relu() ** power - sign * far(other, own)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -121,9 +139,17 @@ def attack(output, own, scores, steps=300, fine=500, sign=1, moves=True, end=Non
         ({"fine": 0}, "the fine is missing or too small"),
         ({"fine": 1}, "a fine of 500, due from .01 on"),
         ({"fine": 5}, "a fine of 500, due from .01 on"),
+        ({"fine": 50}, "a fine of 500, due from .01 on"),
+        ({"power": 2}, "a fine of 500, due from .01 on"),
         ({"due": 0.05}, "a fine of 500, due from .01 on"),
+        ({"due": 0.015}, "a fine of 500, due from .01 on"),
+        ({"due": 0.0}, r"where the fine begins \(at .01\)"),
+        ({"far": tvd}, "is your distance `jsd`"),
+        ({"far": kl}, "the distance is not `jsd`"),
+        ({"far": lambda other, own: jsd(own, other), "steps": 600}, RIGHT),
         ({"sign": -1}, "the loss falls when the divergence RISES"),
-        ({"moves": False}, "the scores never move"),
+        ({"rate": 0.5}, "the rate"),
+        ({"rate": 0.0}, "the scores never move"),
         ({"steps": 5}, "take a few hundred steps"),
         ({"end": lambda scores: scores}, "these are no weights"),
         ({"end": lambda scores: scores[:2].softmax(0)}, "one weight a word"),

@@ -133,6 +133,8 @@ def test_piece(piece, hint):
         (lambda e, s: e @ s / len(e), "this is gradient × input"),
         (lambda e, s: (e - e.mean(0)) @ s / len(e), "not by n"),
         (lambda e, s: (e - e.mean(0)) @ s, "how far does the mean move"),
+        (lambda e, s: (e - (e.sum(0) - e) / (len(e) - 1)) @ s, "mean of the rest by n"),
+        (lambda e, s: (e - (e.sum(0) - e) / (len(e) - 1)) @ s / len(e), RIGHT),
         (lambda e, s: (e.mean(0) - e) @ s / (len(e) - 1), "turned round"),
         (lambda e, s: torch.zeros(4), "is expected; yours gives"),
         (lambda e, s: torch.tensor([-0.5, 3.5, -3, 0]).double() / 3, "shape (3,) is expected"),
@@ -188,8 +190,8 @@ def test_the_counterexamples_are_drawn_with_their_numbers():
     assert {ax.get_title() for ax in fig.axes} - {""} == {
         "attribution +0.50 · slope -3",
         "each: attribution +0.25 · slope -3",
-        "attribution +0.00 · slope +1",
-        "each: attribution +0.00 · slope +1",
+        "attribution 0 · slope +1",
+        "each: attribution 0 · slope +1",
     }
 
 

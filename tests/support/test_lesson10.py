@@ -23,7 +23,7 @@ from notebooks.support.lesson10 import checks as check
 from notebooks.support.lesson10 import feature_rating as rating
 from notebooks.support.lesson10 import figures
 from notebooks.support.lesson10.autointerp import spearman
-from notebooks.support.lesson10.units import Units
+from notebooks.support.lesson10.units import Units, best_match
 from tests.notebook_cells import solutions
 
 SOLUTIONS = solutions("10")
@@ -40,10 +40,16 @@ def answer(code: str, name: str):
     return space[name]
 
 
+def in_place(x, f, d, v):
+    x += (v - f)[:, None] * d
+    return x
+
+
 @pytest.mark.parametrize(
     ("f", "said"),
     [
         (answer(SOLUTIONS["10.1"], "pinned"), RIGHT),
+        (in_place, RIGHT),
         (lambda x, f, d, v: x + v * d, "only the difference"),
         (lambda x, f, d, v: x + (f - v)[:, None] * d, "sign is turned"),
         (lambda x, f, d, v: x - f[:, None] * d, "which is v = 0"),
@@ -65,7 +71,11 @@ EACH = "sum(spearmanr(s.levels, speaker.simulate(words, s.tokens)).statistic for
     ("right", "wrong", "said"),
     [
         ("", "", RIGHT),
+        ("explain(shown)", "explain(shown[::-1])", RIGHT),
         ("explain(shown)", "explain(hidden)", "from `shown` alone"),
+        ("explain(shown)", "explain(shown + hidden)", "from `shown` alone"),
+        ("explain(shown)", "explain(shown[:1])", "all of them"),
+        ("explain(shown)", "explain([s.tokens for s in shown])", "with their levels"),
         ("speaker.explain(shown)", '"my own words"', "from `shown` alone"),
         ("simulate(words,", 'simulate("even",', "gets the words"),
         ("in hidden", "in shown", "written from"),
@@ -94,6 +104,10 @@ def pearson(a, b):
     return centred(a).T @ centred(b)
 
 
+def correlations(a, b):
+    return torch.corrcoef(torch.cat([a, b], 1).T)[: a.shape[1], a.shape[1] :]
+
+
 def ranks(x):
     return x.argsort(dim=0).argsort(dim=0).double()
 
@@ -102,10 +116,10 @@ def ranks(x):
     ("f", "said"),
     [
         (answer(SOLUTIONS["10.3"], "best_match"), RIGHT),
-        (
-            lambda a, b: torch.corrcoef(torch.cat([a, b], 1).T)[: a.shape[1], a.shape[1] :].amax(1),
-            "counts as 0",
-        ),
+        (best_match, RIGHT),
+        (lambda a, b: correlations(a, b).amax(1), "counts as 0"),
+        (lambda a, b: correlations(a, b).nan_to_num().amax(1), RIGHT),
+        (lambda a, b: correlations(a, b).amax(1).nan_to_num(), "before the maximum"),
         (lambda a, b: pearson(a, b).abs().amax(1), "leave the sign in"),
         (
             lambda a, b: (F.normalize(a, dim=0).T @ F.normalize(b, dim=0)).amax(1),

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from helpers.saliency.shapley import shapley
 from notebooks.support.lesson06.simulation import (
     average_change,
     changes,
@@ -32,13 +33,22 @@ def test_linear_networks_are_the_easy_class():
     assert min(right.values()) > 0.999
 
 
+def test_on_straight_lines_shapley_values_with_people_tell_the_side_of_them():
+    """Why section 4's reading of a sign fails with a background, without any twins."""
+    g = torch.Generator().manual_seed(0)
+    f, x = trial(400, roughness=0, generator=g)
+    people = 2 * torch.rand(64, 1, 3, generator=g)
+    says, rises = shapley(f, x, people)[:, 0] > 0, average_change(f, x, 0, reach=1) > 0
+    assert torch.equal(says == rises, x[:, 0] > people[:, 0, 0].mean())
+
+
 def test_rough_networks_leave_attributions_near_or_below_chance_and_queries_not():
     rough = accuracy(4)
     assert rough["IG"] < 0.57
     assert rough["Shapley"] < 0.52
     assert rough["gradient"] < 0.70
     # the baseline's place comes first: only ahead of x does it help to hold the other features
-    assert rough["IG"] + 0.05 < rough["IG, baseline ahead"] < rough["IG, ahead in 1 only"] - 0.1
+    assert rough["IG"] + 0.05 < rough["−IG, baseline ahead"] < rough["−IG, ahead in 1 only"] - 0.1
     assert rough["IG, zero in 1 only"] < rough["IG"] - 0.05
     assert rough["1 query"] + 0.04 < rough["4 queries"] < rough["16 queries"] - 0.01
 
@@ -51,7 +61,9 @@ def test_accuracy_falls_with_roughness_and_with_the_step():
 
 def test_on_smooth_networks_the_place_helps_and_holding_the_others_behind_does_not():
     smooth = accuracy(0.25)
-    assert smooth["IG"] + 0.08 < smooth["IG, baseline ahead"] < smooth["IG, ahead in 1 only"] - 0.03
+    assert (
+        smooth["IG"] + 0.08 < smooth["−IG, baseline ahead"] < smooth["−IG, ahead in 1 only"] - 0.03
+    )
     assert smooth["IG, zero in 1 only"] == pytest.approx(smooth["IG"], abs=0.03)
 
 

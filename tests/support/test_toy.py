@@ -26,8 +26,9 @@ def test_a_world_is_what_it_says():
     assert rates[32:44].mean() == pytest.approx(0.04, rel=0.1)
     assert rates[44:].mean() == pytest.approx(0.04 * 0.4, rel=0.15)
     free = toy.World(seed=3, nested=False).draw(20_000, seed=1)[1][:, 40:] > 0
-    assert free[:, 4:].float().mean() == pytest.approx(0.04 * 0.4, rel=0.15)
-    assert (free[:, :4] & free[:, 4:]).float().mean() < 0.003
+    for lone in (False, True):  # as often with their parent as without
+        together = (free[:, :4] != lone) & free[:, 4:]
+        assert together.float().mean() == pytest.approx(0.04 * 0.4, rel=0.15)
     for where, direction in ((5, d["members"][1, 1]), (41, d["parents"][1])):
         alone = ((true > 0).sum(dim=1) == 1) & (true[:, where] > 0)
         expected = direction.expand(int(alone.sum()), -1)

@@ -1,17 +1,16 @@
-"""Figures of numbers: bars, curves, marks with intervals, points, histograms, violins.
+"""Figures of numbers: bars, curves, marks with intervals, points, histograms.
 
 All take, beside their own arguments, `colours` ({series: its place in COLOURS}, so that one thing
 keeps its colour throughout a lesson), `chance` (a dotted line: a number, or {title: number}),
-`height` in inches, and whatever `Axes.set` knows: xlabel, ylim, xticks, ..., one value for all
-panels or {title: value}.
+`zero` (if True, a dotted line at 0), `height` in inches, and whatever `Axes.set` knows: xlabel,
+ylim, xticks, ..., one value for all panels or {title: value}.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 
 from helpers.lesson.plots import core
 from helpers.lesson.plots.core import COLOURS, PAPER, as_array, canvas, figure, look
@@ -24,16 +23,7 @@ DOTTED = {"color": "0.4", "linestyle": ":", "linewidth": 1.3}
 class Chart:
     """A row of panels, {title: panel}, and what all charts do before and after drawing in them."""
 
-    def __init__(
-        self,
-        panels: Mapping,
-        series: Iterable[str],
-        *,
-        height=3.4,
-        colours=None,
-        share=False,
-        **axes,
-    ):
+    def __init__(self, panels: Mapping, series, *, height=3.4, colours=None, share=False, **axes):
         self.panels = panels
         known = colours or {}
         self.place = {name: known.get(name, i) for i, name in enumerate(dict.fromkeys(series))}
@@ -51,10 +41,12 @@ class Chart:
             settings = {k: v.get(title) if isinstance(v, Mapping) else v for k, v in given}
             if (at := settings.pop("chance", None)) is not None:
                 (ax.axhline if upright else ax.axvline)(at, **DOTTED, label="chance")
+            if settings.pop("zero", False):
+                (ax.axhline if upright else ax.axvline)(0, **DOTTED)
             ax.set(**{"title": title} | scales | settings)
-            core.plain_log(
-                *(getattr(ax, f"{way}axis") for way in log if f"{way}ticks" not in settings)
-            )
+            for way in log:
+                if f"{way}ticks" not in settings:
+                    core.plain_log(getattr(ax, f"{way}axis"))
             if ax is not self.cells[0] and not isinstance(self.axes.get("ylabel"), Mapping):
                 ax.set_ylabel("")
         if paper:
@@ -76,12 +68,6 @@ def _series(panels: Mapping) -> list[str]:
     return [name for panel in panels.values() for name in panel]
 
 
-def _entry(table: Mapping | None, group: str, name: str):
-    """The entry for a series of a group, or for the group."""
-    entry = (table or {}).get(group)
-    return entry.get(name) if isinstance(entry, Mapping) else entry
-
-
 def _turned(turn: bool, along, across) -> tuple:
     return (across, along) if turn else (along, across)
 
@@ -92,11 +78,8 @@ def _turn_long(ax: Axes, names: Sequence[str], panels: int = 1, angle: int = 25)
 
 
 @figure
-def bars(values: Mapping, *, caption, intervals=None, paper=None, height=3.2, **options) -> Figure:
-    """Bars, {group: number} or {group: {series: number}}.
-
-    intervals, paper: keyed alike, with (low, high), and with numbers drawn as hollow diamonds.
-    """
+def bars(values: Mapping, *, caption, height=3.2, **options) -> Figure:
+    """Bars, {group: number} or {group: {series: number}}."""
     groups = {g: v if isinstance(v, Mapping) else {"": v} for g, v in values.items()}
     names = list(groups)
     spare = max(0, 3 - len(names)) / 2  # few bars are no wider than those of three
@@ -111,15 +94,10 @@ def bars(values: Mapping, *, caption, intervals=None, paper=None, height=3.2, **
         sizes = [float(as_array(groups[group][series])) for group in here]
         style = {"color": COLOURS[place % 7], "hatch": HATCHES[i % 4], "edgecolor": "white"}
         ax.bar(at, sizes, step * 0.92, label=series or None, **style)
-        for x, group in zip(at, here, strict=True):
-            if (interval := _entry(intervals, group, series)) is not None:
-                ax.plot([x, x], interval, color="black", linewidth=1.3)
-            if (number := _entry(paper, group, series)) is not None:
-                ax.plot(x, number, **PAPER, markeredgecolor="black")
     ax.axhline(0, color="black", linewidth=0.8)
     turned = max(map(len, names)) * len(names) > 70
     ax.set_xticks(range(len(names)), names, rotation=20 if turned else 0)
-    return chart.finish(paper=paper)
+    return chart.finish()
 
 
 @figure
@@ -188,7 +166,9 @@ def dots(
                 colour = chart.place[name] if name else known.get(row, 0)
                 style = look(colour, hollow=row in hollow or name in hollow)
                 _marks(ax, place, value, style | {"label": name or None}, flat)
-                if (number := _entry(paper.get(title), row, name)) is not None:
+                number = paper.get(title, {}).get(row)
+                number = number.get(name) if isinstance(number, Mapping) else number
+                if number is not None:
                     beside = place + 0.33 if isinstance(value, np.ndarray) else place
                     point = _turned(flat, [beside], [number])
                     ax.plot(*point, **PAPER, markeredgecolor="black", zorder=4)
@@ -226,43 +206,30 @@ def _marks(ax: Axes, at: float, value, style: dict, flat: bool) -> None:
 
 
 @figure
-def scatter(
-    panels, *, caption, lines=(), names=(), zero=False, size=5, alpha=0.7, **options
-) -> Figure:
+def scatter(panels, *, caption, lines=(), size=5, **options) -> Figure:
     """Points in the plane, in one panel or several.
 
     panels: {series: (x, y)} or {title: {series: (x, y)}}. lines: the series joined by a line.
-    names: (x, y, text) each, or {title: them}, written beside their points. zero: dotted axes.
-    size, alpha: of the marks.
     """
     panels = _panels(panels, 2)
     chart = Chart(panels, _series(panels), **options)
-    halo = [withStroke(linewidth=2, foreground="white")]
-    beside = {"xytext": (5, -9), "textcoords": "offset points", "fontsize": 8, "zorder": 6}
-    for ax, title, panel in chart:
+    for ax, _, panel in chart:
         for name, (x, y) in panel.items():
             style = look(chart.place[name]) | {"label": name or None, "markersize": size}
-            joined = {"linestyle": "-"} if name in lines else {"linestyle": "none", "alpha": alpha}
+            joined = {"linestyle": "-"} if name in lines else {"linestyle": "none", "alpha": 0.7}
             ax.plot(as_array(x), as_array(y), **style | joined)
-        for x, y, text in names.get(title, ()) if isinstance(names, Mapping) else names:
-            ax.annotate(text, (float(x), float(y)), **beside, path_effects=halo)
-        if zero:
-            ax.axhline(0, **DOTTED)
-            ax.axvline(0, **DOTTED)
     return chart.finish()
 
 
 @figure
-def hist(panels, bins, *, caption, medians=False, paper=None, density=False, **options) -> Figure:
+def hist(panels, bins, *, caption, medians=False, density=False, **options) -> Figure:
     """Histograms: one series as bars, more as steps, which do not hide each other.
 
-    panels: {series: values} or {title: {series: values}}. bins: as `np.histogram` takes them.
-    medians: a line in the series' colour. paper: {series: number} or {title: it}, hollow diamonds.
+    panels: {series: values}, or these by title. bins: as `np.histogram` takes them. medians: lines.
     """
     panels = _panels(panels, 2)
-    paper = _panels(paper, 2) if paper else {}
     chart = Chart(panels, _series(panels), share=not density, **{"height": 2.9} | options)
-    for ax, title, panel in chart:
+    for ax, _, panel in chart:
         for name, values in panel.items():
             place, values = chart.place[name], as_array(values)
             line = {"color": COLOURS[place % 7], "linestyle": LINES[place % 3]}
@@ -272,29 +239,4 @@ def hist(panels, bins, *, caption, medians=False, paper=None, density=False, **o
             ax.hist(values, bins, density=density, label=name or None, **style)
             if medians and len(values):
                 ax.axvline(np.median(values), **line, linewidth=1.2)
-            if (number := _entry(paper, title, name)) is not None:
-                over = {"markeredgecolor": line["color"], "clip_on": False, "zorder": 5}
-                ax.plot(number, 0, **PAPER, **over)
-    return chart.finish(paper=paper)
-
-
-@figure
-def violins(samples: Mapping, *, caption: str, height=3.2, **options) -> Figure:
-    """The shape of each sample {name: (n,)}, its quartiles (bar), median, and points where few."""
-    chart = Chart({"": samples}, samples, height=height, **options)
-    (ax,) = chart.cells
-    samples = {name: as_array(values).astype(float) for name, values in samples.items()}
-    for i, (name, values) in enumerate(samples.items()):
-        colour = COLOURS[chart.place[name] % 7]
-        if len(values) > 2 and np.ptp(values) > 0:
-            shape = ax.violinplot([values], positions=[i], widths=0.8, showextrema=False)
-            shape["bodies"][0].set(facecolor=colour, alpha=0.45)
-        if len(values) <= 40:
-            places = i + np.linspace(-0.08, 0.08, len(values))
-            ax.plot(places, values, ".", color=colour, markersize=5)
-        low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-        ax.plot([i, i], [low, high], color="black", linewidth=3, solid_capstyle="butt")
-        ax.plot(i, middle, "o", markerfacecolor="white", markeredgecolor="black", markersize=5)
-    names = [f"{name}\nn = {len(values)}" for name, values in samples.items()]
-    ax.set_xticks(range(len(samples)), names)
     return chart.finish()

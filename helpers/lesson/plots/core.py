@@ -36,8 +36,6 @@ mpl.rc("svg", hashsalt="course")
 
 
 # ---------------------------------------------------------------- a figure and its caption
-
-
 class Picture(Figure):
     """A figure that shows itself once: with its caption, not again as the cell's last value."""
 
@@ -58,19 +56,16 @@ def canvas(rows: int = 1, cols: int = 1, *, height: float = 3.0, width: float = 
 def figure(draw: Callable) -> Callable[..., Figure]:
     """A drawing function as a figure: it is shown with its caption, and returned.
 
-    draw: returns (Figure, caption), or the Figure alone; then its argument `caption` (or `text`)
-    is the caption.
+    draw: returns (Figure, caption), or the Figure; then its argument `caption` or `text` is it.
     """
     signature = inspect.signature(draw)
 
     @functools.wraps(draw)
     def drawn(*args, **kwargs) -> Figure:
-        fig = draw(*args, **kwargs)
-        if isinstance(fig, tuple):
-            fig, text = fig
-        else:
-            given = signature.bind(*args, **kwargs).arguments
-            text = given["caption"] if "caption" in given else given["text"]
+        made = draw(*args, **kwargs)
+        given = signature.bind(*args, **kwargs).arguments
+        own = given.get("caption", given.get("text"))
+        fig, text = made if isinstance(made, tuple) else (made, own)
         caption(fig, text)
         return fig
 
@@ -78,10 +73,7 @@ def figure(draw: Callable) -> Callable[..., Figure]:
 
 
 def caption(fig: Figure, text: str) -> None:
-    """Show the figure with this sentence under it, which is its alternative text as well.
-
-    Say what is to be seen, with no number that a second run would change.
-    """
+    """Show the figure with this sentence under it, which is its alternative text as well."""
     fig.caption_text = " ".join(text.split())
     show(fig)
 
@@ -138,9 +130,8 @@ def printable(text: str, family: str = "sans-serif") -> str:
 
     A `$` is escaped, what is invisible goes, and U+6771 stands for a letter that would be a box.
     """
-    font = font_manager.get_font(
-        font_manager.findfont(font_manager.FontProperties(family=[family]))
-    )
+    file = font_manager.findfont(font_manager.FontProperties(family=[family]))
+    font = font_manager.get_font(file)
     lines = []
     for line in text.split("\n"):
         shown = []
@@ -169,9 +160,8 @@ def legend(fig: Figure, **kwargs) -> None:
         fig.legend(handles.values(), handles.keys(), loc="outside right upper", **kwargs)
 
 
-def plain_log(*axes: mpl.axis.Axis) -> None:
-    """Ticks 0.2, 1, 30 on logarithmic axes rather than 2 × 10⁻¹."""
-    for axis in axes:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter("{x:g}")
-        axis.set_minor_formatter(NullFormatter())
+def plain_log(axis: mpl.axis.Axis) -> None:
+    """Ticks 0.2, 1, 30 on a logarithmic axis rather than 2 × 10⁻¹."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())

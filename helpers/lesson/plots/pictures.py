@@ -10,29 +10,18 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from helpers.lesson.plots.core import (
-    DOTS,
-    SIGNED,
-    UNSIGNED,
-    Picture,
-    as_array,
-    canvas,
-    figure,
-    is_tensor,
-    printable,
-)
+from helpers.lesson.plots import core
+from helpers.lesson.plots.core import SIGNED, as_array, canvas, figure, is_tensor, printable
 
 PAGE = 940  # pixels: wider than other figures; four maps of 224 pixels fit beside each other
 GAP = 8  # pixels between panels
 
+
 # ---------------------------------------------------------------- pictures and maps
-
-
 def as_picture(image) -> np.ndarray:
     """A picture as (H, W, 3) or (H, W) in 0..1; numbers outside that are stretched to it.
 
-    image: (H, W, 3), (3, H, W), (1, H, W) or (1, 3, H, W), numbers or uint8, on any device; or a
-    PIL image.
+    image: (H, W, 3), (3, H, W), (1, H, W) or (1, 3, H, W), on any device; or a PIL image.
     """
     values = as_array(image)
     values = values.astype(np.float32) / (255 if values.dtype == np.uint8 else 1)
@@ -96,7 +85,7 @@ def maps(rows: Mapping, *, caption, boxes=None, cols=None, bar=True, panel=200, 
     heads = [14 * max(t.count("\n") + 1 if t else 0 for t in line) + GAP for line in titles]
     width = left + cols * (wide + GAP) + right
     height = sum(heads) + len(lines) * tall + 4
-    fig = Picture(figsize=(width / DOTS, height / DOTS))
+    fig = core.Picture(figsize=(width / core.DOTS, height / core.DOTS))
     fig.exact = True
 
     def axes_at(x: int, y: int, w: int, h: int) -> Axes:  # pixels from the upper left
@@ -109,9 +98,11 @@ def maps(rows: Mapping, *, caption, boxes=None, cols=None, bar=True, panel=200, 
             ax = axes_at(left + i * (wide + GAP), y, wide, tall)
             if is_tensor(item):
                 drawn, signed = draw_map(ax, item, **look)
-                bars |= {signed: drawn} if drawn else {}
+                bars[signed] = drawn
             else:
-                draw_picture(ax, item)
+                ax.imshow(as_picture(item), cmap="gray", vmin=0, vmax=1, interpolation="auto")
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set(visible=True, color="0.7", linewidth=0.6)  # or white had no edge
             ax.set_title(line[i], fontsize=9, pad=4)
             ax.set_ylabel(name if i == 0 else "", fontsize=9)
             box = boxes.get(title) if isinstance(boxes, Mapping) else boxes
@@ -122,46 +113,32 @@ def maps(rows: Mapping, *, caption, boxes=None, cols=None, bar=True, panel=200, 
     for i, (signed, drawn) in enumerate(bars.items() if bar else ()):
         at = heads[0] + 6 + i * (length + 24)
         scale = fig.colorbar(drawn, cax=axes_at(width - right + 4, at, 9, length))
+        if look.get("over") is not None:  # zero on the bar looks as it does on the map
+            scale.ax.set_facecolor(str(_faded(as_picture(look["over"])).mean()))
         ends = ["against", "0", "for"] if signed else ["0", "much"]
         scale.set_ticks([-1, 0, 1] if signed else [0, 1], labels=ends if bar is True else bar)
     return fig
 
 
-def draw_map(
-    ax: Axes, values, *, signed: bool | None = None, top: float = 0.99, over=None, cmap=UNSIGNED
-):
+def draw_map(ax: Axes, values, *, signed=None, top=0.99, over=None, cmap=core.UNSIGNED):
     """One map on an axis, as `maps` draws it. Returns the image for a colour bar, and `signed`.
 
-    signed, top: as `as_map` takes them. over: a picture that lies under it: a signed map tints the
-    grey picture, an unsigned one lights it. cmap: of unsigned maps.
+    signed, top: as `as_map` takes them. over: a picture that it tints, in grey. cmap: of unsigned
+    maps.
     """
     flat, signed = as_map(values, signed, top=top)
     colours = {"cmap": SIGNED if signed else cmap, "vmin": -1 if signed else 0, "vmax": 1}
-    if over is None:
-        drawn = ax.imshow(flat, **colours)
-    else:
+    if over is not None:
         picture = as_picture(over)
-        grey = picture.mean(2) if picture.ndim == 3 else picture
-        if signed:
-            ax.imshow(grey, cmap="gray", vmin=-0.6, vmax=1.2)
-            drawn = ax.imshow(flat, alpha=0.62, **colours)
-        else:
-            picture = picture if picture.ndim == 3 else np.dstack([grey] * 3)
-            ax.imshow(picture * (0.15 + 0.85 * flat[..., None]))
-            drawn = None  # no colour bar explains it
-    _outline(ax)
+        ax.imshow(_faded(picture), cmap="gray", vmin=0, vmax=1)
+    drawn = ax.imshow(flat, alpha=None if over is None else 0.62, **colours)
     return drawn, signed
 
 
-def draw_picture(ax: Axes, image) -> None:
-    """One picture on an axis, with a thin frame, or a white one could not be seen."""
-    ax.imshow(as_picture(image), cmap="gray", vmin=0, vmax=1, interpolation="auto")
-    _outline(ax)
-
-
-def _outline(ax: Axes) -> None:
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set(visible=True, color="0.7", linewidth=0.6)
+def _faded(picture: np.ndarray) -> np.ndarray:
+    """A picture in light greys, (H, W) in 1/3..8/9, for colours to lie on."""
+    grey = picture.mean(2) if picture.ndim == 3 else picture
+    return (grey + 0.6) / 1.8
 
 
 def frame(ax: Axes, box: Sequence[float]) -> None:
@@ -172,31 +149,21 @@ def frame(ax: Axes, box: Sequence[float]) -> None:
     ax.add_patch(Rectangle((left, top), right - left, bottom - top, **style))
 
 
-def show_maps(image, attributions: Mapping, *, caption: str, **kwargs) -> Figure:
-    """A photograph and, beside it, attribution maps; whatever `maps` takes."""
-    return maps({"input": as_picture(image), **attributions}, caption=caption, **kwargs)
-
-
 # ---------------------------------------------------------------- tables
-
-
 @figure
-def heat(
-    panels, rows, columns, *, caption, label="", numbers="{:.2f}", signed=None, cmap="Blues", **axes
-) -> Figure:
+def heat(panels, rows, columns, *, caption, label="", numbers="{:.2f}", cmap="Blues", **axes):
     """A table with its numbers in legible colours, or several beside each other on one scale.
 
-    panels: (rows, columns) or {title: (rows, columns)}. rows: the rows' names, or {title: names}.
-    numbers: as `write_numbers` takes them, or None. signed: a diverging scale round zero; by
-    default where a value is below it. label: of the colour bar. axes: what `Axes.set` takes.
+    panels: (rows, columns) or {title: (rows, columns)}. rows, columns: their names.
+    numbers: as `write_numbers` takes them, or None. A value below zero: a diverging scale round it.
+    label: of the colour bar. axes: what `Axes.set` takes.
     """
     panels = panels if isinstance(panels, Mapping) else {"": panels}
     tables = {title: as_array(table) for title, table in panels.items()}
     values = np.concatenate([table.ravel() for table in tables.values()])
-    signed = bool(np.nanmin(values) < 0) if signed is None else signed
+    signed = bool(np.nanmin(values) < 0)
     largest = max(float(np.nanmax(np.abs(values))), 1e-12)
-    names = rows if isinstance(rows, Mapping) else dict.fromkeys(tables, rows)
-    tall = 1.2 + 0.28 * max(map(len, names.values()))
+    tall = 1.2 + 0.28 * len(rows)
     fig, cells = canvas(1, len(tables), height=tall, squeeze=False)
     turned = sum(len(str(c)) + 2 for c in columns) * len(tables) > 80
     for ax, (title, table) in zip(cells[0], tables.items(), strict=True):
@@ -205,8 +172,7 @@ def heat(
         ax.set_xticks(range(len(columns)), columns)
         for text in ax.get_xticklabels() if turned else ():
             text.set(rotation=30, ha="right", rotation_mode="anchor")
-        again = ax is not cells[0, 0] and not isinstance(rows, Mapping)
-        ax.set_yticks(range(len(table)), [""] * len(table) if again else names[title])
+        ax.set_yticks(range(len(rows)), rows if ax is cells[0, 0] else [""] * len(rows))
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
         ax.set(**{"title": title} | axes)
@@ -216,32 +182,24 @@ def heat(
     return fig
 
 
-def write_numbers(ax: Axes, drawn, numbers: str | Callable | np.ndarray = "{:.2f}") -> None:
-    """A number in each cell of an image that `imshow` returned, in black or white.
-
-    numbers: a format, a function from the value to the text, or the texts, (rows, columns).
-    """
+def write_numbers(ax: Axes, drawn, numbers: str | Callable = "{:.2f}") -> None:
+    """A number, by its format or a function, in black or white in each cell of `imshow`'s image."""
     for (row, column), value in np.ndenumerate(drawn.get_array()):
-        if isinstance(numbers, np.ndarray):
-            text = numbers[row, column]
-        else:
-            text = numbers.format(value) if isinstance(numbers, str) else numbers(value)
+        text = numbers.format(value) if isinstance(numbers, str) else numbers(value)
         light = drawn.to_rgba(value)[:3] @ np.array([0.2126, 0.7152, 0.0722])
         ink = "white" if light < 0.4 else "black"
         ax.text(column, row, text, ha="center", va="center", fontsize=8, color=ink)
 
 
 # ---------------------------------------------------------------- texts
-
-
 @figure
-def heat_words(words: Sequence[str], weights, *, caption, title="", width=88, cols=1) -> Figure:
+def heat_words(words: Sequence[str], weights, *, caption, width=88, cols=1) -> Figure:
     """A text, or several times the same, each word shaded by its weight relative to the largest.
 
     weights: (T,), or {title: (T,)}, `cols` beside each other. Positive weights are red; negative
     ones are blue, framed with dashes and marked −. width: characters in a line.
     """
-    texts = weights if isinstance(weights, Mapping) else {title: weights}
+    texts = weights if isinstance(weights, Mapping) else {"": weights}
     rows = -(-len(texts) // cols)
     width //= cols
     lines = len(_word_lines(words, width))

@@ -9,12 +9,5 @@ from helpers.lesson.widgets.class_widgets import board_view, choice_view, rating
 from helpers.lesson.widgets.explore import picture_input, playground
 from helpers.lesson.widgets.view import View, button
 
-__all__ = [
-    "View",
-    "board_view",
-    "button",
-    "choice_view",
-    "picture_input",
-    "playground",
-    "rating_view",
-]
+__all__ = ["View", "board_view", "button", "choice_view", "picture_input", "playground"]
+__all__ += ["rating_view"]

@@ -20,8 +20,6 @@ from helpers.lesson.boards import Board
 from helpers.lesson.rating import Rating
 from helpers.lesson.widgets.view import WIDE, View, button
 
-# ---------------------------------------------------------------- board
-
 
 class BoardView(View):
     """A question, all answers, and a box for one's own: `text`, `seat`, `put`, `take_back`, …"""
@@ -44,7 +42,7 @@ class BoardView(View):
     @property
     def value(self) -> list[str]:
         """The answers on the board."""
-        return [answer.text for answer in self.board.answers()]
+        return [record.answer for record in self.board.answers()]
 
     def refresh(self) -> None:
         """Show the board as it is now, other people's files in the class folder included."""
@@ -71,12 +69,6 @@ class BoardView(View):
             self.say(f"Your answers of all lessons are in {self.kept}.")
 
 
-board_view = BoardView
-
-
-# ---------------------------------------------------------------- a question with choices
-
-
 class ChoiceView(View):
     """A question to answer before looking; the choice is kept under "prediction" and `key`.
 
@@ -88,14 +80,12 @@ class ChoiceView(View):
         self.key, self.right, self.why = key, right, why
         self.chosen: int | None = None
         self.letters = [f"({letter})" for letter in string.ascii_lowercase[: len(choices)]]
-        lettered = list(zip(self.letters, choices, strict=True))
-        lines = [f"- {letter} {choice}" for letter, choice in lettered]
-        self.text = f"**{question}**\n\n" + "\n".join(lines)
+        self.text = f"**{question}**\n"
         self.store = Store("prediction", folder)
-        self.choices = [
-            button(letter, lambda n=n: self.choose(n), choice)
-            for n, (letter, choice) in enumerate(lettered)
-        ]
+        self.choices = []
+        for n, (letter, choice) in enumerate(zip(self.letters, choices, strict=True)):
+            self.text += f"\n- {letter} {choice}"
+            self.choices.append(button(letter, lambda n=n: self.choose(n), choice))
         super().__init__("a question: choose before you look", widgets.HBox(self.choices))
         self.show(lambda: Markdown(self.text))
         given = [record.answer for record in self.store.records() if record.item == key]
@@ -128,12 +118,6 @@ class ChoiceView(View):
         self.say(self.store.trouble)
 
 
-choice_view = ChoiceView
-
-
-# ---------------------------------------------------------------- rating
-
-
 class RatingView(View):
     """Let somebody rate. show(content) draws or returns an item's content; intro: Markdown.
 
@@ -144,9 +128,8 @@ class RatingView(View):
         self.rating, self.show_item = rating, show
         self.asked, self.progress = widgets.HTML(), widgets.HTML()
         most = max(len(question.choices) for question in rating.questions)
-        self.choices = [
-            button("", lambda place=place: self._act(self._choose, place)) for place in range(most)
-        ]
+        choose = lambda place: button("", lambda: self._act(self._choose, place))
+        self.choices = [choose(place) for place in range(most)]
         hint = "click here, then press digits; b back, s skip"
         self.key_box = widgets.Text(description="keys", placeholder=hint)
         self._read = 0  # how many of the box's keys have been used
@@ -162,7 +145,11 @@ class RatingView(View):
         self.panel.layout.display = "none"
         self.key_box.observe(self._typed, names="value")
         self.text.observe(self._written, names="value")
-        self.show(lambda: Markdown(_introduction(rating, intro)))
+        lines = [intro, "", f"{len(rating.items)} items in random order, and for each:", ""]
+        for q in rating.questions:
+            choices = " · ".join(f"{q.first + n} {choice}" for n, choice in enumerate(q.choices))
+            lines.append(f"- {q.text} *{choices or '(in your words)'}*")
+        self.show(lambda: Markdown("\n".join(lines)))
         self._refresh_progress()
 
     @property
@@ -236,12 +223,6 @@ class RatingView(View):
             self._refresh_progress()
 
 
-def _introduction(rating: Rating, intro: str) -> str:
-    lines = [intro, "", f"{len(rating.items)} items in random order, and for each:", ""]
-    for question in rating.questions:
-        choices = " · ".join(f"{question.first + n} {c}" for n, c in enumerate(question.choices))
-        lines.append(f"- {question.text} *{choices or '(in your words)'}*")
-    return "\n".join(lines)
-
-
+board_view = BoardView
+choice_view = ChoiceView
 rating_view = RatingView

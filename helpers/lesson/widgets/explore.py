@@ -24,10 +24,9 @@ class Playground(View):
     def __init__(self, draw: Callable, **controls):
         defaults = {n: p.default for n, p in inspect.signature(draw).parameters.items()}
         self.draw = draw
-        self.controls = {
-            name: _control(name, spec, defaults.get(name, NO_DEFAULT))
-            for name, spec in controls.items()
-        }
+        self.controls = {}
+        for name, spec in controls.items():
+            self.controls[name] = _control(name, spec, defaults.get(name, NO_DEFAULT))
         names = [control.description for control in self.controls.values()]
         for control in self.controls.values():  # so wide that the sliders stand in line
             control.style.description_width = f"{max(map(len, names)) * 0.75 + 1:.1f}em"
@@ -48,9 +47,6 @@ class Playground(View):
     def redraw(self, strict: bool = False) -> None:
         """Draw again with the values as they are now."""
         self.show(self.draw, strict=strict, **self.value)
-
-
-playground = Playground
 
 
 def _control(name: str, spec, default) -> widgets.Widget:
@@ -75,19 +71,12 @@ class PictureInput(View):
 
     def __init__(self, on_picture: Callable, *, read: Callable, start=None):
         self.on_picture, self.read, self.image = on_picture, read, start
-        self.path = widgets.Text(
-            description="Path of a picture",
-            placeholder="a JPEG or PNG file, then Enter",
-            continuous_update=False,
-            layout=widgets.Layout(width="min(100%, 36em)"),
-        )
+        hint = {"placeholder": "a JPEG or PNG file, then Enter", "continuous_update": False}
+        self.path = widgets.Text(description="Path of a picture", **hint)
+        self.path.layout.width = "min(100%, 36em)"
         self.path.style.description_width = "initial"
-        self.upload = widgets.FileUpload(
-            accept="image/*",
-            multiple=False,
-            description="Upload (up to 8 MB)",
-            layout=widgets.Layout(width="auto"),
-        )
+        self.upload = widgets.FileUpload(accept="image/*", description="Upload (up to 8 MB)")
+        self.upload.layout.width = "auto"
         name = "a picture of your own, by its path or an upload"
         super().__init__(name, self.path, widgets.HBox([self.upload]))
         if start is None:
@@ -119,6 +108,7 @@ class PictureInput(View):
             self.show(self.on_picture, self.image)
 
 
+playground = Playground
 picture_input = PictureInput
 
 

@@ -99,10 +99,7 @@ def sentence_of(error: BaseException) -> str:
 
 
 def publish(result, before: frozenset[int] = frozenset()) -> None:
-    """Show what a drawing function returned: a figure, anything Jupyter displays, or nothing.
-
-    before: the numbers of pyplot's figures that were open already; new ones are shown too.
-    """
+    """Show what a drawing function returned or opened; before: pyplot's figures open already."""
     new = sorted(_open_figures() - before)
     figures = [sys.modules["matplotlib.pyplot"].figure(number) for number in new]
     if hasattr(result, "savefig") and not hasattr(result, "_ipython_display_"):

@@ -16,7 +16,7 @@ BOXES = [(0, 0, 2, 2), (1, 0, 4, 3), (1, 1, 3, 3)]  # left, top, right, bottom
 @exercise
 def deck_map(deck_map) -> str | None:
     """deck_map(gains, boxes, size) -> (size, size): each crop adds its gain to its pixels."""
-    yours = torch.as_tensor(deck_map(GAINS, torch.tensor(BOXES), 5)).double()
+    yours = torch.as_tensor(deck_map(GAINS.clone(), torch.tensor(BOXES), 5)).double()
     right, count = _sum(BOXES), _sum(BOXES, torch.ones(3))
     last = torch.zeros(5, 5, dtype=torch.double)
     for gain, (left, top, right_edge, bottom) in zip(GAINS, BOXES, strict=True):
@@ -52,7 +52,7 @@ def relevance_step(step) -> str | None:
     A = torch.rand(2, 4, 4, generator=generator).softmax(-1)
     dA = torch.randn(2, 4, 4, generator=generator)
     R = torch.eye(4) + 0.3 * torch.rand(4, 4, generator=generator)
-    yours = torch.as_tensor(step(R, A, dA))
+    yours = torch.as_tensor(step(R.clone(), A.clone(), dA.clone()))  # `R += …` is right as well
     if yours.ndim == 3:
         return (
             "R is one matrix for all heads: take the mean over the heads before you multiply; "
@@ -86,24 +86,50 @@ def by_area(gains: Tensor, boxes: Tensor, size: int) -> Tensor:
     return maps.average(gains[:, None], boxes, size, size, k=40, by_area=True)[0]
 
 
-def squared(gains: Tensor, boxes: Tensor, size: int) -> Tensor:
-    return deck(gains, boxes, size).clamp(min=0) ** 2
+def eighth_power(gains: Tensor, boxes: Tensor, size: int) -> Tensor:
+    return deck(gains, boxes, size).clamp(min=0) ** 8
+
+
+def drawn_by(combine, gains: Tensor, boxes: Tensor, size: int = 96) -> Tensor:
+    """The learner's map, (size, size); what it does to its gains in place stays its own."""
+    return torch.as_tensor(combine(gains.clone(), boxes.clone(), size))
+
+
+def follows(yours: Tensor, known: Tensor) -> bool:
+    """Whether yours never orders two pixels against known: a power, a floor, a threshold of it."""
+    yours, known = (each / each.abs().max().clamp(min=1e-12) for each in (yours, known))
+    order = yours.argsort()
+    order = order[known[order].round(decimals=5).argsort(stable=True)]  # ties as yours has them
+    rising = yours[order]
+    return bool((rising.cummax(0).values - rising).max() < 1e-3)
 
 
 def standing(combine, crops: list, size: int = 96) -> list[float]:
     """Share of hits and mean energy; crops: (gains (N, Q), crops (N, 4), boxes asked) a scene."""
     rows = []
     for gains, boxes, asked in crops:
-        drawn = torch.stack([torch.as_tensor(combine(each, boxes, size)) for each in gains.T])
+        drawn = torch.stack([drawn_by(combine, each, boxes, size) for each in gains.T])
         rows.append(score.score({"": drawn.to(gains)}, asked)[0, :, :2])
     return torch.stack(rows).mean((0, 1)).tolist()
 
 
+def peaks(combine, crops: list, size: int = 96) -> tuple[Tensor, Tensor]:
+    """Of each map's highest pixel: is it in the box asked for, and how many crops lie over it?"""
+    hit, under = [], []
+    for gains, boxes, asked in crops:
+        drawn = torch.stack([drawn_by(combine, each, boxes, size) for each in gains.T])
+        count = maps.add_up(torch.ones_like(gains[:, :1]), boxes, size, size).flatten()
+        hit.append(score.score({"": drawn}, asked)[0, :, 0] > 0)
+        under.append(count[drawn.flatten(1).argmax(1)])
+    return torch.cat(hit), torch.cat(under)
+
+
 def standings(combine, crops: list) -> dict[str, list[float]]:
     """{name: [hits, energy]} of the deck's sum, of two others, and of yours once it is written."""
-    known = {"the deck's sum": deck, "its square": squared, "shrunk, by 1/area": by_area}
+    known = {"the deck's sum": deck, "its eighth power": eighth_power}
+    known |= {"shrunk, by 1/area": by_area}
     gains, boxes, _ = crops[0]
-    if not is_empty(combine(gains[:, 0], boxes, 96)):
+    if not is_empty(combine(gains[:, 0].clone(), boxes.clone(), 96)):
         known["yours"] = combine
     return {name: standing(each, crops) for name, each in known.items()}
 
@@ -130,21 +156,22 @@ def combine(combine, crops=()) -> str | None:
     """Has your map another form than the deck's, and more hits or more energy on these scenes?"""
     crops = crops or [made_up()]
     gains, boxes, _ = crops[0]
-    yours = torch.as_tensor(combine(gains[:, 0], boxes, 96))
+    yours = drawn_by(combine, gains[:, 0], boxes)
     if yours.shape != (96, 96):
         return f"a map has the shape (96, 96); yours has {tuple(yours.shape)}"
     if not yours.isfinite().all():
         return "your map holds NaN or infinity: is a pixel without crops divided by 0?"
     known = {
-        "orders the pixels as the deck's sum does (a power of it raises the energy, and no hit): "
-        "weigh the crops": deck(gains[:, 0], boxes, 96),
+        "orders the pixels as the deck's sum does (a power or a threshold of it raises the energy, "
+        "and no hit): weigh the crops": deck(gains[:, 0], boxes, 96),
         "orders the pixels as the plain mean does: weigh the crops, or shrink it": maps.average(
             gains[:, :1], boxes, 96, 96
         )[0],
     }
     for what, values in known.items():
         red = values > 0
-        if red.sum() > 1 and spearman(yours.to(values)[red][None], values[red][None]) > 0.9999:
+        own, its = yours.to(values)[red], values[red]
+        if red.sum() > 1 and (follows(own, its) or spearman(own[None], its[None]) > 0.9999):
             return f"your map {what}"
     hits, energy = standing(combine, crops)
     old_hits, old_energy = standing(deck, crops)

@@ -102,6 +102,12 @@ def path(
     return pictures
 
 
+def enlarged(drawings: Tensor) -> Tensor:
+    """Drawings (B, 1, 16, 16) as lesson 03's digits are: (B, 1, 28, 28), ink 1 on 0."""
+    ink = drawings.detach().clamp(-1, 1) / 2 + 0.5
+    return F.interpolate(ink, (28, 28), mode="bilinear")
+
+
 def load(folder: Path | str = "diffusion", *, device: torch.device | str = "cpu") -> Denoiser:
     """The shipped model, evaluation mode, frozen. CourseError where a file is damaged."""
     tensors, meta = load_artifact(folder, version=1)

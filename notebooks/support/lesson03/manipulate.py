@@ -10,6 +10,9 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
+from helpers.ground.stats import pearson
+from helpers.saliency.metrics import magnitude
+
 
 class RoundReLU6(nn.Module):
     """min(max(x, 0), 6) with rounded corners; beta, (): the larger, the sharper."""
@@ -36,6 +39,11 @@ def share(m: Tensor) -> Tensor:
     """Where a map without signs (1, H, W) lies, in blocks of 4 pixels that sum to 1."""
     m = F.avg_pool2d(m, 4)
     return m / m.sum()
+
+
+def like(m: Tensor, goal: Tensor) -> float:
+    """Correlation of a map with signs (1, C, H, W), signs dropped, with the goal (1, H, W)."""
+    return pearson(share(magnitude(m)), share(goal)).item()
 
 
 def search(network, x: Tensor, c: int, goal: Tensor, *, steps: int, lr=0.008, gamma=0.1) -> Tensor:

@@ -45,6 +45,8 @@ def long_vectors(retrain, agreement=None, texts=()) -> str | None:
     if not isinstance(result, (tuple, list)) or len(result) != 2:
         return "return two things: the model, and its three mean τ"
     model, tau = result
+    if isinstance(model, tuple):
+        return "`train_one` gives two things, the model and its history: keep the first"
     began = model.settings["embedding_std"]
     if began != 1.0:
         return f"the model's embedding_std is {began:g}: hand `std` on to `train_one`"
@@ -64,7 +66,9 @@ def long_vectors(retrain, agreement=None, texts=()) -> str | None:
 
 # what each of three words alone gives, before the sigmoid
 VALUES = torch.tensor([0.0, 2.0, -2.0])  # a mixture of the last two gives what the first gives
-HIGHER = torch.tensor([0.0, 0.25, 0.25])  # none does: a small fine ends at the far end, .06 away
+HIGHER = torch.tensor([0.0, 0.05, 0.05])  # none does: the far end is .0125 away, .0025 over the due
+EQUAL = torch.zeros(3)  # every one does: the distance alone decides
+SPREAD, BEGUN = torch.tensor([[0.45, 0.5, 0.05], [0.55, 0.15, 0.3]])  # TVD stops at .55, 0, .45
 
 
 @exercise
@@ -73,6 +77,7 @@ def adversary(attack) -> str | None:
 
     All of `own` lies on the first word; only a mixture of the other two gives the same output.
     With other values none does: there the fine, and from where it is due, decide how far it goes.
+    Last, `own` lies on all words and the output never moves: TVD is content before JSD is.
     """
     own, asked = torch.tensor([1.0, 0.0, 0.0]), []
 
@@ -99,12 +104,18 @@ def adversary(attack) -> str | None:
         if jsd(weights, own) < 0.1:
             return (
                 "you end near the model's own weights: the loss falls when the divergence RISES; "
-                "or zero_grad or the rate is not as asked"
+                "or zero_grad, the rate, or where the fine begins (at .01) is not as asked"
             )
         if jsd(weights, own) < 0.6:
             return "the output stays, but there are weights farther away: more steps, or larger"
     weights = attack(lambda alpha: output(alpha, HIGHER), own, scores.clone())
     moved = abs(output(weights, HIGHER)[1] - 0.5)
-    if moved > 0.02:
-        return f"yours may move the output by {moved:.2f}: a fine of 500, due from .01 on"
+    if moved > 0.0115:
+        return (
+            f"yours may move the output by {moved:.4f}: a fine of 500, due from .01 on, "
+            "keeps it at .01; or the distance is not `jsd`"
+        )
+    weights = attack(lambda alpha: output(alpha, EQUAL), SPREAD, BEGUN.log())
+    if jsd(weights, SPREAD) < 0.5:
+        return "farther weights are left where the output never moves: is your distance `jsd`?"
     return None

@@ -22,16 +22,13 @@ def _shapley_at(shapley, x, baseline) -> str | None:
         return first, torch.tensor([both - only_b, both - only_a])
 
     first, last = orders(*baseline)
-    right = (first + last) / 2
+    right, from_zero = (first + last) / 2, sum(orders(0.0, 0.0)) / 2
     mistakes = {
         "you add both orders and forget to halve: they should sum to f(x) − f(baseline)": 2 * right,
         "this is each feature's effect when it comes first; average it with that when last": first,
         "this is each feature's effect when it comes last; average it with that when first": last,
         "the values are right and in the wrong order: feature 1 first": right.flip(0),
-        "an absent feature has its baseline value, not always zero: you never used `baseline`": sum(
-            orders(0.0, 0.0)
-        )
-        / 2,
+        "an absent feature has its baseline value, not zero: you never used `baseline`": from_zero,
     }
     return compare(torch.as_tensor(shapley(f, x, baseline)).double(), right, mistakes)
 
@@ -98,7 +95,8 @@ def _deletion_at(falls_by_gradient, vectors: list, slope: list) -> str | None:
         "this is gradient × input: it moves a word to zero; deleting moves the mean to the mean of "
         "the others": [share, share / n, share / (n - 1)],
         "the sum is shared by the n - 1 words that stay: divide by n - 1, not by n": centred / n,
-        "the direction is right; how far does the mean move? divide by n - 1": centred,
+        "the direction is right; how far does the mean move? divide the word minus the mean by "
+        "n - 1, or the word minus the mean of the rest by n": [centred, centred * n / (n - 1)],
         "turned round: a fall is f before minus f after": -centred / (n - 1),
     }
     return compare(falls_by_gradient(vectors, slope), centred / (n - 1), mistakes)

@@ -32,7 +32,7 @@ def _curve(ax, curve, x: float, top: float = 3.0) -> None:
     run = 0.5 / np.hypot(1, slope / 2)
     _arrow(ax, (x, yx), (x + run, yx + slope * run), slope)
     ax.set(xlabel="feature", ylabel="output")
-    ax.set_title(f"attribution {chord:+.2f} · slope {slope:+.0f}")
+    ax.set_title(f"attribution {chord:+.2f} · slope {slope:+.0f}".replace("+0.00", "0"))
 
 
 def _map(ax, case) -> None:
@@ -47,7 +47,8 @@ def _map(ax, case) -> None:
     ax.plot(a, b, "o", color="black")
     _arrow(ax, (a, b), (a + 0.45, b), case.slope)
     ax.set(xlabel="feature 1", ylabel="feature 2", aspect="equal")
-    ax.set_title(f"each: attribution {case.attribution:+.2f} · slope {case.slope:+.0f}")
+    title = f"each: attribution {case.attribution:+.2f} · slope {case.slope:+.0f}"
+    ax.set_title(title.replace("+0.00", "0"))
 
 
 @figure

@@ -107,14 +107,14 @@ def twins(f, x: Tensor, feature: int, background: Tensor, *, reach: float = 1.0)
 def evidence(t: Trial, *, reach: float, generator, ks=(1, 4), feature: int = 0) -> dict:
     """{method: one number a network, (N,)}: positive means "it will rise"."""
     zero, ahead, behind = torch.zeros_like(t.x), t.x.clone(), t.x.clone()
-    ahead[:, feature] += reach  # completeness leaves no choice: f at the longest step minus f(x)
-    behind[:, feature] = 0  # and here f(x) minus f without the feature
+    ahead[:, feature] += reach  # the share is f(x) minus f ahead: −IG, its sign turned, advises
+    behind[:, feature] = 0
     scores = {
         "IG": integrated_gradients(t.f, t.x, zero)[:, feature],
         "Shapley": shapley(t.f, t.x, zero)[:, feature],
         "gradient": gradient(t.f, t.x)[:, feature],
-        "IG, baseline ahead": -integrated_gradients(t.f, t.x, t.x + reach)[:, feature],
-        "IG, ahead in 1 only": -integrated_gradients(t.f, t.x, ahead)[:, feature],
+        "−IG, baseline ahead": -integrated_gradients(t.f, t.x, t.x + reach)[:, feature],
+        "−IG, ahead in 1 only": -integrated_gradients(t.f, t.x, ahead)[:, feature],
         "IG, zero in 1 only": integrated_gradients(t.f, t.x, behind)[:, feature],
     }
     for k in ks:

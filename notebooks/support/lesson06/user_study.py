@@ -105,7 +105,6 @@ class Row(NamedTuple):
     condition: str
     kind: str  # of the network
     right: bool
-    seconds: float
     helpful: int  # 1 to 5
 
 
@@ -128,11 +127,8 @@ def judge(pooled: Pooled | Sequence[Record]) -> Results:
     pooled = accepted(pooled, QUESTIONS)
     if len({record.activity for record in pooled.records}) > 1:
         raise ValueError("people's answers and simulated ones are never pooled together")
-    known, rows, left_out = (
-        {one.key: one for one in networks()},
-        [],
-        [*pooled.skipped, *pooled.asked],
-    )
+    known, rows = {one.key: one for one in networks()}, []
+    left_out = [*pooled.skipped, *pooled.asked]
     by_person: dict[str, dict[str, Record]] = {}
     for record in pooled.records:
         if record.answer and record.item in known and record.condition in CONDITIONS:
@@ -143,8 +139,8 @@ def judge(pooled: Pooled | Sequence[Record]) -> Results:
             continue
         for key, record in given.items():
             right = bool(record.answer["rises"]) == known[key].rises
-            seconds, helpful = record.seconds or 0.0, record.answer["helpful"]
-            rows.append(Row(person, record.condition, known[key].kind, right, seconds, helpful))
+            helpful = record.answer["helpful"]
+            rows.append(Row(person, record.condition, known[key].kind, right, helpful))
     people = len({row.person for row in rows})
     return Results(rows, people, left_out, any(r.activity == SIMULATED for r in pooled.records))
 
@@ -163,9 +159,8 @@ def summary(results: Results) -> dict[str, dict[str, tuple[float, float, float]]
             rows = [row for row in results.rows if (row.condition, row.kind) == (condition, kind)]
             people = [row.person for row in rows]
             table[condition][kind] = clustered_mean([row.right for row in rows], people)
-            table[condition][f"{kind} liked"] = clustered_mean(
-                [row.helpful for row in rows], people
-            )
+            liked = clustered_mean([row.helpful for row in rows], people)
+            table[condition][f"{kind} liked"] = liked
     return table
 
 

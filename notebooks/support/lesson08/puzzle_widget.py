@@ -152,14 +152,17 @@ class Card:
 
 
 def coloured(sentences: Sequence[str]) -> Card:
-    """Sentences with words marked as {A:word}, in the colour of their letter and with the letter
-    behind; {?:word} in grey.
+    """Sentences with words marked as {A:word}, underlined in the colour of their letter and with
+    the letter behind; {?:word} in grey. The word itself is dark: some colours are too pale to read.
     """
-    colour = lambda letter: COLOURS[(ord(letter) - ord("A")) % 6] if letter.isalpha() else "#777777"
-    mark = lambda m: (
-        f'<b style="color:{colour(m[1])};text-decoration:underline">{m[2]}</b>'
-        + f"<sup>{m[1]}</sup>" * m[1].isalpha()
-    )
+
+    def mark(m: re.Match) -> str:
+        letter, word = m.groups()
+        known = letter != "?"
+        line = COLOURS["ABCDEF".index(letter)] if known else "#777777"
+        style = f"border-bottom:3px solid {line}"
+        return f'<b style="{style}">{word}</b>' + f"<sup>{letter}</sup>" * known
+
     lines = "".join(
         f"<div>{re.sub(r'{([A-Z?]):([^}]*)}', mark, html.escape(sentence))}</div>"
         for sentence in sentences

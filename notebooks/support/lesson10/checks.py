@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +26,8 @@ def pinned(f: Callable) -> str | None:
         "only the feature is left: all else in x has to stay": (v * d_i).expand_as(x),
         "you scale the whole vector: only the part along d_i may change": x * (v / f_i)[:, None],
     }
-    return compare(f(x, f_i, d_i, v), x + (v - f_i)[:, None] * d_i, wrong)
+    right = x + (v - f_i)[:, None] * d_i
+    return compare(f(x.clone(), f_i, d_i, v), right, wrong)
 
 
 class _Scripted:
@@ -53,10 +55,13 @@ def score(f: Callable) -> str | None:
     hidden = [Snippet([6, 3, 1], [9, 0, 0]), Snippet([2, 7, 11], [1, 1, 0])]
     hidden += [Snippet([4, 12, 12], [2, 9, 1])]
     speaker = _Scripted()
-    yours = f(speaker, list(shown), list(hidden))
+    yours = f(speaker, deepcopy(shown), deepcopy(hidden))
     texts = [s.tokens for s in hidden]
-    if speaker.explained == [hidden] or len(speaker.explained) != 1:
+    told = speaker.explained[0] if len(speaker.explained) == 1 else hidden
+    if any(snippet in told for snippet in hidden):
         return "explain once, from `shown` alone: the hidden snippets would give the answer away"
+    if len(told) != len(shown) or any(snippet not in told for snippet in shown):
+        return "explain gets the snippets of `shown` as they are: all of them, with their levels"
     if speaker.told != {"even tokens"}:
         return "simulate(words, tokens) gets the words that explain(…) returned"
     if speaker.simulated == [s.tokens for s in shown]:
@@ -101,14 +106,16 @@ def best_match(f: Callable) -> str | None:
         "this is Spearman's: the paper's .72 is Pearson's": _of_ranks(a, b).amax(1),
         "you average over the units of b: the best one counts": right.mean(1),
     }
-    yours = torch.as_tensor(f(a, b))
+    yours = torch.as_tensor(f(a.clone(), b.clone()))
     if yours.shape == (4,):
         return "one number for each unit of a is expected, not of b"
     if fault := compare(yours, right.amax(1), wrong):
         return fault
-    silent = torch.as_tensor(f(F.pad(a, (0, 1)), b))[-1]
-    nothing = "a unit that never fires has no match and counts as 0"
-    return None if close(silent.double(), torch.zeros((), dtype=torch.double)) else nothing
+    padded = torch.as_tensor(f(F.pad(a, (0, 1)), F.pad(b, (0, 1)))).double()
+    if not close(padded[-1], torch.zeros((), dtype=torch.double)):
+        return "a unit that never fires has no match and counts as 0"
+    spread = "a silent unit of b takes the others' matches away: set it to 0 before the maximum"
+    return None if close(padded[:-1], right.amax(1)) else spread
 
 
 def _of_ranks(a: Tensor, b: Tensor) -> Tensor:

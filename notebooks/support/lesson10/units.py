@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy.sparse import csc_matrix
 from torch import Tensor
 
@@ -111,6 +112,12 @@ def strongest(fired: csc_matrix, width: int, count: int = 20) -> Tensor:
         found = order[np.sort(first)[:count]]
         places[i, : len(found)] = torch.from_numpy(found).long()
     return places
+
+
+def best_match(a: Tensor, b: Tensor) -> Tensor:
+    """For each column of a (T, M) its largest correlation with a column of b (T, K), (M,)."""
+    a, b = (F.normalize(x - x.mean(dim=0), dim=0) for x in (a, b))
+    return (a.T @ b).amax(dim=1)
 
 
 def quantise(acts: Tensor, largest: float) -> Tensor:

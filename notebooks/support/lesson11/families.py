@@ -9,7 +9,7 @@ from torch import Tensor
 
 from helpers.datasets import corpus
 from helpers.sae.features import Examples
-from helpers.sae.splitting import Edges
+from helpers.sae.splitting import Edges, edges, living
 from notebooks.support.lesson11.feature_browser import Atlas
 
 
@@ -48,22 +48,44 @@ def shifted(fired: csc_matrix, tokens: int) -> csc_matrix:
 
 @torch.no_grad()
 def alike(atlas: Atlas, family: dict[int, list[int]]) -> Tensor:
-    """How alike parents of A/0 and groups of A/1 are where edges do not look, (families, 4).
+    """How alike parents of A/0 and groups of A/1 are where edges do not look, (families, 3).
 
-    The mean cosine of directions with the parent's, and with each other; of logit effects with the
-    parent's; how much larger the share of firings in the main kind of text is, group minus parent.
+    The mean cosine of directions with the parent's, and with each other; how much larger the share
+    of firings in the main kind of text is, group minus parent.
     """
-    d, effect, purity = {}, {}, {}
+    d, purity = {}, {}
     for name in ("a0", "a1"):
         d[name] = atlas.dictionaries[name].directions  # (M, N)
-        logits = atlas.dictionaries[name].logit_effects(atlas.model)  # (M, V)
-        effect[name] = F.normalize(logits - logits.mean(dim=1, keepdim=True), dim=1)
         kinds = atlas.examples[name].specificity[:, : len(corpus.DOMAINS)]
         purity[name] = kinds.amax(dim=1).to(atlas.device)
     rows = []
     for p, c in family.items():
-        near, same = (side["a0"][p] @ side["a1"][c].T for side in (d, effect))
+        near = (d["a0"][p] @ d["a1"][c].T).mean()
         among = (d["a1"][c] @ d["a1"][c].T).fill_diagonal_(0).sum() / (len(c) * (len(c) - 1))
         narrower = purity["a1"][c].mean() - purity["a0"][p]
-        rows.append(torch.stack([near.mean(), among, same.mean(), narrower]))
+        rows.append(torch.stack([near, among, narrower]))
     return torch.stack(rows).cpu()
+
+
+@torch.no_grad()
+def unlearned(atlas: Atlas, rows: Tensor, *, seed: int = 0) -> Tensor:
+    """Cosine of parent and child where nothing was learned, the mean of each family (families,).
+
+    Directions are tokens' activations, without the mean, of rows (R, T); each feature fires above
+    a threshold, on as few tokens as one of A/0 (256 of them) or of A/1 (1,000).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    x = atlas.model.activations(rows).flatten(0, 1).cpu()  # (T, N)
+    x = x - x.mean(dim=0)
+    drawn = torch.randperm(len(x), generator=generator)[:1256].split([256, 1000])
+    directions, fired = [], []
+    for name, places in zip(("a0", "a1"), drawn, strict=True):
+        density = atlas.examples[name].density[atlas.alive(name)]
+        density = density[torch.randperm(len(density), generator=generator)[: len(places)]]
+        directions.append(F.normalize(x[places], dim=1))
+        acts = x @ directions[-1].T  # (T, count)
+        least = [a.quantile(1 - q) for a, q in zip(acts.T, density, strict=True)]
+        fired.append(csc_matrix(F.relu(acts - torch.stack(least)).numpy()))
+    graph = living(edges(*fired), torch.ones(1000, dtype=torch.bool))
+    cosine = (directions[0] @ directions[1].T)[graph.parent.long(), graph.child.long()]
+    return torch.stack([cosine[graph.parent == p].mean() for p in graph.parent.unique()])

@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.ground.errors import CourseError
@@ -153,9 +152,8 @@ class Atlas:
     @torch.no_grad()
     def acts(self, where: str, number: int, rows: Tensor) -> Tensor:
         """One feature's activations on rows of tokens (R, T) → (R, T): one column is enough."""
-        dictionary = self.dictionaries[where]
-        sae, x = dictionary.sae, self.model.activations(rows.to(self.device)) * dictionary.scale
-        return F.relu((x - sae.b_dec) @ sae.W_enc[:, number] + sae.b_enc[number])
+        acts = self.model.activations(rows.to(self.device))
+        return self.dictionaries[where].feature(acts, number)
 
     @torch.no_grad()
     def read(

@@ -5,20 +5,14 @@ relatives.
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
 from helpers.lesson.widgets.view import View, button
+from notebooks.support.lesson11.feature_browser import Atlas
 
-if TYPE_CHECKING:
-    from notebooks.support.lesson11.feature_browser import Atlas
-
-SIGNS = {
-    "parent": "▲ parent",
-    "child": "▼ child",
-    "neighbour": "◆ neighbour",
-}  # no relation rests on a colour
+# no relation rests on a colour
+SIGNS = {"parent": "▲ parent", "child": "▼ child", "neighbour": "◆ neighbour"}
 BUTTONS = 16
 
 
@@ -31,22 +25,14 @@ class FeatureView(View):
         self.atlas, self.where, self.number, self.past = atlas, where, number, []
         self._moving = False
         wide = widgets.Layout(width="min(100%, 60em)")
-        self.dictionary = widgets.Dropdown(
-            description="dictionary",
-            options=[
-                (f"{atlas.called(name, 0)[:-2]}, {size:,} features", name)
-                for name, size in atlas.sizes.items()
-            ],
-            value=where,
-        )
+        row = widgets.Layout(flex_flow="row wrap")
+        title = lambda name: f"{atlas.called(name, 0)[:-2]}, {atlas.sizes[name]:,} features"
+        names = [(title(name), name) for name in atlas.sizes]
+        self.dictionary = widgets.Dropdown(description="dictionary", options=names, value=where)
         self.feature = widgets.IntText(description="feature", value=number, continuous_update=False)
-        self.kind = widgets.Dropdown(
-            description="best for",
-            options=[("a kind of text …", ""), *((kind, kind) for kind in atlas.kinds)],
-        )
-        self.relatives = [
-            button("", lambda place=place: self._follow(place)) for place in range(BUTTONS)
-        ]
+        kinds = [("a kind of text …", ""), *((kind, kind) for kind in atlas.kinds)]
+        self.kind = widgets.Dropdown(description="best for", options=kinds)
+        self.relatives = [button("", lambda at=at: self._follow(at)) for at in range(BUTTONS)]
         self.back = button("One step back", self._back)
         self.text = widgets.Text(
             description="a text",
@@ -60,11 +46,8 @@ class FeatureView(View):
         self.tokens = widgets.HTML()
         for control in (self.dictionary, self.feature, self.kind):
             control.style.description_width = "initial"  # or a projector shows "diction…"
-        picks = widgets.HBox(
-            [self.dictionary, self.feature, self.kind, self.back],
-            layout=widgets.Layout(flex_flow="row wrap"),
-        )
-        family = widgets.HBox(self.relatives, layout=widgets.Layout(flex_flow="row wrap"))
+        picks = widgets.HBox([self.dictionary, self.feature, self.kind, self.back], layout=row)
+        family = widgets.HBox(self.relatives, layout=row)
         super().__init__("the feature explorer", picks, family, self.text, self.firing, self.tokens)
         self._draw(strict=True)
         self._match_controls()
@@ -126,11 +109,9 @@ class FeatureView(View):
             f"{html.escape(self.atlas.name(self.where, i))}"
             for i, v in fired
         )
-        return (
-            "<div><code "
-            f'style="font-size:17px;color:#111;background:#eee">{html.escape(piece)}</code> '
-            f"{features or 'no feature'}</div>"
-        )
+        look = "font-size:17px;color:#111;background:#eee"
+        code = f'<code style="{look}">{html.escape(piece)}</code>'
+        return f"<div>{code} {features or 'no feature'}</div>"
 
     def _draw(self, strict: bool = False) -> None:
         page = self.atlas.page(self.where, self.number)
@@ -165,8 +146,7 @@ class FeatureView(View):
 
     def _back(self) -> None:
         if self.past:
-            place = self.past.pop()
-            self.go(*place)
+            self.go(*self.past.pop())
             self.past.pop()  # `go` has noted the way back
             self.back.disabled = not self.past
 

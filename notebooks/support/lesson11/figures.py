@@ -45,7 +45,8 @@ def tree(atlas: Atlas, root: int, most: int = 6, below: int = 2):
     fig, ax = canvas(height=0.72 * tall + 0.4)
     ax.set(xlim=(-0.05, len(columns) - 0.1), ylim=(tall - 0.3, -0.9))
     ax.set_axis_off()
-    row = [dict(zip(c, spread(len(c), tall), strict=True)) for c in columns]
+    middles = lambda count: (np.arange(count) + 0.5) * tall / count - 0.5  # of equal parts
+    row = [dict(zip(c, middles(len(c)), strict=True)) for c in columns]
     for x, (where, column) in enumerate(zip(atlas.sizes, columns, strict=True)):
         title = f"{atlas.called(where, 0)[:-2]}: {atlas.sizes[where]:,} features"
         ax.text(x, -0.75, title, fontweight="bold", color=COLOURS[x])
@@ -56,17 +57,12 @@ def tree(atlas: Atlas, root: int, most: int = 6, below: int = 2):
             firing = printable("\n".join(shortened(atlas, where, number)))
             ax.text(x, row[x][number] - 0.05, firing, fontsize=7, va="top", color="0.25")
     for x, parent, child, closeness in edges:
-        ends = [x + 0.78, x + 0.97], [row[x][parent], row[x + 1][child]]
-        ax.plot(*ends, color="0.6", linewidth=4 * (closeness - 0.35) + 0.5)
+        look = {"color": "0.6", "linewidth": 4 * (closeness - 0.35) + 0.5}
+        ax.plot([x + 0.78, x + 0.97], [row[x][parent], row[x + 1][child]], **look)
     return fig, (
         "Under each name two of the feature's strongest firings. An edge is as wide as the two "
         "features' activations are similar."
     )
-
-
-def spread(count: int, rows: int) -> np.ndarray:
-    """`count` places from 0 to rows − 1, in the middle of equal parts."""
-    return (np.arange(count) + 0.5) * rows / count - 0.5
 
 
 def shortened(atlas: Atlas, where: str, number: int, count: int = 2) -> list[str]:
@@ -103,15 +99,13 @@ class HoverMap:
             for number in atlas.alive(name).nonzero().flatten().tolist():
                 said = html.escape(f"{atlas.called(name, number)} · {atlas.name(name, number)}")
                 ink = colour.get(int(kinds[name][number]), GREY)
-                ring = (
-                    f'r="6" fill="#fff0" stroke="{ink}"'
-                    if name == narrow
-                    else f'r="2.6" fill="{ink}"'
-                )
+                mark = 'r="6" fill="#fff0" stroke' if name == narrow else 'r="2.6" fill'
                 x, y = at[name][number]
-                dot = f'<circle cx="{x}" cy="{y}" {ring}><title>{said}</title></circle>'
+                dot = f'<circle cx="{x}" cy="{y}" {mark}="{ink}"><title>{said}</title></circle>'
                 self.parts.append(dot)
-        self.legend = [(corpus.DOMAINS[kind], ink) for kind, ink in colour.items()]
+        kinds = {corpus.DOMAINS[kind]: ink for kind, ink in colour.items()} | {"other": GREY}
+        spots = [f'<span style="color:{ink}">●</span> {kind}' for kind, ink in kinds.items()]
+        self.legend = " &nbsp; ".join(spots)
         first, second = (atlas.called(name, 0)[:-2] for name in points)
         self.caption = (
             f"Directions of {first} (rings) and {second} (dots), laid out by t-SNE. Lines: "
@@ -122,13 +116,9 @@ class HoverMap:
         return self.caption
 
     def _repr_html_(self) -> str:
-        legend = " &nbsp; ".join(
-            f'<span style="color:{ink}">●</span> {name}'
-            for name, ink in [*self.legend, ("other", GREY)]
-        )
         width, height = (SIZE + 20).int().tolist()
         return (
-            f'<div style="background:#fff;color:#111;max-width:{width}px">{legend}'
+            f'<div style="background:#fff;color:#111;max-width:{width}px">{self.legend}'
             f'<svg viewBox="0 0 {width} {height}" width="100%" role="img" aria-label='
             f'"{self.caption}">{"".join(self.parts)}</svg>'
             f"<i>{self.caption}</i></div>"

@@ -1,7 +1,4 @@
-"""A public dictionary, fetched where the source is `hub`.
-
-None of the course's numbers comes from it.
-"""
+"""A public dictionary, fetched where the source is `hub`; none of the course's numbers needs it."""
 
 import torch
 from torch import Tensor

@@ -30,7 +30,7 @@ class World:
     members: int = 4  # in each cluster
     arcs: int = 8
     pairs: int = 4  # with the members and the arcs 48 true features
-    nested: bool = True  # False: the control, where children are as frequent, parent or no parent
+    nested: bool = True  # False: the control, where children come as often without their parent
     dimensions: int = 32
     cosine: float = 0.7  # between two members of a cluster
     angle: float = 1.2  # radians to each side that an arc reaches
@@ -66,20 +66,18 @@ class World:
         """
         generator = torch.Generator().manual_seed(1_000_003 * self.seed + seed)
         sizes = [self.clusters, self.arcs, self.pairs, self.pairs]
-        strength = 0.5 + torch.rand(samples, sum(sizes), generator=generator)
-        chance = torch.rand(samples, sum(sizes), generator=generator)
+        uniform = lambda *shape: torch.rand(*shape, generator=generator).to(self.device)
+        strength = 0.5 + uniform(samples, sum(sizes))
+        chance = uniform(samples, sum(sizes))
         which = torch.randint(self.members, (samples, self.clusters, 1), generator=generator)
-        angle = self.angle * (2 * torch.rand(samples, self.arcs, generator=generator) - 1)
-        strength, chance, which, angle = (
-            v.to(self.device) for v in (strength, chance, which, angle)
-        )
-        child = chance[:, -self.pairs :] < self.share * (1 if self.nested else self.present)
-        on = torch.cat([chance[:, : -self.pairs] < self.present, child], dim=1)
-        if self.nested:
-            on[:, -self.pairs :] &= on[:, -2 * self.pairs : -self.pairs]
+        angle = self.angle * (2 * uniform(samples, self.arcs) - 1)
+        on = chance[:, : -self.pairs] < self.present
+        lone = 0.0 if self.nested else self.share * self.present / (1 - self.present)
+        share = torch.where(on[:, -self.pairs :], self.share, lone)
+        on = torch.cat([on, chance[:, -self.pairs :] < share], dim=1)
         groups, arcs, parents, children = (strength * on).split(sizes, dim=1)
         members = groups.new_zeros(samples, self.clusters, self.members)
-        members = members.scatter(2, which, groups[..., None])
+        members = members.scatter(2, which.to(self.device), groups[..., None])
         d = self.directions()
         x = torch.einsum("bcm,cmn->bn", members, d["members"])
         x = x + (arcs * angle.cos()) @ d["middle"] + (arcs * angle.sin()) @ d["bend"]
@@ -104,6 +102,8 @@ class Found(NamedTuple):
     acts: Tensor  # (B, M) what its features do
     true: Tensor  # (B, K) how strong each true feature is
     owner: Tensor  # (M,) the true feature that each follows most closely; −1: it hardly fires
+    follows: Tensor  # (M,) how closely: the correlation
+    covers: Tensor  # (M,) on which share of the owner's samples each fires
 
 
 @torch.no_grad()
@@ -113,8 +113,11 @@ def found(sae: SparseAutoencoder, world: World, samples: int = 20_000) -> Found:
     acts = sae.encode(x)
     acts = acts * (acts > 0.05 * acts.amax(dim=0))  # the weakest firings are interference
     unit = lambda a: F.normalize(a - a.mean(dim=0), dim=0)
-    owner = (unit(acts).T @ unit(true)).argmax(dim=1)
-    return Found(acts, true, owner.where((acts > 0).float().mean(dim=0) > 1e-3, -1))
+    follows, owner = (unit(acts).T @ unit(true)).max(dim=1)
+    present = true[:, owner] > 0
+    covers = ((acts > 0) & present).sum(dim=0) / present.sum(dim=0)
+    owner = owner.where((acts > 0).float().mean(dim=0) > 1e-3, -1)
+    return Found(acts, true, owner, follows, covers)
 
 
 class Family(NamedTuple):
