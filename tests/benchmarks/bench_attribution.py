@@ -22,7 +22,8 @@ from torch import nn
 from helpers import saliency
 from helpers.datasets import photos
 from helpers.pretrained import imagenet
-from helpers.saliency.metrics import infidelity, noises
+from helpers.saliency.core import noises
+from helpers.saliency.metrics import infidelity
 from tests.benchmarks import bench
 
 CAPTUM, CAM = f"captum {version('captum')}", f"pytorch-grad-cam {version('grad-cam')}"
