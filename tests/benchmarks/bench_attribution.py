@@ -3,8 +3,9 @@ at equal work; Integrated Gradients also at equal error.
 
 "As it comes" is captum's default for everything but the integration rule, which has to be ours for
 the outputs to be equal. At equal error each takes its best rule, and the fewest steps with which
-the maps of two photographs miss at most a tenth of the score, on average: ours spaces the steps at
-u^3, captum by Gauss and Legendre (its default). captum has no RISE.
+the maps of two photographs miss at most a tenth of the score, on average, and with more steps too
+(the error does not fall evenly): ours spaces them at u^3, captum as Gauss and Legendre do, its
+default; where 128 are not enough, the name says what they miss. captum has no RISE.
 """
 
 import sys
@@ -21,13 +22,14 @@ from torch import nn
 from helpers import saliency
 from helpers.datasets import photos
 from helpers.pretrained import imagenet
-from helpers.saliency.metrics import infidelity, noises
+from helpers.saliency.core import noises
+from helpers.saliency.metrics import infidelity
 from tests.benchmarks import bench
 
 CAPTUM, CAM = f"captum {version('captum')}", f"pytorch-grad-cam {version('grad-cam')}"
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 MISSED = 0.1  # share of the score, at equal error
-STEPS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+STEPS = (8, 12, 16, 24, 32, 48, 64, 96, 128)
 
 
 def small_cnn() -> nn.Module:
@@ -92,7 +94,7 @@ def on_digits() -> list[bench.Contest]:
             attr.GuidedBackprop(net).attribute,
         ),
         "Guided Grad-CAM": (
-            partial(saliency.guided_grad_cam, layer=last_maps),
+            lambda *of: saliency.guided_backprop(*of) * saliency.grad_cam(*of, layer=last_maps),
             partial(attr.GuidedGradCam(net, last_maps).attribute, interpolate_mode="bilinear"),
         ),
     }
@@ -209,11 +211,10 @@ def at_equal_error(net, x, t) -> bench.Contest:
     """Each with the fewest steps that miss at most MISSED; captum with 8 pictures at once."""
 
     def fewest(make) -> tuple[int, float]:
-        for steps in STEPS:
-            error = saliency.completeness_error(net, x, t, make(steps)()).mean().item()
-            if error <= MISSED:
-                break
-        return steps, error
+        missed = lambda n: saliency.completeness_error(net, x, t, make(n)()).mean().item()
+        errors = {n: missed(n) for n in STEPS}
+        enough = [n for n in STEPS if max(errors[m] for m in STEPS if m >= n) <= MISSED]
+        return min(enough, default=STEPS[-1]), errors[min(enough, default=STEPS[-1])]
 
     ours = lambda n: partial(saliency.integrated_gradients, net, x, t, steps=n, power=3)
     peer = lambda n: captums_ig(net, x, t, n, 8, "gausslegendre")
