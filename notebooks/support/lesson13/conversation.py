@@ -209,7 +209,7 @@ def items(answers: list[dict]) -> list[Item]:
 
 
 def fits(answer: dict, topic: str, question: str) -> bool:
-    shown = answer["how"] in ("prompt", "difference, 2 times", "feature, 2 times")
+    shown = answer["how"] in ("prompt", "difference, 1 times", "feature, 1 times")
     return shown and (answer["topic"], answer["question"]) == (topic, question)
 
 
