@@ -5,11 +5,14 @@ relatives.
 from __future__ import annotations
 
 import html
+from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
 from helpers.lesson.widgets.view import View, button
-from notebooks.support.lesson11.feature_browser import Atlas
+
+if TYPE_CHECKING:  # a view needs no PyTorch
+    from notebooks.support.lesson11.feature_browser import Atlas
 
 # no relation rests on a colour
 SIGNS = {"parent": "▲ parent", "child": "▼ child", "neighbour": "◆ neighbour"}
