@@ -112,7 +112,7 @@ def test_a_spectral_norm_follows_its_new_weights(norm, training):
 def test_weights_that_do_not_exist_yet_are_named():
     net = nn.Sequential(nn.Flatten(), nn.LazyLinear(4))
     for use in (saliency.gradient, saliency.occlusion):
-        with pytest.raises(CourseError, match="run model\\(inputs\\) once"):
+        with pytest.raises(CourseError, match="model\\(inputs\\) once"):
             use(net, torch.rand(1, 3, 40, 40), 0)
     with pytest.raises(CourseError, match="once before"), sanity.randomised(net, ["1"]):
         pass
