@@ -104,9 +104,9 @@ ROOMS = {
     "11": (
         "from notebooks.support.lesson11 import checks",
         {
-            "11.place": "You chose (a); it is (b).",
+            "11.place": "You chose (a); it is (c).",
             "11.shift": "You chose (a); it is (c).",
-            "11.narrower": "You chose (a); it is (c).",
+            "11.narrower": "You chose (a), and so it is.",
             "11.absorbed": "You chose (a); it is (b).",
         },
         {"11.which-width": ["11.which-width"]},
