@@ -128,7 +128,7 @@ ROOMS = {
             "13.reconstruction": "You chose (a); it is (c).",
             "13.frozen": "You chose (a); it is (b).",
             "13.scores": "You chose (a); it is (c).",
-            "13.detect": "You chose (a); it is (c).",
+            "13.detect": "You chose (a), and so it is.",
             "13.five": "You chose (a); it is (b).",
         },
         {"13.takeaway": ["13.takeaway"]},
