@@ -42,6 +42,15 @@ def test_only_the_named_layers_fall_and_all_come_back(net):
     assert not changed(before, net)
 
 
+def test_a_cascade_destroys_as_it_is_told(net):
+    drawn = lambda f, x, c: f.head.weight.detach().clone()
+    zeroed = lambda part: [p.zero_() for p in part.parameters()]
+    maps = sanity.cascade(net, ["head"], drawn, None, None, initialise=zeroed)
+    assert maps[0].any()
+    assert not maps[1].any()
+    assert net.head.weight.any(), "all weights are back"
+
+
 class Token(nn.Module):
     """Parts as transformers and norms of others have them: none knows how to begin anew."""
 
