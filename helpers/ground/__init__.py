@@ -1,4 +1,7 @@
-"""What everything stands on: set-up, stored files, errors, Colab, statistics; it knows no other."""
+"""What everything stands on: set-up, stored files, errors, Colab, statistics.
+
+Imports nothing above itself.
+"""
 
 from pathlib import Path
 

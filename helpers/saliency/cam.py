@@ -1,4 +1,4 @@
-"""Grad-CAM: which places of a layer speak for the class; Guided Backprop times it is D1-06's."""
+"""Grad-CAM: which places of a layer speak for the class. (Guided Grad-CAM: Guided Backprop · it.)"""
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping
