@@ -1,4 +1,4 @@
-"""Grad-CAM: which places of a layer speak for the class. (Guided Grad-CAM: Guided Backprop · it.)"""
+"""Grad-CAM: which places of a layer speak for the class. (Times Guided Backprop: slide D1-06.)"""
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping
