@@ -592,6 +592,7 @@ def of_cuda(gpu: Gpu) -> dict:
         "manual_seed_all": lambda seed: None,
         "get_rng_state": lambda device=None: torch.zeros(0, dtype=torch.uint8),
         "set_rng_state": lambda state, device=None: None,
+        "is_current_stream_capturing": lambda: False,  # the optimisers of torch 2.11 ask
     }
 
 
