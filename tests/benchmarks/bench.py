@@ -21,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -174,12 +175,18 @@ def table(results: Iterable[Result]) -> str:
             else f"{r.difference:.1g} (≤ {r.tolerance:.1g})"
         )
         rows.append(
-            f"| {r.name} | {r.ours_ms:.3g} | {r.peer_ms:.3g} "
+            f"| {r.name} | {three(r.ours_ms)} | {three(r.peer_ms)} "
             f"| {r.ratio:.2f} ({r.ratio_low:.2f} to {r.ratio_high:.2f}) "
-            f"| {r.ours_per_second:.3g} {r.unit}s | {r.ours_mb:.0f}, {r.peer_mb:.0f} "
+            f"| {three(r.ours_per_second)} {r.unit}s | {r.ours_mb:.0f}, {r.peer_mb:.0f} "
             f"| {differ} | {r.peer} |"
         )
     return "\n".join(rows)
+
+
+def three(number: float) -> str:
+    """A number with the three digits that count, never as 1.23e+03: 0.0123, 3.46, 1,230."""
+    rounded = float(f"{number:.3g}")
+    return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:.3g}"
 
 
 def options() -> argparse.ArgumentParser:
@@ -187,7 +194,12 @@ def options() -> argparse.ArgumentParser:
         description="Times the course's code beside another library's, in turns."
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="store the numbers there")
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each contest (default: 5)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=5.0,
+        help="for each contest (default: 5; 0: five rounds, to see that it runs)",
+    )
     return parser
 
 
@@ -243,11 +255,13 @@ def write_json(numbers: dict, file: Path) -> None:
 
 def main(argv: list[str]) -> int:
     """The command `bench [NAME ...]`: all files of tests/benchmarks, or those named."""
-    parser = options()
-    parser.add_argument("--results", type=Path, metavar="FILE", help="a Markdown file to renew")
-    parser.add_argument("name", nargs="*", help="such as saliency for bench_saliency.py")
-    choice = parser.parse_args(argv)
     there = {path.stem.removeprefix("bench_"): path for path in sorted(FOLDER.glob("bench_*.py"))}
+    parser = options()
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "\n".join(line for name, path in there.items() for line in about(name, path))
+    parser.add_argument("--results", type=Path, metavar="FILE", help="a Markdown file to renew")
+    parser.add_argument("name", nargs="*", help="one or more of those below (default: all)")
+    choice = parser.parse_args(argv)
     for name in set(choice.name) - set(there):
         near = difflib.get_close_matches(name, there, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(there)}."
@@ -267,6 +281,16 @@ def main(argv: list[str]) -> int:
     if choice.json:
         write_json(numbers, choice.json)
     return int(failed)
+
+
+def about(name: str, path: Path) -> list[str]:
+    """What a file compares, the first paragraph of its docstring, and which peers it installs."""
+    file = ast.parse(path.read_text(encoding="utf-8"))
+    text = f"{name}: {ast.get_docstring(file).partition(chr(10) * 2)[0]}"
+    for line in file.body:
+        if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "PEERS":
+            text += f" Installs {', '.join(ast.literal_eval(line.value))} in .cache/{path.stem}."
+    return textwrap.wrap(text, 96, subsequent_indent="  ")
 
 
 def run_file(path: Path, seconds: float) -> tuple[str, dict | None]:

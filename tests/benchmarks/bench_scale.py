@@ -120,9 +120,9 @@ def report() -> tuple[str, dict]:
     ]
     for name, (sizes, rows, fast) in found.items():
         times, megabytes = zip(*rows, strict=True)
-        columns = [f"{size:,}" for size in sizes], [f"{t:,.3g}" for t in times]
+        columns = [f"{size:,}" for size in sizes], map(bench.three, times)
         size, ms, mb = map(" · ".join, (*columns, [f"{m:,.0f}" for m in megabytes]))
-        on_gpu = " · ".join(f"{t:,.3g}" for t in fast) if fast else "not measured"
+        on_gpu = " · ".join(map(bench.three, fast)) if fast else "not measured"
         lines.append(f"| {name} | {size} | {ms} | {exponent(sizes, times):.2f} | {mb} | {on_gpu} |")
     return "\n".join(lines), {"curves": found}
 

@@ -1,9 +1,14 @@
-"""Maps from the attention of DINOv2-small and SmolLM2 beside captum and lxt (AttnLRP's rules).
+"""Maps from the attention of DINOv2-small and SmolLM2 beside captum and lxt (AttnLRP's rules), and
+reading SmolLM2's activations beside TransformerLens.
 
 captum has neither rollout nor relevance: it reads the weights A, and A · dS/dA, of every layer, and
 the same roll follows. lxt patches no timm model; its rules for normalisation, activation and
 attention are put into one, in double precision: there the maps differ by 1e-5 of the largest value,
 in float32 by .006. (The course has no AttnLRP for language models.)
+
+TransformerLens 4 reads through a bridge around a copy of the same loaded model; it wants the plain
+attention of transformers ("eager"), ours is the course's `attend`. Both leave out the logits, and
+for block 9 all later blocks.
 """
 
 import copy
@@ -18,11 +23,12 @@ from torch import Tensor, nn
 
 from helpers.pretrained import dinov2, smollm2
 from helpers.pretrained.hooks import hooked
+from helpers.sae import residual
 from helpers.saliency import attention_maps
 from tests.benchmarks import bench
 from tests.benchmarks.bench import Contest
 
-PEERS = ("lxt==2.1", "zennit")
+PEERS = ("lxt==2.1", "zennit", "transformer-lens==4.3.0")
 
 
 def with_lxts_rules(model: nn.Module) -> nn.Module:
@@ -127,12 +133,59 @@ def texts() -> list[Contest]:
     ]
 
 
+def reading() -> list[Contest]:
+    """The residual stream of eight texts of 128 tokens."""
+    from transformer_lens.model_bridge import TransformerBridge
+
+    lm, tokenizer = smollm2.load()
+    ids = torch.randint(100, 10_000, (8, residual.T), generator=generator())
+    how = {"hf_model": copy.deepcopy(lm), "tokenizer": tokenizer, "device": "cpu"}
+    bridge = TransformerBridge.boot_transformers("SmolLM2", **how)
+    layers = range(lm.config.num_hidden_layers)
+
+    @torch.no_grad()
+    def every_block() -> list[Tensor]:
+        with hooked(lm, {("residual", i): None for i in layers}) as kept:
+            lm.model(ids)
+        return list(kept.values())
+
+    @torch.no_grad()
+    def bridges(layers) -> list[Tensor]:
+        names = [f"blocks.{i}.hook_out" for i in layers]
+        stop = layers[-1] + 1
+        _, cache = bridge.run_with_cache(ids, names_filter=names, stop_at_layer=stop)
+        return [cache[name] for name in names]
+
+    layer = residual.LAYER
+    one = lambda: bridges([layer])[0][:, 1:]  # `stream` leaves out each text's first token
+    items = {"items": ids.numel(), "unit": "token"}
+    name = "SmolLM2, 8 texts: "
+    return [
+        Contest(
+            name + "the stream after all 30 blocks",
+            every_block,
+            partial(bridges, layers),
+            PEERS[2],
+            1e-3,
+            **items,
+        ),
+        Contest(
+            name + f"the stream after block {layer}",
+            partial(residual.stream, lm, ids),
+            one,
+            PEERS[2],
+            1e-3,
+            **items,
+        ),
+    ]
+
+
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
 def contests() -> list[Contest]:
-    return pictures() + texts()
+    return pictures() + texts() + reading()
 
 
 if __name__ == "__main__":

@@ -18,10 +18,12 @@ def in_own_environment(path: Path) -> bool:
 
 
 def own_environment(path: Path, peers: Sequence[str]) -> Path:
-    """The Python of .cache/NAME, made at the first run; it sees the course's packages too."""
+    """The Python of .cache/NAME, made when it or the peers are new; it sees the course's packages
+    too."""
     home = ROOT / ".cache" / path.stem
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    ready = (home / "ready").exists()
+    kept, wanted = home / "ready", "\n".join(peers)
+    ready = kept.exists() and kept.read_text(encoding="utf-8") == wanted
     if not ready:
         print(f"Installing {', '.join(peers)}, once; this needs a network ...", file=sys.stderr)
         venv.create(home, with_pip=True, clear=True)
@@ -33,5 +35,5 @@ def own_environment(path: Path, peers: Sequence[str]) -> Path:
         return python
     if subprocess.run([python, "-m", "pip", "install", "--quiet", *peers]).returncode:
         raise CourseError(f"{', '.join(peers)} could not be installed. Is there a network?")
-    (home / "ready").touch()
+    kept.write_text(wanted, encoding="utf-8")
     return python

@@ -8,12 +8,13 @@ import math
 import shutil
 import time
 from itertools import groupby
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from helpers.ground.errors import CourseError
-from tests.benchmarks import bench
+from tests.benchmarks import bench, peers
 from tests.benchmarks.bench import Contest, race
 from tests.pretend_gpu import T4, pretend_gpu
 
@@ -126,6 +127,19 @@ def test_the_command_finds_the_files_and_renews_their_sections(tmp_path, monkeyp
         bench.main(["sum"])
 
 
+def test_help_says_what_each_file_compares_and_installs(tmp_path, monkeypatch, capsys):
+    (tmp_path / "bench_sums.py").write_text(FILE.replace("def con", "PEERS = ('a==1',)\ndef con"))
+    monkeypatch.setattr(bench, "FOLDER", tmp_path)
+    with pytest.raises(SystemExit):
+        bench.main(["--help"])
+    assert "sums: Adds up. Installs a==1 in .cache/bench_sums." in capsys.readouterr().out
+
+
+def test_numbers_keep_three_digits():
+    for number, text in ((0.01234, "0.0123"), (99.96, "100"), (785.4, "785"), (5814, "5,810")):
+        assert bench.three(number) == text
+
+
 def test_memory_is_what_one_call_takes():
     """Two tensors of 40 MB at once, also at the second call; what was there before does not count,
     nor what a later tensor takes after the first two are gone."""
@@ -165,3 +179,16 @@ def test_a_file_with_peers_of_its_own_runs_in_their_environment(tmp_path, monkey
     )
     assert bench.main(["apart", "--seconds", "0"]) == 0
     assert "| sums |" in capfd.readouterr().out
+
+
+def test_an_environment_is_made_again_when_its_peers_change(tmp_path, monkeypatch):
+    monkeypatch.setattr(peers, "ROOT", tmp_path)
+    made = []
+    monkeypatch.setattr(
+        peers.venv, "create", lambda home, **_: made.append(home.mkdir(parents=True, exist_ok=True))
+    )
+    monkeypatch.setattr(peers.subprocess, "check_output", lambda *_, **__: str(tmp_path))
+    monkeypatch.setattr(peers.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0))
+    for wanted, times in (["a==1"], 1), (["a==1"], 1), (["a==1", "b==1"], 2):
+        peers.own_environment(tmp_path / "bench_x.py", wanted)
+        assert len(made) == times
