@@ -41,7 +41,8 @@ def load(*, device: torch.device | str = "cpu") -> LanguageModel:
         open_gguf(OPENED)
     logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(OPENED)
+        # transformers 5.15 warns where a BPE has True, and ignores it
+        tokenizer = AutoTokenizer.from_pretrained(OPENED, clean_up_tokenization_spaces=False)
         AttentionInterface.register("course", attend)
         how = {"dtype": torch.float32, "attn_implementation": "course"}
         model = AutoModelForCausalLM.from_pretrained(OPENED, **how)
