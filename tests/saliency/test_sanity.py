@@ -80,9 +80,9 @@ class Keeps(nn.Linear):
         self.start = None
 
     def reset_parameters(self):
-        if getattr(self, "start", None) is None:
-            return super().reset_parameters()
-        self.load_state_dict(self.start, strict=False)
+        super().reset_parameters()
+        if getattr(self, "start", None):
+            self.load_state_dict(self.start, strict=False)
 
     def get_extra_state(self):
         return {"scale": None}

@@ -10,7 +10,7 @@ from helpers.sae.model import Dictionary, Settings, SparseAutoencoder
 
 PUBLIC = "NeelNanda/sparse_autoencoder"  # on the MLP neurons of gelu-1l; run 1 ended with 25
 NAMES = ("W_enc", "b_enc", "W_dec", "b_dec")  # of a plain dictionary: ReLU, one bias each way
-CONFIG = {  # what cfg.json may say of one; SAELens once called a TopK "standard", and named it below
+CONFIG = {  # what cfg.json may say of one; SAELens once stored a TopK as "standard"
     "architecture": ("standard",),
     "activation_fn": ("relu",),
     "activation_fn_str": ("relu",),
