@@ -96,7 +96,7 @@ def output_of(module: nn.Module) -> Iterator[list[Tensor]]:
 
 # ---- where a layer's places lie ----
 def refuse_no_places(model: nn.Module, features: Tensor) -> None:
-    """CourseError for what fits a picture by its shape and is none: weights, tokens out of order."""
+    """CourseError for what fits a picture by its shape alone: weights, and tokens out of order."""
     if features.ndim == 3 and any("Hiera" in type(m).__name__ for m in model.modules()):
         raise CourseError("Hiera's tokens do not stand in the picture's order: use occlusion().")
     if features.ndim == 4 and features.shape[2] == features.shape[3]:

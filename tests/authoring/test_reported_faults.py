@@ -150,7 +150,7 @@ saliency/test_others_networks.py::test_tokens_out_of_order_are_no_places
 helpers/saliency/cam.py: if features.ndim == 3 and any(
 => if features.ndim == 9 and any(
 N an initialiser that brings the trained weights back
-saliency/test_sanity.py::test_an_initialiser_that_brings_the_trained_weights_back_is_not_believed
+saliency/test_sanity.py::test_an_initialiser_that_brings_trained_weights_back
 helpers/saliency/sanity.py: if p.isnan().any() or (p.equal(trained[name]) and p.unique().numel() > 2):
 => if p.isnan().any():
 N buffers that no state_dict holds stay reset

@@ -140,7 +140,7 @@ def test_nothing_that_was_learned_is_left(make):
     assert not moved(before, net)
 
 
-def test_an_initialiser_that_brings_the_trained_weights_back_is_not_believed():
+def test_an_initialiser_that_brings_trained_weights_back():
     part = Keeps()
     part.start = {n: p.detach().clone() for n, p in part.named_parameters()}
     before = dict(part.start)
