@@ -116,7 +116,10 @@ def test_a_dictionary_of_another_kind_is_refused(weights, change, named):
     [
         ({"architecture": "topk"}, "architecture: 'topk'"),  # the same four names
         ({}, "architecture: None"),
-        (PLAIN | {"activation_fn_str": "topk", "activation_fn_kwargs": {"k": 8}}, "_str: 'topk'"),
+        (
+            PLAIN | {"activation_fn_str": "topk", "activation_fn_kwargs": {"k": 8}},
+            "activation_fn_str: 'topk'",
+        ),
         (PLAIN | {"apply_b_dec_to_input": False}, "apply_b_dec_to_input: False"),
         (PLAIN | {"normalize_activations": "layer_norm"}, "normalize_activations: 'layer_norm'"),
     ],
