@@ -193,11 +193,12 @@ def resample(sae: SparseAutoencoder, optimizer, dead: Tensor, x: Tensor, *, seed
         return
     f = sae.encode(x)
     loss = (sae.decode(f) - x).pow(2).mean(dim=-1) + sae.settings.l1 * f.sum(dim=-1)  # (B,)
-    if not loss.pow(2).isfinite().all():
+    odds = loss.pow(2).cpu()
+    if not odds.isfinite().all():
         raise CourseError(NO_NUMBERS)
     generator = torch.Generator().manual_seed(seed)
     count = int(dead.sum())
-    drawn = torch.multinomial(loss.pow(2).cpu(), count, replacement=True, generator=generator)
+    drawn = torch.multinomial(odds, count, replacement=True, generator=generator)
     directions = F.normalize(x[drawn.to(x.device)] - sae.b_dec, dim=-1)  # (count, N)
     sae.W_dec[dead] = directions
     sae.W_enc[:, dead] = directions.T * 0.2 * sae.W_enc[:, ~dead].norm(dim=0).mean()

@@ -34,7 +34,7 @@ def grad_cam(model, inputs, target, *, layer: Layer, grid: Grid | None = None) -
             score = core.class_score(model, x, target)
         if not outputs:
             raise CourseError(f"The layer {layer!r} was not used for this score: choose another.")
-        refuse_no_places(model, outputs[-1])
+        refuse_no_places(model, module, outputs[-1])
         slope = core.derivative(score, at=outputs[-1])
         sides = patch_sides(model) if slope.ndim == 3 else ()
         A = as_maps(wide(outputs[-1]), x, grid, sides)  # (B, K, h, w)
@@ -95,11 +95,12 @@ def output_of(module: nn.Module) -> Iterator[list[Tensor]]:
 
 
 # ---- where a layer's places lie ----
-def refuse_no_places(model: nn.Module, features: Tensor) -> None:
+def refuse_no_places(model: nn.Module, layer: nn.Module, features: Tensor) -> None:
     """CourseError for what fits a picture by its shape alone: weights, and tokens out of order."""
     if features.ndim == 3 and any("Hiera" in type(m).__name__ for m in model.modules()):
         raise CourseError("Hiera's tokens do not stand in the picture's order: use occlusion().")
-    if features.ndim == 4 and features.shape[2] == features.shape[3]:
+    passes_weights_on = isinstance(layer, (nn.Dropout, nn.Identity, nn.Softmax))
+    if passes_weights_on and features.ndim == 4 and features.shape[2] == features.shape[3]:
         rows = wide(features.detach()).sum(3)  # (B, heads, T) of attention weights: all 1
         if (rows - 1).abs().max() < 0.02:
             what = f"This layer {tuple(features.shape)} gives attention weights"

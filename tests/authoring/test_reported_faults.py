@@ -163,7 +163,7 @@ helpers/ground/stats.py: (wide(values).flatten(1) for values in (a, b))
 => (values.flatten(1) for values in (a, b))
 N nan met by resampling, before the next save
 sae/test_train.py::test_resampling_meets_what_is_no_number_before_the_next_save
-helpers/sae/train.py: if not loss.pow(2).isfinite().all():
+helpers/sae/train.py: if not odds.isfinite().all():
 => if False:
 N pictures from inference mode in attention maps
 saliency/test_others_networks.py::test_number_types_and_pictures_from_inference_mode
