@@ -97,6 +97,10 @@ G a query set as a formula
 support/test_lesson02.py::test_any_query_can_be_a_title
 helpers/lesson/plots/core.py: .replace("$", r"\$")
 => .strip()
+G a name set as a formula in a chart
+lesson/test_plots.py::test_names_in_any_figure_are_drawn_as_they_are
+helpers/lesson/plots/charts.py: {"title": printable(title)} | scales
+=> {"title": title} | scales
 G a query in boxes
 support/test_lesson02.py::test_any_query_can_be_a_title
 helpers/lesson/plots/core.py: letter if drawn else f" U+{ord(letter):04X} "
