@@ -33,7 +33,7 @@ class Vocabulary:
 
     def encode(self, words: list[str]) -> Tensor:
         """(T,) ids between a start and an end token; CourseError where the model knows no word."""
-        words = words.split() if isinstance(words, str) else words
+        words = words.split() if isinstance(words, str) else list(words)  # or a tuple, an array
         if not words:
             raise CourseError("The text is empty: type at least one word.")
         if len(words) > LONGEST_TEXT:

@@ -31,6 +31,7 @@ LARGEST = 2048  # pixels on a side; more only costs time and memory
 @torch.no_grad()
 def encode_queries(model, tokenizer, queries: str | Sequence[str]) -> Tensor:
     """Queries, or a single one, as rows of length 1 on the model's device: (Q, D)."""
+    encode = tower_of(model, "encode_text")
     one = isinstance(queries, str) or not isinstance(queries, Iterable)
     queries = [queries] if one else list(queries)
     for query in queries or [""]:
@@ -39,33 +40,37 @@ def encode_queries(model, tokenizer, queries: str | Sequence[str]) -> Tensor:
         if all(unicodedata.category(c) in INVISIBLE or c == "\ufe0f" for c in query):
             raise CourseError("The query is empty: write one, such as 'Who puts out fires?'.")
     queries = [visible(query) for query in queries]
-    tokens = tokenizer(queries)  # (Q, T)
+    tokens = tokenizer(queries) if callable(tokenizer) else None  # (Q, T)
+    if not isinstance(tokens, Tensor):
+        kind = type(tokenizer).__name__
+        raise CourseError(f"tokenizer should be one of open_clip.get_tokenizer, not {kind}.")
     longest = tokens.shape[1]
     for query, beyond in zip(queries, tokenizer(queries, 2 * longest)[:, longest:], strict=True):
         if (beyond != beyond[-1]).any():  # not padding alone
             given = f"{len(query.split())} words and more than the {longest} tokens that fit"
             raise CourseError(f"The query has {given} (a rare word takes several): shorten it.")
-    return finite(model.encode_text(tokens.to(next(model.parameters()).device), normalize=True))
+    return finite(encode(tokens.to(next(model.parameters()).device), normalize=True))
 
 
 def scaled(model, image) -> Tensor:
     """A picture of any kind (`photos.as_rgb`) as the model wants its numbers; its size stays."""
+    tower = tower_of(model)
     device = next(model.parameters()).device
     pixels = torch.from_numpy(as_rgb(image)).to(device).permute(2, 0, 1) / 255
     height, width = pixels.shape[1:]
     if max(height, width) > LARGEST:
         given = f"{width} x {height} pixels, more than {LARGEST} on a side"
         raise CourseError(f"This picture has {given}: photos.open_picture reduces it.")
-    config = getattr(tower_of(model), "preprocess_cfg", {"mean": (0.5,) * 3, "std": (0.5,) * 3})
+    config = getattr(tower, "preprocess_cfg", {"mean": (0.5,) * 3, "std": (0.5,) * 3})
     mean, std = (pixels.new_tensor(config[key])[:, None, None] for key in ("mean", "std"))
     return (pixels - mean) / std
 
 
-def tower_of(model) -> nn.Module:
-    """The tower that sees; CourseError for other models."""
-    if not hasattr(model, "visual"):
+def tower_of(model, part: str = "visual"):
+    """The tower that sees, or another part of a CLIP model; CourseError for other models."""
+    if not hasattr(model, part):
         raise CourseError(f"model should be a CLIP model of open_clip, not {type(model).__name__}.")
-    return model.visual
+    return getattr(model, part)
 
 
 def refuse_raw(model, image, texts) -> None:
@@ -101,7 +106,8 @@ class Similarity(nn.Module):
         if (D := self.texts.shape[1]) != features.shape[1]:
             widths = f"{D} numbers and the picture {features.shape[1]}"
             raise CourseError(f"Each text has {widths}: encode both with the same model.")
-        return wide(features) @ wide(self.texts).to(wide(features)).T
+        texts = wide(self.texts.clone())  # what inference mode made cannot be saved for a gradient
+        return wide(features) @ texts.to(wide(features)).T
 
 
 # ---- the deck's way: crops --------------------------------------------------------------------

@@ -90,7 +90,7 @@ def tokenizer():
 
 def encode(text: str, *, start: bool = True) -> Tensor:
     """Text to tokens, (T,) int64; `start` puts END in front, as in every document of the stream."""
-    whole = text.encode(errors="ignore").decode()  # without half emoji
+    whole = reviews.a_text(text).encode(errors="ignore").decode()  # without half emoji
     return torch.tensor([END] * start + tokenizer().encode(whole).ids)
 
 

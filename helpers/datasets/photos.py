@@ -86,6 +86,8 @@ def preprocess(image, size: int = SIZE) -> Tensor:
 
 def as_image(inputs: Tensor) -> np.ndarray:
     """Back from one network input, (1, 3, H, W) or (3, H, W), to a picture (H, W, 3) uint8."""
+    if tuple(inputs.shape[:-2]) not in ((3,), (1, 3)):
+        raise CourseError(f"One input is (1, 3, H, W) or (3, H, W), not {tuple(inputs.shape)}.")
     pixels = inputs.detach().reshape(inputs.shape[-3:]).permute(1, 2, 0).float().cpu() * 128 + 127
     return pixels.round().clamp(0, 255).byte().numpy()
 
@@ -184,8 +186,13 @@ def open_picture(source: str | Path | bytes, *, name: str | None = None) -> np.n
     source: a path or web address as people paste it, or a file's bytes, which `name` names, or what
     `as_rgb` takes. Raises CourseError, in one sentence, for what cannot be read.
     """
-    source = source.read() if hasattr(source, "read") else source  # an open file
-    if isinstance(source, (str, Path)):
+    if hasattr(source, "read"):  # an open file
+        try:
+            source = source.read()
+        except (OSError, ValueError) as error:  # closed, or opened as a text
+            what = f"This file cannot be read ({error!s:.60})"
+            raise CourseError(f"{what}: open it as bytes, open(path, 'rb').") from error
+    if isinstance(source, (str, os.PathLike)):
         content, found = _read(source)
         name = name or found
     elif isinstance(source, (bytes, bytearray, memoryview)):
@@ -210,16 +217,16 @@ def open_picture(source: str | Path | bytes, *, name: str | None = None) -> np.n
     return _large_enough(small, name)
 
 
-def _read(source: str | Path) -> tuple[bytes, str]:
+def _read(source: str | os.PathLike) -> tuple[bytes, str]:
     """What lies at a path or address as people paste it, and a short name for it."""
-    typed = str(source).strip(AROUND).removeprefix("& ").strip(AROUND)  # "& " by PowerShell
+    typed = os.fspath(source).strip(AROUND).removeprefix("& ").strip(AROUND)  # "& " by PowerShell
     shown = typed if len(typed) <= 90 else f"{typed[:70]}…{typed[-15:]}"
     if typed.lower().startswith(("http://", "https://", "data:")):
         return _download(typed, shown), shown
-    if typed.lower().startswith("file:"):
-        typed = urllib.request.url2pathname(urlsplit(typed).path)
-    path = Path(typed)
     try:
+        if typed.lower().startswith("file:"):
+            typed = urllib.request.url2pathname(urlsplit(typed).path)
+        path = Path(typed)
         path = Path(os.path.expandvars(path.expanduser()))
         plain = Path(re.sub(r"\\(.)", r"\1", str(path)))  # a terminal writes my\ cat.png
         path = plain if plain.is_file() and not path.exists() else path

@@ -62,12 +62,17 @@ def plain_text(text: str) -> str:
     Curly apostrophes become straight, accents leave Latin letters, wide and joined letters become
     usual ones (NFKC); half an emoji and invisible signs go.
     """
-    if not isinstance(text, str):
-        raise CourseError(f"A text is words in quotes, not a {type(text).__name__}.")
-    text = re.sub("[\u200c\u200d\ufe00-\ufe0f]", "", visible(text))  # what joins emoji
+    text = re.sub("[\u200c\u200d\ufe00-\ufe0f]", "", visible(a_text(text)))  # what joins emoji
     text = unicodedata.normalize("NFKD", text.replace("\u00b4", "'"))
     text = re.sub("([A-Za-z])[\u0300-\u036f]+", r"\1", text)
     return re.sub("[\u2018\u2019\u201b\u02bc\u2032`]", "'", unicodedata.normalize("NFKC", text))
+
+
+def a_text(text: str) -> str:
+    """The text itself; CourseError for anything else."""
+    if not isinstance(text, str):
+        raise CourseError(f"A text is words in quotes, not a {type(text).__name__}.")
+    return text
 
 
 def visible(text: str) -> str:

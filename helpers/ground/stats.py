@@ -42,7 +42,8 @@ def interval(values) -> list[float]:
 
 def pearson(a: Tensor, b: Tensor) -> Tensor:
     """Pearson's correlation of two stacks, (B, ...) -> (B,); nan where one is constant."""
-    a, b = (values.flatten(1) - values.flatten(1).mean(dim=1, keepdim=True) for values in (a, b))
+    a, b = (wide(values).flatten(1) for values in (a, b))
+    a, b = (values - values.mean(dim=1, keepdim=True) for values in (a, b))
     return (a * b).sum(dim=1) / (a.norm(dim=1) * b.norm(dim=1))
 
 

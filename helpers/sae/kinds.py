@@ -155,4 +155,6 @@ def build(settings: Settings) -> SparseAutoencoder:
     """A new dictionary of the kind that its settings name; CourseError for an unknown one."""
     if settings.kind not in KINDS:
         raise CourseError(f"No kind {settings.kind!r}: choose one of {', '.join(KINDS)}.")
+    if settings.kind != "l1" and not 1 <= settings.k <= settings.features:
+        raise CourseError(f"k should be from 1 to {settings.features} features, not {settings.k}.")
     return KINDS[settings.kind](settings)

@@ -14,6 +14,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
+from helpers.ground.errors import CourseError
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -122,20 +124,28 @@ class Dictionary(nn.Module):
         self.sae = sae.eval().requires_grad_(False)
         self.scale = scale
 
+    def rescaled(self, acts: Tensor) -> Tensor:
+        """Activations (..., N) in the training's units; CourseError for others than it reads."""
+        N = len(self.sae.b_dec)
+        if not isinstance(acts, Tensor) or acts.shape[-1:] != (N,):
+            given = f"{type(acts).__name__} {tuple(getattr(acts, 'shape', ()))}"
+            raise CourseError(f"This dictionary reads activations (..., {N}), not this {given}.")
+        return (acts * self.scale).to(self.sae.W_enc)
+
     def features(self, acts: Tensor) -> Tensor:
         """(..., N) → (..., M)."""
-        return self.sae.encode((acts * self.scale).to(self.sae.W_enc))
+        return self.sae.encode(self.rescaled(acts))
 
     def feature(self, acts: Tensor, i: int) -> Tensor:
         """One feature alone, (..., N) → (...); of an L1 dictionary without computing the others."""
         if self.sae.settings.kind != "l1":
             return self.features(acts)[..., i]  # what fires may hang on a threshold or the others
-        x = (acts * self.scale).to(self.sae.W_enc) - self.sae.b_dec
+        x = self.rescaled(acts) - self.sae.b_dec
         return F.relu(x @ self.sae.W_enc[:, i] + self.sae.b_enc[i])
 
     def reconstruct(self, acts: Tensor) -> Tensor:
         """(..., N) → (..., N); give it to the transformer as `edit`."""
-        return self.sae((acts * self.scale).to(self.sae.W_enc)).to(acts) / self.scale
+        return self.sae(self.rescaled(acts)).to(acts) / self.scale
 
     @property
     def directions(self) -> Tensor:

@@ -18,6 +18,7 @@ from helpers.transformer.train import Saver
 PLAIN = ("l1", "topk", "batch_topk")  # kinds whose gradients `sparse_gradients` writes out
 FEW = 0.03  # share of features that fire, below which sparse products win on a processor
 SPARSE = sys.platform == "linux" and torch.backends.mkl.is_available()  # else PyTorch lacks them
+NO_NUMBERS = "Some activations or weights are not numbers: look at the model they come from."
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
 
 
@@ -59,7 +60,9 @@ def train(saes, inputs: Inputs, training, *, checkpoint=None, save_every=120.0) 
     """Train dictionaries on the same activations in one pass; each ends as if trained alone.
 
     A killed run goes on from its last save and ends with the same bits. save_every: seconds.
-    Raises CourseError where inputs or weights are not numbers.
+    Raises CourseError where activations or weights are not numbers. No step waits to look: the
+    first batch is looked at, what is resampled from, and the weights before each save and at the
+    end. So the last good checkpoint stays.
     """
     device = saes[0].W_enc.device
     parameters = [p for sae in saes for p in sae.parameters() if p.requires_grad]
@@ -74,6 +77,7 @@ def train(saes, inputs: Inputs, training, *, checkpoint=None, save_every=120.0) 
     steps = tqdm(range(start, training.steps), initial=start, total=training.steps, mininterval=10)
     for step, x in zip(steps, inputs.batches(training.batch, start=start), strict=False):
         x = x.to(saes[0].W_enc)  # (B, N), on its device
+        x = x.clone() if x.is_inference() else x  # what inference mode made has no gradient
         for group in optimizer.param_groups:  # constant for four fifths, then down in a line
             group["lr"] = training.learning_rate * min(1.0, 5 * (1 - step / training.steps))
         results = [backward(sae, x, training.bfloat16) for sae in saes]  # loss, features (B, M)
@@ -112,7 +116,7 @@ class Log:
 def centre(saes: Sequence[SparseAutoencoder], x: Tensor) -> None:
     """Begin with b_dec in the middle of the data x (B, N), unless a dictionary has been trained."""
     if not x.isfinite().all():
-        raise CourseError("Some activations are not numbers: look at the model they come from.")
+        raise CourseError(NO_NUMBERS)
     for sae in saes:
         if sae.settings.input_bias and not sae.b_dec.any():
             sae.b_dec.copy_(geometric_median(x))
@@ -189,9 +193,12 @@ def resample(sae: SparseAutoencoder, optimizer, dead: Tensor, x: Tensor, *, seed
         return
     f = sae.encode(x)
     loss = (sae.decode(f) - x).pow(2).mean(dim=-1) + sae.settings.l1 * f.sum(dim=-1)  # (B,)
+    odds = loss.pow(2).cpu()
+    if not odds.isfinite().all():
+        raise CourseError(NO_NUMBERS)
     generator = torch.Generator().manual_seed(seed)
     count = int(dead.sum())
-    drawn = torch.multinomial(loss.pow(2).cpu(), count, replacement=True, generator=generator)
+    drawn = torch.multinomial(odds, count, replacement=True, generator=generator)
     directions = F.normalize(x[drawn.to(x.device)] - sae.b_dec, dim=-1)  # (count, N)
     sae.W_dec[dead] = directions
     sae.W_enc[:, dead] = directions.T * 0.2 * sae.W_enc[:, ~dead].norm(dim=0).mean()

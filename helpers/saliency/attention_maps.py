@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from helpers.ground.errors import CourseError
 from helpers.saliency import core
-from helpers.saliency.cam import as_maps, patch_sides
+from helpers.saliency.cam import Grid, as_maps, patch_sides
 from helpers.saliency.core import Target, check, frozen_eval
+from helpers.saliency.guided import refuse_scripted
 
 SMOOTH = nn.GELU, nn.ReLU, nn.SiLU  # activations that AttnLRP passes relevance through
 OTHER = (
@@ -27,42 +28,45 @@ OTHER = (
 # ---- from weights to one table: who has read whom ----
 def roll(A: Sequence[Tensor]) -> Tensor:
     """R ← ½(1 + mean over heads of A) R: (B, T, T), rows sum to 1. Abnar & Zuidema 2020, eq. 1."""
-    one = torch.eye(A[0].shape[-1]).to(A[0])
+    one = torch.eye(A[0].shape[-1]).to(core.wide(A[0]))
     R = one.expand(len(A[0]), -1, -1)
     for weights in A:
-        R = (one + weights.mean(1)) / 2 @ R
+        R = (one + core.wide(weights).mean(1)) / 2 @ R
     return R
 
 
 def roll_weighted(A: Sequence[Tensor], dA: Sequence[Tensor]) -> Tensor:
     """R ← R + mean over heads of (A · dS/dA)⁺ R: (B, T, T). Chefer et al. 2021, eq. 5-6."""
-    R = torch.eye(A[0].shape[-1]).to(dA[0]).expand(len(dA[0]), -1, -1)
+    R = torch.eye(A[0].shape[-1]).to(core.wide(dA[0])).expand(len(dA[0]), -1, -1)
     for weights, slope in zip(A, dA, strict=True):
-        R = R + (weights * slope).clamp(min=0).mean(1).to(R) @ R
+        R = R + core.wide(weights * slope).clamp(min=0).mean(1).to(R) @ R
     return R
 
 
 # ---- the methods: what the class token has read of each patch ----
-def rollout(model: nn.Module, inputs: Tensor, target: Target = 0) -> Tensor:
-    """Attention rollout, (B, 1, H, W); it knows no class, so the target changes nothing."""
-    return followed(model, inputs, target, slice(-1, None), lambda A, _: roll(A))
+def rollout(model, inputs, target: Target = 0, *, grid: Grid | None = None) -> Tensor:
+    """Attention rollout, (B, 1, H, W); it knows no class, so the target changes nothing.
+
+    grid: (h, w) of the patches, where they do not follow from the picture's proportions.
+    """
+    return followed(model, inputs, target, slice(-1, None), lambda A, _: roll(A), grid)
 
 
-def relevance(model: nn.Module, inputs: Tensor, target: Target) -> Tensor:
+def relevance(model, inputs, target: Target, *, grid: Grid | None = None) -> Tensor:
     """Gradient-weighted attention, never negative: (B, 1, H, W). Source: Chefer et al. 2021."""
-    return followed(model, inputs, target, slice(None), roll_weighted)
+    return followed(model, inputs, target, slice(None), roll_weighted, grid)
 
 
-def followed(model: nn.Module, inputs, target: Target, layers: slice, rule: Callable) -> Tensor:
+def followed(model, inputs, target: Target, layers: slice, rule: Callable, grid) -> Tensor:
     """The class token's row of rule(A, dS/dA of these layers), on the patches: (B, 1, H, W)."""
     x, target = check(model, inputs, target, images=True)
 
     def one_batch(x, target):
         with attention_in_graph(model) as A:
-            score = core.class_score(model, x.requires_grad_(), target)
+            score = core.class_score(model, x.clone().requires_grad_(), target)
         dA = core.derivatives(score, at=A[layers])
         refuse_other_readers(dA[-1])
-        return on_patches(model, rule(A, dA)[:, 0], x).detach()
+        return on_patches(model, rule(A, dA)[:, 0], x, grid).detach()
 
     with frozen_eval(model):
         return core.finite(core.in_batches(one_batch, x, target))
@@ -80,10 +84,10 @@ def attn_lrp(model: nn.Module, inputs: Tensor, target: Target) -> Tensor:
     x, target = check(model, inputs, target, images=True)
 
     def one_batch(x, target):
-        x.requires_grad_()
+        x = x.clone().requires_grad_()
         with lrp_rules(model):
             score = core.class_score(model, x, target)
-        return (x * core.derivative(score, at=x)).detach()
+        return core.wide(x * core.derivative(score, at=x)).detach()
 
     with frozen_eval(model):
         return core.finite(core.in_batches(one_batch, x, target))
@@ -97,15 +101,16 @@ def refuse_other_readers(slope: Tensor) -> None:
         raise CourseError(f"{what} the methods follow nothing. Use attn_lrp() or grad_cam().")
 
 
-def on_patches(model: nn.Module, row: Tensor, x: Tensor) -> Tensor:
+def on_patches(model, row: Tensor, x: Tensor, grid: Grid | None = None) -> Tensor:
     """One number a token (B, T) as a map of the pictures' size, (B, 1, H, W)."""
-    coarse = as_maps(row[:, :, None], x, None, patch_sides(model))  # (B, 1, h, w)
+    coarse = as_maps(row[:, :, None], x, grid, patch_sides(model))  # (B, 1, h, w)
     return F.interpolate(coarse, x.shape[2:], mode="bilinear", align_corners=False)
 
 
 # ---- the networks, opened ----
 def attention_layers(model: nn.Module) -> list[nn.Module]:
     """A model's self-attentions in order: torch's, and timm's. CourseError where there is none."""
+    refuse_scripted(model)
     layers = [m for m in model.modules() if isinstance(m, nn.MultiheadAttention) or is_timms(m)]
     if not layers:
         what = f"No attention that can be followed was found in this {type(model).__name__}"

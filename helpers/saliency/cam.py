@@ -34,6 +34,7 @@ def grad_cam(model, inputs, target, *, layer: Layer, grid: Grid | None = None) -
             score = core.class_score(model, x, target)
         if not outputs:
             raise CourseError(f"The layer {layer!r} was not used for this score: choose another.")
+        refuse_no_places(model, module, outputs[-1])
         slope = core.derivative(score, at=outputs[-1])
         sides = patch_sides(model) if slope.ndim == 3 else ()
         A = as_maps(wide(outputs[-1]), x, grid, sides)  # (B, K, h, w)
@@ -94,6 +95,18 @@ def output_of(module: nn.Module) -> Iterator[list[Tensor]]:
 
 
 # ---- where a layer's places lie ----
+def refuse_no_places(model: nn.Module, layer: nn.Module, features: Tensor) -> None:
+    """CourseError for what fits a picture by its shape alone: weights, and tokens out of order."""
+    if features.ndim == 3 and any("Hiera" in type(m).__name__ for m in model.modules()):
+        raise CourseError("Hiera's tokens do not stand in the picture's order: use occlusion().")
+    passes_weights_on = isinstance(layer, (nn.Dropout, nn.Identity, nn.Softmax))
+    if passes_weights_on and features.ndim == 4 and features.shape[2] == features.shape[3]:
+        rows = wide(features.detach()).sum(3)  # (B, heads, T) of attention weights: all 1
+        if (rows - 1).abs().max() < 0.02:
+            what = f"This layer {tuple(features.shape)} gives attention weights"
+            raise CourseError(f"{what}, who reads whom, and no places: see rollout(), relevance().")
+
+
 def as_maps(features: Tensor, x: Tensor, grid: Grid | None, sides: Collection[int] = ()) -> Tensor:
     """Feature maps or tokens of pictures x (B, C, H, W) as maps (B, K, h, w).
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from numbers import Integral
 
 import torch
@@ -19,11 +20,15 @@ Baseline = float | Tensor
 @contextmanager
 def frozen_eval(model: nn.Module) -> Iterator[None]:
     """Inside: evaluation mode, frozen parameters, gradients on. Afterwards all is as it was."""
-    training = [module for module in model.modules() if module.training]
+    training = [m for m in model.modules() if getattr(m, "training", False)]  # scripted: none
     trainable = [p for p in model.parameters() if p.requires_grad]
     try:
-        if training:
-            model.eval()
+        try:
+            if training:
+                model.eval()
+        except NotImplementedError as error:
+            what = "This model was exported (torch.export)"
+            raise CourseError(f"{what}: use the nn.Module it was made from.") from error
         for p in trainable:  # nothing is kept for gradients that nobody asks for
             p.requires_grad_(False)
         with torch.inference_mode(False), torch.enable_grad():
@@ -48,6 +53,9 @@ def check(model, inputs, target: Target, *, images: bool = False) -> tuple[Tenso
     if inputs.is_nested or inputs.is_meta:
         raise CourseError("inputs should be one tensor with numbers, not a nested or a meta one.")
     x, shape = inputs.detach().to_dense(), tuple(inputs.shape)
+    if len(shape) == 3:  # (C, H, W), where the first convolution reads so many channels
+        conv = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+        images = images or (conv is not None and conv.in_channels == shape[0])
     if len(shape) < 2 or (images and len(shape) != 4):
         raise CourseError(f"inputs should be (B, C, H, W), not {shape}; picture[None] adds the B.")
     if 0 in shape:
@@ -73,7 +81,7 @@ def refuse_unfit(model: nn.Module) -> None:
     if not isinstance(model, nn.Module):
         kind = type(model).__name__
         raise CourseError(f"model should be an nn.Module, not a {kind}: wrap it in a class.")
-    for p in model.parameters():
+    for p in chain(model.parameters(), model.buffers()):
         if nn.parameter.is_lazy(p):
             raise CourseError("This model's weights do not exist yet: call model(inputs) once.")
         if p.is_inference():

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import chain
 
 import numpy as np
 import torch
@@ -31,44 +32,52 @@ def layers_of(model: nn.Module) -> list[str]:
     return top + [name for name, part in parts if list(part.parameters(recurse=False))]
 
 
+@torch.no_grad()
 def reset(module: nn.Module) -> None:
     """New weights for the module and all its parts: nothing that was learned is left.
 
     1. Each part's own initialiser draws (`reset_parameters`); a norm without one forgets its
        running statistics.
-    2. What no initialiser has reached (class tokens, positions, LayerScale, parametrised weights)
-       is drawn from a Gaussian as large as they were; a spectral norm's vectors follow. Other
+    2. What no initialiser has reached or moved (class tokens, positions, LayerScale, parametrised
+       weights) is drawn from a Gaussian as large as it was; a spectral norm's vectors follow. Other
        buffers, such as tables and masks, stay; where one could be learned, a warning names it.
     """
-    trained = {name: p.detach().clone() for name, p in module.named_parameters()}
+    weights = [
+        (n, p) for n, p in module.named_parameters() if p.is_floating_point() or p.is_complex()
+    ]
+    trained = {name: p.clone() for name, p in weights}
     if not trained and not hasattr(module, "running_var"):
         what = f"{type(module).__name__} has no weights to randomise"
         raise CourseError(f"{what}; layers_of(model) lists the layers that do.")
-    buffers = {name: b.clone() for name, b in module.named_buffers() if b.is_floating_point()}
+    others = {name: b.clone() for name, b in numbers_of(module) if name not in trained}
     modes = {part: part.training for part in module.modules()}
     module.eval()  # an initialiser that looks at a spectral norm's weight does not move its vectors
-    for p in module.parameters():
+    for _, p in weights:
         p.fill_(torch.nan)  # whatever is still nan below has not been drawn
     for part in module.modules():
         own = getattr(part, "reset_parameters", getattr(part, "_reset_parameters", None))
         if own is not None:
-            with suppress(TypeError):  # one that wants arguments: drawn below
+            with suppress(Exception):  # it wants arguments, or real weights: drawn below
                 own()
         elif getattr(part, "running_var", None) is not None:
             part.running_mean.zero_()
             part.running_var.fill_(1)
-    for name, p in module.named_parameters():
-        if p.isnan().any():
-            size = float(trained[name].double().square().mean().sqrt())
+    for name, p in weights:
+        if p.isnan().any() or (p.equal(trained[name]) and p.unique().numel() > 2):
+            size = float(trained[name].abs().double().square().mean().sqrt())
             p.normal_(0, size or 0.02)
     for part in module.modules():
         settle(part)
     for part, mode in modes.items():
         part.training = mode
-    now = dict(module.named_buffers())
-    tables = [name for name, b in buffers.items() if b.unique().numel() > 2]
-    if kept := [name for name in tables if buffers[name].equal(now[name])]:
-        warnings.warn(f"Kept, as buffers are no weights: {', '.join(kept)}.", stacklevel=3)
+    kept = [
+        name
+        for name, now in numbers_of(module)
+        if name in others and now.equal(others[name])
+        if isinstance(now, nn.Parameter) or (now.is_floating_point() and now.unique().numel() > 2)
+    ]
+    if kept:
+        warnings.warn(f"Kept, as they cannot be drawn: {', '.join(kept)}.", stacklevel=4)
 
 
 def settle(part: nn.Module, steps: int = 30) -> None:
@@ -92,7 +101,7 @@ def randomised(
     alone or in a cascade, on every device. initialise: what is done to a layer, in place.
     """
     refuse_unfit(model)
-    saved = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    saved = {name: value.detach().clone() for name, value in numbers_of(model)}
     names = [name for layer in as_list(layers) for name in as_list(layer)]
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -102,7 +111,14 @@ def randomised(
                 randomise(model, name, initialise)
         yield model
     finally:
-        model.load_state_dict(saved)
+        with torch.no_grad():
+            for name, value in numbers_of(model):
+                value.copy_(saved[name])
+
+
+def numbers_of(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """All weights and buffers by their names, also those that a state_dict leaves out."""
+    return chain(model.named_parameters(), model.named_buffers())
 
 
 def as_list(layers: str | Sequence) -> list:

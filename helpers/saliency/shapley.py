@@ -5,6 +5,8 @@ from math import factorial
 import torch
 from torch import Tensor
 
+from helpers.ground.stats import wide
+
 MOST = 16  # features: 2^16 coalitions
 
 
@@ -37,5 +39,5 @@ def shapley(f, x: Tensor, baseline: Tensor) -> Tensor:
     inside, weights = shapley_weights(d)
     ones = [1] * (max(x.dim(), baseline.dim()) - 1)
     coalitions = inside.to(x.device).reshape(2**d, *ones, d)
-    values = f(torch.where(coalitions, x, baseline))  # (2^d, [M,] N)
-    return torch.einsum("s...,sd->...d", values, weights.to(x)).reshape(-1, *x.shape).mean(0)
+    values = wide(f(torch.where(coalitions, x, baseline)))  # (2^d, [M,] N)
+    return torch.einsum("s...,sd->...d", values, weights.to(values)).reshape(-1, *x.shape).mean(0)

@@ -126,10 +126,11 @@ class Saver:
         self.last = time.monotonic()
 
     def after(self, step: int, state: Callable[[], dict]) -> None:
-        """Save `state()` if it is time to; `step` is done."""
-        if self.checkpoint and time.monotonic() - self.last >= self.seconds:
+        """Look, and save `state()`, if it is time to; `step` is done."""
+        if time.monotonic() - self.last >= self.seconds:
             self.check(step + 1)
-            self.checkpoint.save(state() | {"step": step + 1})
+            if self.checkpoint:
+                self.checkpoint.save(state() | {"step": step + 1})
             self.last = time.monotonic()
 
     def check(self, steps: int) -> None:

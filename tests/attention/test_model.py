@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -97,9 +98,10 @@ def test_texts_that_cannot_be_read_end_in_a_sentence(words, part):
         M.Vocabulary([["good", "film"]]).encode(words)
 
 
-def test_one_text_is_its_words_and_not_its_letters():
+@pytest.mark.parametrize("given", ["good film", ("good", "film"), np.array(["good", "film"])])
+def test_one_text_is_its_words_and_not_its_letters(given):
     vocabulary = M.Vocabulary([["good", "film"]])
-    assert torch.equal(vocabulary.encode("good film"), vocabulary.encode(["good", "film"]))
+    assert torch.equal(vocabulary.encode(given), vocabulary.encode(["good", "film"]))
 
 
 def test_what_is_not_offered_is_named():

@@ -97,6 +97,10 @@ G a query set as a formula
 support/test_lesson02.py::test_any_query_can_be_a_title
 helpers/lesson/plots/core.py: .replace("$", r"\$")
 => .strip()
+G a name set as a formula in a chart
+lesson/test_plots.py::test_names_in_any_figure_are_drawn_as_they_are
+helpers/lesson/plots/charts.py: {"title": printable(title)} | scales
+=> {"title": title} | scales
 G a query in boxes
 support/test_lesson02.py::test_any_query_can_be_a_title
 helpers/lesson/plots/core.py: letter if drawn else f" U+{ord(letter):04X} "
@@ -106,9 +110,9 @@ support/test_toy.py::test_a_dictionary_of_another_kind_is_refused
 notebooks/support/lesson11/hub.py: if missing or unknown:
 => if False:
 H TopK loads as ReLU
-support/test_toy.py::test_a_dictionary_of_another_kind_is_refused
-notebooks/support/lesson11/hub.py: if architecture != "standard":
-=> if False:
+support/test_toy.py::test_a_dictionary_whose_configuration_says_more_is_refused
+notebooks/support/lesson11/hub.py: if v not in CONFIG.get(k, (v,))]
+=> if v not in (v,)]
 H row numbers too large for their type
 recipes/test_sae.py::test_numbers_of_features_beyond_16_bits_come_back
 data/recipes/sae.py: or int(numbers.max()) < 2**15
@@ -141,6 +145,34 @@ N a standardised picture is a black one
 datasets/test_photos.py::test_what_is_no_picture_is_refused_in_a_sentence
 helpers/datasets/photos.py: not np.isfinite(high) or standardised:
 => not np.isfinite(high):
+N attention weights, as many as a square picture's places
+saliency/test_others_networks.py::test_attention_weights_are_no_places
+helpers/saliency/cam.py: if (rows - 1).abs().max() < 0.02:
+=> if False:
+N tokens of Hiera, which stand in another order
+saliency/test_others_networks.py::test_tokens_out_of_order_are_no_places
+helpers/saliency/cam.py: if features.ndim == 3 and any(
+=> if features.ndim == 9 and any(
+N an initialiser that brings the trained weights back
+saliency/test_sanity.py::test_an_initialiser_that_brings_trained_weights_back
+helpers/saliency/sanity.py: or (p.equal(trained[name]) and p.unique().numel() > 2):
+=> or False:
+N buffers that no state_dict holds stay reset
+saliency/test_sanity.py::test_what_a_state_dict_leaves_out_comes_back_too
+helpers/saliency/sanity.py: chain(model.named_parameters(), model.named_buffers())
+=> chain(model.named_parameters(), [])
+N a correlation of many pixels in half precision
+ground/test_stats.py::test_a_correlation_of_many_pixels_of_any_number_type
+helpers/ground/stats.py: (wide(values).flatten(1) for values in (a, b))
+=> (values.flatten(1) for values in (a, b))
+N nan met by resampling, before the next save
+sae/test_train.py::test_resampling_meets_what_is_no_number_before_the_next_save
+helpers/sae/train.py: if not odds.isfinite().all():
+=> if False:
+N pictures from inference mode in attention maps
+saliency/test_others_networks.py::test_number_types_and_pictures_from_inference_mode
+helpers/saliency/attention_maps.py: core.class_score(model, x.clone().requires_grad_(), target)
+=> core.class_score(model, x.requires_grad_(), target)
 N divergences in half precision
 attention/test_faithfulness.py::test_number_types
 helpers/attention/faithfulness.py: p, q = wide(p), wide(q)

@@ -270,6 +270,18 @@ def test_bad_queries_end_in_a_sentence(tokenizer, queries, said):
     assert "\n" not in str(caught.value)
 
 
+def test_what_is_no_clip_and_no_tokenizer_is_named(tiny):
+    loaded, photo = clip.load(), np.zeros((60, 60, 3), np.uint8)
+    for other in (loaded, torch.nn.Linear(2, 2), None):
+        with pytest.raises(CourseError, match="CLIP model of open_clip, not"):
+            maps.encode_queries(other, loaded.tokenizer, "a dog")
+        with pytest.raises(CourseError, match="CLIP model of open_clip, not"):
+            maps.scaled(other, photo)
+    for other in (None, lambda queries, length=None: {"input_ids": [[1, 2]]}):  # Hugging Face's
+        with pytest.raises(CourseError, match="tokenizer should be one of open_clip.get_tokenizer"):
+            maps.encode_queries(loaded.model, other, "a dog")
+
+
 @pytest.mark.parametrize(
     "typed", ["a dog’s bone", "a do\u00adg's bone", "ａ dog's\u00a0bone", "a dog's bone\ud83d"]
 )

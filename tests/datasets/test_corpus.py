@@ -82,6 +82,12 @@ def test_half_an_emoji_that_was_typed_is_left_out():
     assert torch.equal(corpus.encode("a \ud83ddog"), corpus.encode("a dog"))
 
 
+@pytest.mark.parametrize("given", [None, 7, b"a", ["a", "b"]])
+def test_what_is_no_text_is_refused_in_a_sentence(given):
+    with pytest.raises(CourseError, match="A text is words in quotes, not a"):
+        corpus.encode(given)
+
+
 def test_every_document_begins_with_the_end_token(heldout):
     starts = (heldout.tokens == corpus.END).nonzero().flatten()
     change = (heldout.domains[1:] != heldout.domains[:-1]).nonzero().flatten() + 1

@@ -1,5 +1,6 @@
 """The photographs, and what becomes of every kind of picture that a learner may bring."""
 
+import os
 import struct
 import threading
 from base64 import b64encode
@@ -59,6 +60,12 @@ def test_preprocess_takes_the_middle_square_and_can_be_undone():
     torch.testing.assert_close(photos.preprocess(image / 255), x)
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 20, 20), (20, 20, 3), (20, 20), (1, 1, 20, 20)])
+def test_what_is_no_network_input_is_refused(shape):
+    with pytest.raises(CourseError, match="One input is"):
+        photos.as_image(torch.zeros(shape))
+
+
 # ---- one gate for arrays, tensors and Pillow's pictures: kinds are in tests/test_fuzz.py
 def test_masks_are_black_and_white_and_a_dark_picture_stays_dark():
     assert np.unique(photos.as_rgb(GREY > 100)).tolist() == [0, 255]
@@ -116,6 +123,16 @@ def test_a_picture_that_was_closed_is_refused_in_a_sentence():
 def test_open_picture_takes_what_is_open_already(hand_over):
     np.testing.assert_array_equal(photos.open_picture(hand_over()), RGB)
     assert max(photos.open_picture(np.zeros((60, 3000, 3), np.uint8)).shape) == photos.LARGEST
+
+
+@pytest.mark.parametrize("mode", ["closed", "text"])
+def test_a_file_that_cannot_be_read_as_bytes_is_refused_in_a_sentence(mode, tmp_path):
+    (tmp_path / "cat.png").write_bytes(as_bytes(Image.fromarray(RGB)))
+    with open(tmp_path / "cat.png", "rb" if mode == "closed" else "r", encoding=None) as file:
+        if mode == "closed":
+            file.close()
+        with pytest.raises(CourseError, match="cannot be read .*: open it as bytes"):
+            photos.open_picture(file)
 
 
 # ---- files
@@ -221,6 +238,12 @@ def test_a_pasted_path_is_found(pasted, tmp_path, monkeypatch):
     np.testing.assert_array_equal(photos.open_picture(pasted.format(path)), RGB)
 
 
+def test_a_place_in_a_folder_is_a_path(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "cat.png")
+    (entry,) = os.scandir(tmp_path)
+    np.testing.assert_array_equal(photos.open_picture(entry), RGB)
+
+
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
@@ -231,8 +254,9 @@ def test_a_pasted_path_is_found(pasted, tmp_path, monkeypatch):
         ("a\0b.png", "no file"),
         ("~nobody-of-this-name/cat.png", "no file"),
         ("", "no file ''"),
+        ("file://[x/cat.png", "no file"),
     ],
-    ids=["near", "nowhere", "folder", "5,000 letters", "zero byte", "nobody's home", "empty"],
+    ids=["near", "nowhere", "folder", "5,000", "zero byte", "nobody's home", "empty", "no address"],
 )
 def test_a_path_that_leads_nowhere_gets_one_short_sentence(typed, said, tmp_path):
     (tmp_path / "cat.jpg").write_bytes(b"")

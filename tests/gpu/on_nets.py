@@ -154,6 +154,7 @@ LEFT_OUT = {
         photos.load,
         photos.open_picture,
         photos.square,
+        reviews.a_text,
         reviews.clean,
         reviews.load,
         reviews.plain_text,

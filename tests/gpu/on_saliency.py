@@ -279,6 +279,7 @@ LEFT_OUT = {
         cam.misfit,
         cam.patch_grid,
         cam.patch_sides,
+        cam.refuse_no_places,
         core.at_least_one,
         core.chunk_size,
         core.copies_at_once,
@@ -288,6 +289,7 @@ LEFT_OUT = {
         guided.refuse_scripted,
         sanity.as_list,
         sanity.layers_of,
+        sanity.numbers_of,
     ],
     "made on the CPU; the caller moves it": [
         perturbation.windows,

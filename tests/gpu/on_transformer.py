@@ -245,6 +245,7 @@ SAE = {
     sae_model.Dictionary.feature: Call(lambda d: dictionary(d).feature(draw(d, 4, 16), 3)),
     sae_model.Dictionary.features: Call(lambda d: dictionary(d).features(draw(d, 4, 16))),
     sae_model.Dictionary.reconstruct: Call(lambda d: dictionary(d).reconstruct(draw(d, 4, 16))),
+    sae_model.Dictionary.rescaled: Call(lambda d: dictionary(d).rescaled(draw(d, 4, 16))),
     sae_model.Dictionary.with_feature: Call(
         lambda d: dictionary(d).with_feature(3, 1.5)(draw(d, 4, 16))
     ),

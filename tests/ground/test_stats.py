@@ -68,6 +68,17 @@ def test_correlations_are_scipys_one_for_each_pair_of_a_stack(ours, scipys):
     assert ours(a, -a).tolist() == pytest.approx([-1] * 3)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64])
+def test_a_correlation_of_many_pixels_of_any_number_type(dtype):
+    """In half precision the sums of 50,176 products are infinite, and of integers there is none."""
+    generator = torch.Generator().manual_seed(0)
+    a = (100 * torch.rand(1, 224, 224, generator=generator)).round()
+    b = a + (50 * torch.rand(1, 224, 224, generator=generator)).round()
+    for correlation in (pearson, spearman):
+        exact = correlation(a.double(), b.double()).item()
+        assert correlation(a.to(dtype), b.to(dtype)).item() == pytest.approx(exact, abs=1e-2)
+
+
 def test_equal_values_share_their_mean_rank():
     ranks = mean_ranks(torch.tensor([[3.0, 1.0, 3.0, 2.0]]))
     assert ranks.tolist() == [[3.5, 1, 3.5, 2]]

@@ -159,6 +159,35 @@ def test_general_figures_take_what_lies_on_a_gpu():
         plots.maps({"": x[:, None] * x}, over=x.outer(x), **CAPTION)
 
 
+ODD = "costs $5 or $6, $\\frac$ of 東京"
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda t: plots.bars({t: {t: 1.0}, "b": {t: 2.0}}, caption=t),
+        lambda t: plots.curves([t, "b"], {t: {t: [1, 2]}, "b": {t: [1, 2]}}, caption=t),
+        lambda t: plots.dots({t: {t: {t: 1.0}}, "b": {t: {t: 2.0}}}, caption=t),
+        lambda t: plots.dots({t: {t: 1.0}}, upright=True, caption=t),
+        lambda t: plots.scatter({t: {t: ([1, 2], [1, 2])}}, caption=t),
+        lambda t: plots.hist({t: {t: [1, 2], "b": [1]}}, 3, caption=t),
+        lambda t: plots.heat({t: [[1.0]], "b": [[1.0]]}, [t], [t], caption=t),
+        lambda t: plots.heat_words([t, "b"], {t: [1.0, 2.0]}, caption=t),
+        lambda t: plots.maps({t: torch.rand(30, 30)}, caption=t),
+    ],
+)
+def test_names_in_any_figure_are_drawn_as_they_are(draw, recwarn):
+    fig = draw(ODD)
+    fig.savefig(io.BytesIO())
+    assert not [w for w in recwarn if "Glyph" in str(w.message)]  # no boxes
+    texts = [t for t in fig.findobj(plt.Text) if "costs" in t.get_text()]
+    assert texts
+    for text in texts:
+        shown, is_formula = text._preprocess_math(text.get_text())
+        assert not is_formula
+        assert " ".join(shown.split()) == "costs $5 or $6, $\\frac$ of U+6771 U+4EAC"
+
+
 def test_words_against_are_marked_by_more_than_their_colour():
     fig = plots.heat_words(["good", "bad", "the"], torch.tensor([2.0, -1.0, 0.0]), **CAPTION)
     good, bad, the = fig.axes[0].texts

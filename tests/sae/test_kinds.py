@@ -157,6 +157,14 @@ def test_an_unknown_kind_speaks():
         build(replace(BASE, kind="gated"))
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "l1"])
+@pytest.mark.parametrize("k", [0, -1, 33, float("nan")])
+def test_more_features_than_there_are_or_none_are_refused(kind, k):
+    """JumpReLU's thresholds would be nan, and nothing would ever fire."""
+    with pytest.raises(CourseError, match="k should be from 1 to 32 features"):
+        build(replace(BASE, kind=kind, k=k))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_feature_alone_is_that_of_all_and_pinning_starts_from_it(kind):
     sae = made(kind)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from helpers.ground.errors import CourseError
 from helpers.sae.model import Dictionary, Settings, SparseAutoencoder, geometric_median
 
 TINY = Settings(neurons=12, features=30, l1=0.1)
@@ -105,6 +106,15 @@ def test_a_dictionary_takes_activations_of_any_number_type(dtype):
         for which in ("features", "reconstruct"):
             ours, exact = getattr(mine, which)(given), getattr(dictionary, which)(acts)
             assert (ours.double() - exact).norm() < 0.02 * exact.norm()
+
+
+@pytest.mark.parametrize("acts", [torch.rand(3, 7), torch.rand(3, 9), torch.tensor(1.0), "words"])
+def test_activations_of_another_width_are_refused(acts):
+    dictionary = Dictionary(SparseAutoencoder(Settings(neurons=8, features=12)), 2.0)
+    uses = dictionary.features, dictionary.reconstruct, lambda acts: dictionary.feature(acts, 3)
+    for use in uses:
+        with pytest.raises(CourseError, match=r"reads activations \(..., 8\), not this"):
+            use(acts)
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0])

@@ -5,6 +5,7 @@ import torch
 
 from helpers.ground.artifacts import Checkpoint
 from helpers.ground.errors import CourseError
+from helpers.sae.kinds import KINDS, build
 from helpers.sae.model import Settings, SparseAutoencoder
 from helpers.sae.train import Training, backward, resample, train
 
@@ -166,19 +167,60 @@ def test_history_is_error_and_features_a_sample_at_every_twentieth_step():
     assert history[0] == pytest.approx(wanted, rel=1e-5)
 
 
-def test_what_is_no_number_ends_in_a_sentence():
-    class Broken(Toy):
-        def batch(self, size, seed):
-            x = super().batch(size, seed)
-            x[0, 0] = torch.nan if seed == bad else x[0, 0]
-            return x
+class Broken(Toy):
+    """One activation of one batch is no number, or is far too large."""
 
-    bad = 0
-    with pytest.raises(CourseError, match="activations are not numbers"):
-        train([SparseAutoencoder(SETTINGS)], Broken(), TRAINING)
-    bad = 20
-    with pytest.raises(CourseError, match="some weights are not numbers"):
-        train([SparseAutoencoder(SETTINGS)], Broken(), TRAINING)
+    def __init__(self, bad, value=torch.nan):
+        super().__init__()
+        self.bad, self.value = bad, value
+
+    def batch(self, size, seed):
+        x = super().batch(size, seed)
+        x[0, 0] = self.value if seed == self.bad else x[0, 0]
+        return x
+
+
+def test_what_is_no_number_ends_in_a_sentence():
+    with pytest.raises(CourseError, match="activations or weights are not numbers"):
+        train([SparseAutoencoder(SETTINGS)], Broken(0), TRAINING)
+    with pytest.raises(CourseError, match="after 40 steps some weights are not numbers"):
+        train([SparseAutoencoder(SETTINGS)], Broken(20), TRAINING)  # at the end
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e30])
+def test_the_last_good_checkpoint_stays(kind, value, tmp_path):
+    settings, checkpoint = replace(SETTINGS, kind=kind, k=3), Checkpoint("sae", tmp_path)
+    with pytest.raises(CourseError, match="after 21 steps .* not numbers. Its checkpoint.* good"):
+        train([build(settings)], Broken(20, value), TRAINING, checkpoint=checkpoint, save_every=0)
+    state = checkpoint.load()
+    assert state["step"] == 20
+    for weights in (state["saes"][0], *state["optimizer"]["state"].values()):
+        assert all(value.isfinite().all() for value in weights.values())
+    train([build(settings)], Toy(), TRAINING, checkpoint=checkpoint)  # goes on from there
+    with pytest.raises(CourseError, match="after 21 steps"):  # without one it is looked at as often
+        train([build(settings)], Broken(20, value), TRAINING, save_every=0)
+
+
+@pytest.mark.parametrize("value", [torch.nan, 1e30])
+@pytest.mark.parametrize("bad", [3, 10_004])  # a batch; what is drawn to resample from
+def test_resampling_meets_what_is_no_number_before_the_next_save(bad, value):
+    sae = SparseAutoencoder(SETTINGS)
+    sae.b_enc.data[[3, 7]] = -1e35
+    with pytest.raises(CourseError, match="are not numbers"):
+        train([sae], Broken(bad, value), TRAINING)
+
+
+def test_activations_from_inference_mode_are_activations():
+    class Kept(Toy):
+        def batch(self, size, seed):
+            with torch.inference_mode():
+                return super().batch(size, seed)
+
+    plain, kept = SparseAutoencoder(SETTINGS), SparseAutoencoder(SETTINGS)
+    train([plain], Toy(), TRAINING)
+    train([kept], Kept(), TRAINING)
+    assert torch.equal(plain.W_enc, kept.W_enc)
 
 
 # ---- resampling by itself

@@ -315,9 +315,29 @@ def test_scripted_models_have_gradients_and_no_layers(how, x):
             METHODS[method](scripted, x, 0)
 
 
-def test_weights_from_inference_mode_are_named(x):
+def test_frozen_scripts_have_gradients_and_exported_models_are_named(x):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(660, 5)).double()
+    frozen = torch.jit.freeze(torch.jit.script(net.eval()))
+    torch.testing.assert_close(saliency.gradient(frozen, x, 0), saliency.gradient(net, x, 0))
+    exported = torch.export.export(net, (x,)).module()
+    with pytest.raises(CourseError, match="exported .*: use the nn.Module it was made from"):
+        saliency.gradient(exported, x, 0)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_picture_without_its_batch_is_named(name, x):
+    with pytest.raises(CourseError, match=r"not \(3, 17, 13\); picture\[None\] adds the B"):
+        METHODS[name](make_net("plain"), x[0], 0)
+
+
+@pytest.mark.parametrize("what", ["weights", "a buffer"])
+def test_weights_from_inference_mode_are_named(what, x):
+    net = make_net("batch norm")
     with torch.inference_mode():
-        net = make_net("plain")
+        if what == "weights":
+            net = make_net("plain")
+        else:
+            net.norm.running_mean = torch.zeros_like(net.norm.running_mean)
     for method in METHODS.values():
         with pytest.raises(CourseError, match=r"made in torch.inference_mode\(\): make it outside"):
             method(net, x, 0)

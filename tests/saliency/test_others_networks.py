@@ -100,6 +100,29 @@ def test_networks_of_hugging_face(name):
     either(saliency.guided_backprop, net, x, 1)
 
 
+# ---- what fits a picture by its shape alone
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "visformer_tiny"])
+def test_attention_weights_are_no_places(name):
+    net = timm.create_model(name, num_classes=5).eval()
+    for layer in net.modules():
+        layer.fused_attn = False
+    x = torch.rand(1, 3, 224, 224)
+    names = [name for name, _ in net.named_modules() if name.endswith("attn_drop")]
+    with pytest.raises(CourseError, match="attention weights, who reads whom, and no places"):
+        saliency.grad_cam(net, x, 1, layer=names[-2])
+    saliency.grad_cam(net, x, 1, layer=names[-2].replace("attn.attn_drop", "norm1"))
+
+
+def test_tokens_out_of_order_are_no_places():
+    """Hiera puts those of one mask unit beside each other, as many as a square picture has."""
+    settings = {"embed_dim": 16, "num_heads": 1, "stages": (1, 1, 1, 1)}
+    net = timm.create_model("hiera_tiny_224", num_classes=5, **settings).eval()
+    x = torch.rand(1, 3, 224, 224)
+    with pytest.raises(CourseError, match="do not stand in the picture's order"):
+        saliency.grad_cam(net, x, 1, layer="blocks.1.norm1")
+    saliency.grad_cam(net, x, 1, layer="patch_embed.proj")
+
+
 # ---- attention that is more than attention
 class Reads(nn.Module):
     """Patches of 8 pixels and one attention of torch, called in one way."""
@@ -158,6 +181,52 @@ def test_what_is_written_out_is_compared_with_what_the_layer_does(method, way):
             method(net, x, 1)
     assert torch.backends.mha.get_fastpath_enabled()
     torch.testing.assert_close(net(x), before, rtol=0, atol=0)
+
+
+class Unfolded(Reads):
+    """No convolution says how large its patches are: 17 tokens are 1 + 4 x 4, or 8 + 3 x 3."""
+
+    def __init__(self):
+        super().__init__(None)
+        self.patches, self.token = nn.Linear(192, 16), nn.Parameter(torch.randn(1, 1, 16))
+
+    def forward(self, x):
+        t = self.patches(F.unfold(x, 8, stride=8).mT)
+        t = torch.cat([self.token.expand(len(t), -1, -1), t], dim=1)
+        return self.head(self.layer(t, t, t)[0][:, 0])
+
+
+@pytest.mark.parametrize("method", [saliency.rollout, saliency.relevance])
+def test_the_grid_that_is_asked_for_can_be_given(method):
+    net, x = Unfolded().eval(), torch.rand(2, 3, 32, 32)
+    with pytest.raises(CourseError, match=r"give grid=\(h, w\), such as \(3, 3\) or \(4, 4\)"):
+        method(net, x, 1)
+    assert method(net, x, 1, grid=(4, 4)).shape == (2, 1, 32, 32)
+
+
+METHODS = saliency.rollout, saliency.relevance, saliency.attn_lrp
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_number_types_and_pictures_from_inference_mode(method):
+    net, x = Reads(FOLLOWED["plain"]).double().eval(), torch.rand(2, 3, 32, 48).double()
+    exact = method(net, x, 1)
+    with torch.inference_mode():
+        kept = x.clone()
+        torch.testing.assert_close(method(net, kept, 1).clone(), exact)
+    torch.testing.assert_close(method(net, kept, 1), exact)
+    for dtype in (torch.float16, torch.bfloat16):
+        half = method(Reads(FOLLOWED["plain"]).to(dtype).eval(), x, 1)
+        assert half.dtype == torch.float32  # summed there, and NumPy knows no bfloat16
+        assert (half - exact).norm() < 0.05 * exact.norm()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_traced_model_is_named(method):
+    net, x = Reads(FOLLOWED["plain"]).eval(), torch.rand(2, 3, 32, 48)
+    traced = torch.jit.trace(net, x, check_trace=False)
+    with pytest.raises(CourseError, match="scripted or traced"):
+        method(traced, x, 1)
 
 
 @pytest.mark.parametrize("options", [{"add_bias_kv": True}, {"add_zero_attn": True}])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 from torch import nn
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrizations, parametrize
 
 from helpers import saliency
 from helpers.ground.errors import CourseError
@@ -64,6 +64,39 @@ class Token(nn.Module):
         self.register_buffer("running_var", torch.rand(6) + 1)
 
 
+class Clipped(nn.Module):
+    """A parametrisation of others: it fails where a weight is not a number."""
+
+    def forward(self, weight):
+        u, s, v = torch.linalg.svd(weight, full_matrices=False)
+        return u @ torch.diag(s.clamp(max=1)) @ v
+
+
+class Keeps(nn.Linear):
+    """Its initialiser brings back what it began with, and its state holds more than tensors."""
+
+    def __init__(self):
+        super().__init__(4, 5)
+        self.start = None
+
+    def reset_parameters(self):
+        super().reset_parameters()
+        if getattr(self, "start", None):
+            self.load_state_dict(self.start, strict=False)
+
+    def get_extra_state(self):
+        return {"scale": None}
+
+    def set_extra_state(self, state):
+        pass
+
+
+def clipped():
+    part = nn.Linear(4, 5)
+    parametrize.register_parametrization(part, "weight", Clipped())
+    return nn.Sequential(part)
+
+
 def trained(make):
     """A part as a training leaves it: no weight is where its initialiser would put it."""
     torch.manual_seed(0)
@@ -92,6 +125,7 @@ STAY = {"mask", "0.num_batches_tracked"}
         lambda: nn.Sequential(parametrizations.spectral_norm(nn.Linear(4, 5))),
         lambda: nn.Sequential(nn.utils.spectral_norm(nn.Linear(4, 5))),
         lambda: nn.Sequential(parametrizations.orthogonal(nn.Linear(4, 4))),
+        clipped,
     ],
 )
 def test_nothing_that_was_learned_is_left(make):
@@ -104,6 +138,35 @@ def test_nothing_that_was_learned_is_left(make):
         assert moved(before, net) - {"part.0.num_batches_tracked"} == learned
         assert all(p.isfinite().all() for p in net.parameters())
     assert not moved(before, net)
+
+
+def test_an_initialiser_that_brings_trained_weights_back():
+    part = Keeps()
+    part.start = {n: p.detach().clone() for n, p in part.named_parameters()}
+    before = dict(part.start)
+    with sanity.randomised(nn.ModuleDict({"part": part}), ["part"]):
+        assert not any(torch.equal(p, before[n]) for n, p in part.named_parameters())
+    assert all(torch.equal(p, before[n]) for n, p in part.named_parameters())
+
+
+def test_what_a_state_dict_leaves_out_comes_back_too():
+    part = nn.BatchNorm1d(4)
+    for name in ("running_mean", "running_var"):
+        part.register_buffer(name, torch.rand(4) + 1, persistent=False)
+    before = {n: b.clone() for n, b in part.named_buffers()}
+    with sanity.randomised(nn.ModuleDict({"part": part}), ["part"]):
+        assert part.running_mean.eq(0).all()
+    assert all(torch.equal(b, before[n]) for n, b in part.named_buffers())
+
+
+def test_reset_by_itself_and_of_weights_that_are_whole_numbers():
+    part = nn.Sequential(nn.Linear(3, 4))
+    part.packed = nn.Parameter(torch.arange(9), requires_grad=False)
+    before = weights(part)
+    with pytest.warns(UserWarning, match="Kept, as they cannot be drawn: packed"):
+        sanity.reset(part)
+    assert moved(before, part) == {"0.weight", "0.bias"}
+    assert all(p.requires_grad for p in part[0].parameters())
 
 
 @pytest.mark.parametrize("training", [True, False])

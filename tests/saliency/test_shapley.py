@@ -43,6 +43,14 @@ def test_shapley_is_the_mean_over_all_orders(features):
     torch.testing.assert_close(shapley(f, x, baseline), want.detach())
 
 
+def test_number_types():
+    """Weights such as 1/3 are no whole numbers: all values of an integer table came out as 0."""
+    x, f = torch.tensor([[1, 2, 3]]), lambda p: p[..., 0] * p[..., 1] + p[..., 2]
+    for kind in (torch.int64, torch.float16, torch.float32):
+        values = shapley(f, x.to(kind), torch.zeros(1, 3, dtype=kind))
+        torch.testing.assert_close(values, torch.tensor([[1.0, 1, 3]]))
+
+
 def test_complete_and_linear():
     f, x, baseline = network(3, seed=1)
     g, _, _ = network(3, seed=2)

@@ -70,6 +70,9 @@ def test_discovery_and_splitting_are_told_apart_by_their_owners():
     assert not any(family.splits for family in others)
 
 
+PLAIN = {"architecture": "standard"}
+
+
 @pytest.fixture
 def weights():
     """A plain dictionary in the field's names."""
@@ -83,12 +86,14 @@ def test_a_public_dictionary_computes_what_its_formula_says(weights):
     for factor in (1, 3):  # directions need not have length 1
         w = weights | {"W_dec": weights["W_dec"] * factor}
         f = torch.relu((x - w["b_dec"]) @ w["W_enc"] + w["b_enc"])
-        ours = hub.from_saelens(w, "standard")
+        ours = hub.from_saelens(w, PLAIN | {"normalize_activations": "none", "d_sae": 40})
         torch.testing.assert_close(ours.reconstruct(x), f @ w["W_dec"] + w["b_dec"])
         torch.testing.assert_close(ours.sae.W_dec.norm(dim=1), torch.ones(40))
     for wrong in ({"W_dec": weights["W_enc"]}, {"b_enc": weights["b_dec"]}):
         with pytest.raises(ValueError, match="should be"):
-            hub.from_saelens(weights | wrong, "standard")
+            hub.from_saelens(weights | wrong, PLAIN)
+    numbers = {name: value.numpy() for name, value in weights.items()}  # as an .npz has them
+    torch.testing.assert_close(hub.from_saelens(numbers, PLAIN).sae.W_enc, weights["W_enc"])
 
 
 @pytest.mark.parametrize(
@@ -102,13 +107,30 @@ def test_a_public_dictionary_computes_what_its_formula_says(weights):
 )
 def test_a_dictionary_of_another_kind_is_refused(weights, change, named):
     other = {key: value for key, value in (weights | change).items() if value is not None}
-    with pytest.raises(CourseError, match='"topk", and only "standard"'):
-        hub.from_saelens(weights, "topk")  # the same four names
     with pytest.raises(CourseError, match=named):
-        hub.from_saelens(other, "standard")
+        hub.from_saelens(other, PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"architecture": "topk"}, "architecture: 'topk'"),  # the same four names
+        ({}, "architecture: None"),
+        (
+            PLAIN | {"activation_fn_str": "topk", "activation_fn_kwargs": {"k": 8}},
+            "activation_fn_str: 'topk'",
+        ),
+        (PLAIN | {"apply_b_dec_to_input": False}, "apply_b_dec_to_input: False"),
+        (PLAIN | {"normalize_activations": "layer_norm"}, "normalize_activations: 'layer_norm'"),
+    ],
+)
+def test_a_dictionary_whose_configuration_says_more_is_refused(weights, config, said):
+    """SAELens once stored a TopK as "standard"; and others center or scale in another way."""
+    with pytest.raises(CourseError, match=f"cfg.json says {said}.*SAELens instead"):
+        hub.from_saelens(weights, config)
 
 
 def test_weights_that_are_not_numbers_are_refused(weights):
     weights["b_enc"][3] = torch.nan
     with pytest.raises(CourseError, match="not numbers"):
-        hub.from_saelens(weights, "standard")
+        hub.from_saelens(weights, PLAIN)

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from helpers.lesson.plots import core
-from helpers.lesson.plots.core import COLOURS, PAPER, as_array, canvas, figure, look
+from helpers.lesson.plots.core import COLOURS, PAPER, as_array, canvas, figure, look, printable
 
 HATCHES = ("", "//", "..", "xx")
 LINES = ("-", "--", "-.")
@@ -43,7 +43,7 @@ class Chart:
                 (ax.axhline if upright else ax.axvline)(at, **DOTTED, label="chance")
             if settings.pop("zero", False):
                 (ax.axhline if upright else ax.axvline)(0, **DOTTED)
-            ax.set(**{"title": title} | scales | settings)
+            ax.set(**{"title": printable(title)} | scales | settings)
             for way in log:
                 if f"{way}ticks" not in settings:
                     core.plain_log(getattr(ax, f"{way}axis"))
@@ -96,7 +96,7 @@ def bars(values: Mapping, *, caption, height=3.2, **options) -> Figure:
         ax.bar(at, sizes, step * 0.92, label=series or None, **style)
     ax.axhline(0, color="black", linewidth=0.8)
     turned = max(map(len, names)) * len(names) > 70
-    ax.set_xticks(range(len(names)), names, rotation=20 if turned else 0)
+    ax.set_xticks(range(len(names)), map(printable, names), rotation=20 if turned else 0)
     return chart.finish()
 
 
@@ -121,7 +121,7 @@ def curves(x: Sequence, lines: Mapping, *, caption, log="", **options) -> Figure
                 shade = {"color": style["color"], "alpha": 0.18, "linewidth": 0}
                 ax.fill_between(x, runs.min(0), runs.max(0), **shade)
         if names:
-            ax.set_xticks(x, names)
+            ax.set_xticks(x, map(printable, names))
             _turn_long(ax, names, len(panels), 30)
     return chart.finish(log=log)
 
@@ -173,10 +173,10 @@ def dots(
                     point = _turned(flat, [beside], [number])
                     ax.plot(*point, **PAPER, markeredgecolor="black", zorder=4)
         if upright:
-            ax.set_xticks(range(len(rows)), rows)
+            ax.set_xticks(range(len(rows)), map(printable, rows))
             _turn_long(ax, rows, len(table))
         else:
-            ax.set_yticks(range(len(rows)), rows)
+            ax.set_yticks(range(len(rows)), map(printable, rows))
     axis = ("y" if upright else "x") if log else ""
     return chart.finish(paper=paper, log=axis, upright=upright)
 

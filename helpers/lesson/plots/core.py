@@ -133,7 +133,7 @@ def printable(text: str, family: str = "sans-serif") -> str:
     file = font_manager.findfont(font_manager.FontProperties(family=[family]))
     font = font_manager.get_font(file)
     lines = []
-    for line in text.split("\n"):
+    for line in str(text).split("\n"):
         shown = []
         for letter in " ".join(line.split()):
             if unicodedata.category(letter) not in ("Cc", "Cf", "Cs"):
@@ -157,7 +157,8 @@ def legend(fig: Figure, **kwargs) -> None:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     if handles:
-        fig.legend(handles.values(), handles.keys(), loc="outside right upper", **kwargs)
+        names = [printable(label) for label in handles]
+        fig.legend(handles.values(), names, loc="outside right upper", **kwargs)
 
 
 def plain_log(axis: mpl.axis.Axis) -> None:

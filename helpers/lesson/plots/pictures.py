@@ -160,6 +160,7 @@ def heat(panels, rows, columns, *, caption, label="", numbers="{:.2f}", cmap="Bl
     """
     panels = panels if isinstance(panels, Mapping) else {"": panels}
     tables = {title: as_array(table) for title, table in panels.items()}
+    rows, columns = ([printable(str(name)) for name in names] for names in (rows, columns))
     values = np.concatenate([table.ravel() for table in tables.values()])
     signed = bool(np.nanmin(values) < 0)
     largest = max(float(np.nanmax(np.abs(values))), 1e-12)
@@ -175,7 +176,7 @@ def heat(panels, rows, columns, *, caption, label="", numbers="{:.2f}", cmap="Bl
         ax.set_yticks(range(len(rows)), rows if ax is cells[0, 0] else [""] * len(rows))
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
-        ax.set(**{"title": title} | axes)
+        ax.set(**{"title": printable(title)} | axes)
         if numbers is not None:
             write_numbers(ax, drawn, numbers)
     fig.colorbar(drawn, ax=list(cells[0]), label=label, shrink=0.8, aspect=18)
@@ -207,7 +208,7 @@ def heat_words(words: Sequence[str], weights, *, caption, width=88, cols=1) -> F
     fig, axes = canvas(rows, cols, height=rows * tall, squeeze=False)
     for ax, (name, values) in zip(axes.flat, texts.items(), strict=False):
         draw_words(ax, words, values, width)
-        ax.set_title(name, loc="left")
+        ax.set_title(printable(name), loc="left")
     for ax in axes.flat[len(texts) :]:
         ax.set_axis_off()
     return fig

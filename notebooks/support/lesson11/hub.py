@@ -1,5 +1,7 @@
 """A public dictionary, fetched where the source is `hub`; none of the course's numbers needs it."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -8,22 +10,32 @@ from helpers.sae.model import Dictionary, Settings, SparseAutoencoder
 
 PUBLIC = "NeelNanda/sparse_autoencoder"  # on the MLP neurons of gelu-1l; run 1 ended with 25
 NAMES = ("W_enc", "b_enc", "W_dec", "b_dec")  # of a plain dictionary: ReLU, one bias each way
+CONFIG = {  # what cfg.json may say of one; SAELens once stored a TopK as "standard"
+    "architecture": ("standard",),
+    "activation_fn": ("relu",),
+    "activation_fn_str": ("relu",),
+    "apply_b_dec_to_input": (True,),
+    "normalize_activations": ("none", None, False),
+    "finetuning_scaling_factor": (False, None),
+}
 
 
-def from_saelens(weights: dict[str, Tensor], architecture: str, *, scale=1.0) -> Dictionary:
+def from_saelens(weights: Mapping[str, Tensor], config: Mapping, *, scale=1.0) -> Dictionary:
     """A dictionary from W_enc (N, M), b_enc (M,), W_dec (M, N), b_dec (N,), the field's names.
 
     x̂ = ReLU((x − b_dec) W_enc + b_enc) W_dec + b_dec. Rows of W_dec need not have length 1:
-    features are rescaled so that ours do. architecture: what its cfg.json says, "standard"; a TopK
-    has the same four weights. scale: by what activations are to be multiplied first. CourseError
-    for what is not such a dictionary (TopK, JumpReLU, gated, own scales: it would load and be
-    wrong), ValueError for other shapes.
+    features are rescaled so that ours do. config: what its cfg.json says, the architecture at
+    least; a TopK has the same four weights. scale: by what activations are to be multiplied first.
+    CourseError for what is not such a dictionary (TopK, JumpReLU, gated, own scales: it would load
+    and be wrong), ValueError for other shapes.
     """
-    if architecture != "standard":
+    said = {"architecture": None} | dict(config)
+    if other := [f"{k}: {v!r}" for k, v in said.items() if v not in CONFIG.get(k, (v,))]:
         raise CourseError(
-            f'This dictionary is "{architecture}", and only "standard" ones (a ReLU) are '
-            "understood. Load it with SAELens instead."
+            f"This dictionary's cfg.json says {', '.join(other)}; only a ReLU's is understood "
+            "(see CONFIG). Load it with SAELens instead."
         )
+    weights = {name: torch.as_tensor(value) for name, value in weights.items()}
     missing = [name for name in NAMES if name not in weights]
     unknown = [name for name in weights if name not in NAMES]
     if missing or unknown:
@@ -61,4 +73,4 @@ def gelu_1l(version: int = 25, *, device: torch.device | str = "cpu") -> Diction
 
     file = hf_hub_download(PUBLIC, f"{version}.pt")
     weights = torch.load(file, map_location=device, weights_only=True)
-    return from_saelens(weights, "standard")
+    return from_saelens(weights, {"architecture": "standard"})
