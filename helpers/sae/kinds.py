@@ -106,7 +106,6 @@ class JumpReLU(SparseAutoencoder):
 
     def activate(self, a: Tensor) -> Tensor:
         """a where a > θ, else 0, (B, M)."""
-        self.threshold.data.clamp_(min=0)  # below 0 a feature would fire with a negative f
         return a * (a > self.threshold) + self.threshold.detach() * self.slope(a)
 
     def slope(self, a: Tensor) -> Tensor:
@@ -119,6 +118,13 @@ class JumpReLU(SparseAutoencoder):
         a = ((x - self.b_dec) @ self.W_enc + self.b_enc).detach()
         L0 = ((f != 0) + self.slope(a)).sum(dim=-1).mean()
         return (L0 / self.settings.k - 1).pow(2)
+
+    @torch.no_grad()
+    def normalise(self) -> None:
+        """Also keep thresholds from below 0, where a feature would fire with a negative f."""
+        super().normalise()
+        if hasattr(self, "threshold"):
+            self.threshold.clamp_(min=0)
 
 
 class Matryoshka(BatchTopK):
