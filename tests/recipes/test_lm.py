@@ -18,10 +18,10 @@ def test_a_smoke_run_makes_measures_and_describes(recipe, tmp_path, monkeypatch)
     numbers = smoke.run_through(recipe, tmp_path, monkeypatch)
     if recipe.code == "lm:language_model":
         assert numbers["loss"].keys() == numbers["mlp_ablated"].keys() > {"all", "code"}
-        assert abs(numbers["loss"]["all"] - math.log(2048)) < 1.5  # four steps from chance
+        assert abs(numbers["loss"]["all"] - math.log(4096)) < 1.5  # four steps from chance
         assert numbers["loss"] != numbers["mlp_ablated"]
     if recipe.name == "lm_tables":
-        assert numbers["bigram"]["all"] < numbers["unigram"]["all"] < math.log(2048)
+        assert numbers["bigram"]["all"] < numbers["unigram"]["all"] < math.log(4096)
         assert set(numbers["questions"]) == set(numbers["downstream"]["chance"])
 
 
