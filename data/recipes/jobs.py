@@ -34,13 +34,13 @@ JOBS = {  # recipe: (what must be done before, tokens a second of one quiet core
     "sae_b": (("lm_relu_b",), 19_000),
     "sae_seed": (("lm_relu",), 19_000),
     "sae_topk": (("lm_relu",), 14_000),
-    "lm_gelu": ((), 45_000),
-    "lm_solu_ln": ((), 40_000),
-    "lm_solu": ((), 40_000),
-    "lm_gelu_ln": ((), 42_000),
-    "lm_sizes": ((), 60_000),
+    "lm_gelu": ((), 43_000),
+    "lm_solu_ln": ((), 43_000),
+    "lm_solu": ((), 43_000),
+    "lm_gelu_ln": ((), 43_000),
+    "lm_sizes": ((), 70_000),
     "sae_controls": (("lm_relu",), 20_000),
-    "sae_trials": (("lm_relu",), 4_000),
+    "sae_trials": (("lm_relu",), 3_500),
 }
 SMOKE = "--smoke" in sys.argv
 NEXT = ROOT / "data" / "next"
