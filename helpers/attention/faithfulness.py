@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from helpers.attention.model import PAD, AttentionModel, Batch, probabilities
+from helpers.ground.errors import checked
 from helpers.ground.runtime import in_chunks
 from helpers.ground.stats import wide
 
@@ -33,6 +34,7 @@ def jsd(p: Tensor, q: Tensor) -> Tensor:
     return 0.5 * (kl(p, middle) + kl(q, middle)).clamp(0, 2 * math.log(2))
 
 
+@checked
 @torch.inference_mode(False)
 @torch.enable_grad()
 def gradient_importance(model: AttentionModel, batch: Batch) -> Tensor:
@@ -53,6 +55,7 @@ def gradient_importance(model: AttentionModel, batch: Batch) -> Tensor:
     return (slope * x.detach()).sum(-1).abs() * batch.content
 
 
+@checked
 @torch.no_grad()
 def leave_one_out(model: AttentionModel, batch: Batch) -> Tensor:
     """(B, T): how far the output moves (TVD) when one word is left out and the rest is read."""
@@ -77,6 +80,7 @@ def leave_one_out(model: AttentionModel, batch: Batch) -> Tensor:
     return importance
 
 
+@checked
 def kendall(a: Tensor, b: Tensor, content: Tensor) -> list[tuple[float, float]]:
     """Kendall's tau-b and p-value over the words of each text; nan where one side is constant."""
     from scipy.stats import kendalltau  # here: it takes memory from who only looks
@@ -86,6 +90,7 @@ def kendall(a: Tensor, b: Tensor, content: Tensor) -> list[tuple[float, float]]:
     return [(float(tau), float(p)) for tau, p in pairs]
 
 
+@checked
 @torch.no_grad()
 def permutation(model: AttentionModel, batch: Batch, *, n=100, generator) -> Tensor:
     """(B,): median output change (TVD) over `n` random orders of the weights (J & W, alg. 2)."""
@@ -109,6 +114,7 @@ class Adversary(NamedTuple):
     tvd: Tensor  # (B,) the change of the output they cause, at most epsilon
 
 
+@checked
 @torch.inference_mode(False)
 @torch.enable_grad()
 def adversarial_attention(

@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from IPython import get_ipython
 
-from helpers.ground.errors import CourseError
+from helpers.ground.errors import CourseError, checked
 from helpers.ground.runtime import current
 
 METADATA = "claim"  # the key under which an output carries its Claim
@@ -32,8 +32,17 @@ class Claim(TypedDict):
     data: str  # "packaged" or "hub"
 
 
+@checked
 def claim(
-    text: str, measured, bound: str, *, slide, paper=None, source=None, band=None, measured_at=HERE
+    text: str,
+    measured,
+    bound: str,
+    *,
+    slide,
+    paper: float | None = None,
+    source=None,
+    band: tuple | None = None,
+    measured_at=HERE,
 ) -> None:
     """Print one line, `✓ text: 0.82 (> 0.65; paper 0.888) · D1-09`, and leave it for the ledger.
 
@@ -43,7 +52,10 @@ def claim(
     and sources at which the bound was set; elsewhere the line says "not judged here". A claim that
     does not hold prints ✗ and the lesson goes on; under the test command it fails.
     """
-    measured, course = float(measured), current()
+    try:
+        measured, course = float(measured), current()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CourseError(f"A claim measures one number, not {measured!r:.60}.") from error
     judged = f"{course.scale} {course.source}" in measured_at
     kept = holds(measured, bound, paper=paper, band=band)
     holding = "≠" if bound == "differs" else "✓"

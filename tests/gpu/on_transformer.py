@@ -211,6 +211,7 @@ TRANSFORMER = {
     model.solu: Call(lambda d: model.solu(draw(d, 3, 4))),
     toy_models.ToyModels.forward: Call(lambda d: toys(d)(draw(d, 3, 6, 4))),
     toy_models.alignment: Call(lambda d: toy_models.alignment(draw(d, 3, 2, 4))),
+    toy_models.of_models: Call(lambda d: toy_models.of_models(draw(d, 3, 2, 4))),
     toy_models.dimensionality: Call(lambda d: toy_models.dimensionality(draw(d, 3, 2, 4))),
     toy_models.loss_per_model: Call(
         lambda d: toy_models.loss_per_model(toys(d), draw(d, 3, 6, 4), torch.ones(4, device=d))
