@@ -303,6 +303,14 @@ WRONG |= {
     "texts of another vocabulary": lambda: MODEL(attention.collate([(torch.tensor([77]), 1)])),
     "a guide by its name": lambda: attention_train.predict(MODEL, texts.texts(4), guide="uniform"),
     "weights with nan": lambda: attention_train.predict(with_nan(texts.build()), texts.texts(4)),
+    "gradients of nan": lambda: faithfulness.gradient_importance(with_nan(texts.build()), BATCH),
+    "one word less of nan": lambda: faithfulness.leave_one_out(with_nan(texts.build()), BATCH),
+    "weights in any order of nan": lambda: faithfulness.permutation(
+        with_nan(texts.build()), BATCH, n=2, generator=DRAW
+    ),
+    "an adversary of nan": lambda: faithfulness.adversarial_attention(
+        with_nan(texts.build()), BATCH, generator=DRAW, restarts=2, steps=2
+    ),
     "notes in words": lambda: clinical_notes.load("5"),
     "fewer than no notes": lambda: clinical_notes.load(-5),
     "mentions in words": lambda: clinical_notes.load(5, mentions="12"),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from helpers.attention.model import PAD, AttentionModel, Batch, probabilities
+from helpers.ground.artifacts import still_numbers
 from helpers.ground.errors import checked
 from helpers.ground.runtime import in_chunks
 from helpers.ground.stats import wide
@@ -52,6 +53,7 @@ def gradient_importance(model: AttentionModel, batch: Batch) -> Tensor:
         y = probabilities(model.decode(hidden, alpha, query)).amax(-1)  # (B,)
         (slope,) = torch.autograd.grad(y.sum(), x)  # (B, T, E)
     model.train(training)
+    still_numbers([slope], "its training")
     return (slope * x.detach()).sum(-1).abs() * batch.content
 
 
@@ -77,6 +79,7 @@ def leave_one_out(model: AttentionModel, batch: Batch) -> Tensor:
 
     importance = torch.zeros(batch.words.shape, device=batch.words.device)
     importance[texts, places] = in_chunks(change, texts, places, chunk=512).to(importance)
+    still_numbers([importance], "its training")
     return importance
 
 
@@ -103,6 +106,7 @@ def permutation(model: AttentionModel, batch: Batch, *, n=100, generator) -> Ten
     weights = alpha.gather(1, behind.argsort(stable=True, dim=-1))  # (B, T) as the words stand
     shuffled = torch.zeros_like(noise).scatter(-1, places, weights.expand_as(noise))
     changes = tvd(probabilities(model.decode(hidden, shuffled, query)), output)  # (n, B)
+    still_numbers([changes], "its training")
     return changes.median(0).values
 
 
@@ -132,6 +136,7 @@ def adversarial_attention(
         hidden, query = model.encode(batch)
         own = model.attend(hidden, batch.content, query)  # (B, T)
         output = probabilities(model.decode(hidden, own, query))  # (B, C)
+    still_numbers([output], "its training")
     noise = torch.randn((restarts, *own.shape), generator=generator)
     scores = (3 * noise).to(wide(own)).requires_grad_()  # (K, B, T)
     optimizer = torch.optim.Adam([scores], lr=rate, amsgrad=True)

@@ -1,7 +1,4 @@
-"""The one exception whose message is for the learner, and the one gate that options go through.
-
-Here, so that widgets load without torch.
-"""
+"""The one exception whose message is for the learner, and the one gate for options; no torch."""
 
 import functools
 import inspect
@@ -66,8 +63,8 @@ def _look(value, option: inspect.Parameter) -> None:
     """CourseError for a value that is none for this option of a function."""
     default, asked = option.default, option.annotation
     asked = type(default) if asked is option.empty else asked
-    kinds = [get_origin(k) or k for k in (get_args(asked) if _several(asked) else [asked])]
-    kinds = [Callable if k is FunctionType else k for k in kinds]
+    kinds = get_args(asked) if isinstance(asked, UnionType) else [asked]
+    kinds = [Callable if k is FunctionType else get_origin(k) or k for k in kinds]
     known = all(k in KINDS or k.__module__.startswith(("helpers", "torch")) for k in kinds)
     if option.name in ("device", "generator") and (value is not None or default is not None):
         _look_for(option.name, value)
@@ -76,13 +73,9 @@ def _look(value, option: inspect.Parameter) -> None:
     elif not any(_fits(value, k, option) for k in kinds):
         words = " or ".join(KINDS.get(k, f"of the kind {k.__name__}") for k in kinds)
         shown = repr(value) if isinstance(value, (Real, str)) else f"a {type(value).__name__}"
-        least = f" of {_least(option, kinds[0])} or more".replace(" of -inf or more", "")
-        bound = least if kinds[0] in (int, float) else ""
-        raise CourseError(f"{option.name} should be {words}{bound}, not {shown:.60}.")
-
-
-def _several(kind) -> bool:
-    return isinstance(kind, UnionType)
+        least = _least(option, kinds[0]) if kinds[0] in (int, float) else -inf
+        words += f" of {least} or more" if least >= 0 else ""
+        raise CourseError(f"{option.name} should be {words}, not {shown:.60}.")
 
 
 def _fits(value, kind: type, option: inspect.Parameter) -> bool:

@@ -3,6 +3,7 @@
 import math
 import operator
 import re
+from collections.abc import Sequence
 from typing import TypedDict
 
 from IPython import get_ipython
@@ -34,15 +35,7 @@ class Claim(TypedDict):
 
 @checked
 def claim(
-    text: str,
-    measured,
-    bound: str,
-    *,
-    slide,
-    paper: float | None = None,
-    source=None,
-    band: tuple | None = None,
-    measured_at=HERE,
+    text: str, measured, bound: str, *, slide, paper=None, source=None, band=None, measured_at=HERE
 ) -> None:
     """Print one line, `✓ text: 0.82 (> 0.65; paper 0.888) · D1-09`, and leave it for the ledger.
 
@@ -53,9 +46,11 @@ def claim(
     does not hold prints ✗ and the lesson goes on; under the test command it fails.
     """
     try:
-        measured, course = float(measured), current()
+        measured, paper = float(measured), paper if paper is None else float(paper)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise CourseError(f"A claim measures one number, not {measured!r:.60}.") from error
+        given = f"{measured!r:.60} and {paper!r:.60}"
+        raise CourseError(f"A claim and its paper measure one number, not {given}.") from error
+    course = current()
     judged = f"{course.scale} {course.source}" in measured_at
     kept = holds(measured, bound, paper=paper, band=band)
     holding = "≠" if bound == "differs" else "✓"
@@ -81,7 +76,7 @@ def claim(
 def holds(measured: float, bound: str, *, paper: float | None = None, band=None) -> bool:
     """Whether a number lies within a bound as `claim` writes it; nan never does."""
     if bound == "differs":
-        if paper is None or band is None or not band[0] <= paper <= band[1]:
+        if paper is None or not isinstance(band, Sequence) or not band[0] <= paper <= band[1]:
             given = f"got paper={paper}, band={band}"
             raise CourseError(f'"differs" needs the paper\'s number and a band round it; {given}.')
         return math.isfinite(measured) and not band[0] <= measured <= band[1]

@@ -48,14 +48,7 @@ class Rating:
     """
 
     def __init__(
-        self,
-        activity: str,
-        items: Iterable[Item],
-        questions: Sequence[Question],
-        folder=None,
-        *,
-        limit: float | None = None,
-        clock=time.monotonic,
+        self, activity, items, questions: list, folder=None, *, limit=None, clock=time.monotonic
     ):
         self.store = Store(activity, folder)
         self.questions, self.limit, self._clock = tuple(questions), limit, clock

@@ -23,10 +23,7 @@ def magnitude(attribution: Tensor) -> Tensor:
 
 @checked
 def total_variation(attribution, *, block=1) -> Tensor:
-    """Mean step between neighbours of the magnitude, in units of its mean: (B, C, H, W) -> (B,).
-
-    A noisy map has a high one. block: neighbours are averages of block x block pixels.
-    """
+    """Mean step between neighbouring blocks of pixels, in units of the mean magnitude: (B,)."""
     m = magnitude(attribution)
     if min(m.shape[1:]) < 2 * block:
         size = f"{m.shape[1]} x {m.shape[2]}"

@@ -44,11 +44,9 @@ def reset(module: nn.Module) -> None:
        buffers, such as tables and masks, stay; where one could be learned, a warning names it.
     """
     refuse_unfit(module)
-    weights = [
-        (name, p)
-        for name, p in module.named_parameters()
-        if (p.is_floating_point() or p.is_complex()) and str(p.dtype) not in NO_NUMBERS
-    ]
+    real = lambda p: p.is_floating_point() or p.is_complex()
+    drawn = lambda p: real(p) and str(p.dtype) not in NO_NUMBERS
+    weights = [(name, p) for name, p in module.named_parameters() if drawn(p)]
     trained = {name: p.clone() for name, p in weights}
     if not trained and not hasattr(module, "running_var"):
         what = f"{type(module).__name__} has no weights to randomise"

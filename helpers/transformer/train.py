@@ -45,9 +45,7 @@ class Trained(NamedTuple):
 
 
 @checked
-def train(
-    settings, training, stream: Tensor, *, device="cpu", checkpoint=None, save_every=120
-) -> Trained:
+def train(settings, training, stream, *, device="cpu", checkpoint=None, save_every=120) -> Trained:
     """A model trained on a stream of tokens (N,).
 
     Everything random follows from the seed and the step, so a run that was killed repeats the steps

@@ -7,11 +7,12 @@ import torch
 
 from helpers.datasets import corpus
 from helpers.ground.artifacts import Checkpoint
-from helpers.sae import features, kinds, residual, splitting, steering, store
+from helpers.sae import features, kinds, splitting, store
 from helpers.sae import model as sae_model
 from helpers.sae import train as sae_train
 from helpers.transformer import activations, measure, model, toy_models
 from helpers.transformer import train as lm_train
+from notebooks.support.lesson13 import residual, steering
 from tests.gpu.calls import Call
 
 SHAPE = model.Settings(d_model=8, d_mlp=16, heads=2, context=128, vocabulary=2048)

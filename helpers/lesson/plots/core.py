@@ -70,14 +70,9 @@ def figure(draw: Callable) -> Callable[..., Figure]:
             own = given.get("caption", given.get("text"))
             fig, text = made if isinstance(made, tuple) else (made, own)
             caption(fig, text)
-        except (
-            ArithmeticError,
-            AttributeError,
-            LookupError,
-            StopIteration,
-            TypeError,
-            ValueError,
-        ) as error:
+        except CourseError:
+            raise
+        except Exception as error:  # matplotlib and NumPy have many names for it
             what = f"{draw.__name__}() cannot draw this"
             raise CourseError(f"{what} ({first_line(error)}): look at what it is given.") from error
         return fig

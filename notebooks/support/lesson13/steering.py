@@ -10,7 +10,7 @@ from torch import Tensor
 
 from helpers.ground.errors import checked
 from helpers.pretrained.hooks import hooked
-from helpers.sae.residual import LAYER, each
+from notebooks.support.lesson13.residual import LAYER, each
 
 Edit = Callable[[Tensor], Tensor]
 
