@@ -239,7 +239,7 @@ def crop_map_until(model, image, texts, *, agree=0.95, step=100, most=3000, seed
 
 
 def in_pixels(smallest: float, image: Tensor) -> int:
-    return max(1, round(smallest * min(image.shape[1:])) if smallest < 1 else int(smallest))
+    return round(smallest * min(image.shape[1:])) if smallest < 1 else int(smallest)
 
 
 # ---- other ways: the middle square, as one input of the model ---------------------------------
@@ -264,7 +264,7 @@ def put_back(maps: Tensor, image: Tensor) -> Tensor:
 
 
 @checked
-def explain(method: Callable, model, image: Tensor, texts: Tensor, **options) -> Tensor:
+def explain(method: Callable, model, image, texts, **options) -> Tensor:
     """A method of `saliency`, channels summed, applied to the similarity: (Q, H, W)."""
     refuse_raw(model, image, texts)
     x = whole(model, image).expand(len(texts), -1, -1, -1)  # the picture once for each text

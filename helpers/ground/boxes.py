@@ -13,7 +13,7 @@ def boxes_on(boxes, height: int, width: int) -> np.ndarray:
     except (TypeError, ValueError):  # a text, None, rows of different lengths
         values = np.empty(0)
     if values.ndim not in (1, 2) or values.shape[-1] != 4:
-        given = f"an array {values.shape}" if values.size else f"{boxes!r:.80}"
+        given = f"an array {values.shape}" if values.ndim > 1 else f"{boxes!r:.80}"
         raise CourseError(f"A box is four numbers: left, top, right, bottom, not {given}.")
     values = values.reshape(-1, 4)
     left, top, right, bottom = values.T

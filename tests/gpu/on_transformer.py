@@ -197,7 +197,7 @@ TRANSFORMER = {
     activations.ActivationBuffer.sample: Call(lambda d: buffer(d).sample(64, seed=0), waits=1),
     measure.ablate: Call(lambda d: measure.ablate(draw(d, 3, 4))),
     measure.loss_recovered: Call(
-        lambda d: measure.loss_recovered(lm(d), rows(), lambda acts: acts * 0.5), waits=1
+        lambda d: measure.loss_recovered(lm(d), rows(), lambda acts: acts * 0.5), waits=2
     ),
     measure.token_losses: Call(lambda d, steps: measure.token_losses(lm(d), rows(20 * steps))),
     model.OneLayerTransformer.activations: Call(lambda d: lm(d).activations(rows().to(d))),
@@ -243,13 +243,15 @@ SAE = {
     residual.Stream.batches: Call(talked, waits=2),
     residual.Stream.sample: Call(talked, waits=2),
     steering.answers: Call(answered, waits=2),
-    sae_model.Dictionary.directions: Call(lambda d: dictionary(d).directions),
-    sae_model.Dictionary.feature: Call(lambda d: dictionary(d).feature(draw(d, 4, 16), 3)),
-    sae_model.Dictionary.features: Call(lambda d: dictionary(d).features(draw(d, 4, 16))),
-    sae_model.Dictionary.reconstruct: Call(lambda d: dictionary(d).reconstruct(draw(d, 4, 16))),
-    sae_model.Dictionary.rescaled: Call(lambda d: dictionary(d).rescaled(draw(d, 4, 16))),
+    sae_model.Dictionary.directions: Call(lambda d: dictionary(d).directions, waits=1),
+    sae_model.Dictionary.feature: Call(lambda d: dictionary(d).feature(draw(d, 4, 16), 3), waits=1),
+    sae_model.Dictionary.features: Call(lambda d: dictionary(d).features(draw(d, 4, 16)), waits=1),
+    sae_model.Dictionary.reconstruct: Call(
+        lambda d: dictionary(d).reconstruct(draw(d, 4, 16)), waits=1
+    ),
+    sae_model.Dictionary.rescaled: Call(lambda d: dictionary(d).rescaled(draw(d, 4, 16)), waits=1),
     sae_model.Dictionary.with_feature: Call(
-        lambda d: dictionary(d).with_feature(3, 1.5)(draw(d, 4, 16))
+        lambda d: dictionary(d).with_feature(3, 1.5)(draw(d, 4, 16)), waits=1
     ),
     sae_model.SparseAutoencoder.decode: Call(lambda d: sae(d).decode(draw(d, 4, 32))),
     sae_model.SparseAutoencoder.encode: Call(lambda d: sae(d).encode(draw(d, 4, 16))),
@@ -282,7 +284,7 @@ SAE = {
         }.items()
         for function in functions
     },
-    store.load: Call(lambda d: store.load("a1", device=d).sae.b_dec),
+    store.load: Call(lambda d: store.load("a1", device=d).sae.b_dec, waits=1),
     sae_train.Log.note: Call(sae_step, waits=16),
     sae_train.backward: Call(sae_step, waits=16),
     sae_train.centre: Call(sae_step, waits=16),
