@@ -416,9 +416,6 @@ WRONG |= {
     "a choice by its name": lambda: choice_view("k", "?", ["a", "b"], 1, "w", HERE).choose("a"),
     "a question's choices": lambda: Question("q", "?", "no"),
     "one question alone": lambda: Rating("r", [Item("a", "", 1)], Question("q", "?"), HERE),
-    "a limit in words": lambda: Rating(
-        "r", [Item("a", "", 1)], [Question("q", "?")], HERE, limit="5"
-    ),
     "a key that is None": lambda: rating().press(None),
     "a folder of None": lambda: answers.pool(None, "board"),
     "a paper's words": lambda: claim("a", 0.5, "> 0", slide="D1-01", paper="high"),
@@ -549,6 +546,10 @@ RIGHT = {  # what is unusual, and what it is
     "edges of arrays": (
         lambda: splitting.edges(np.eye(4), np.eye(4)).child,
         lambda: splitting.edges(FIRE, FIRE).child,
+    ),
+    "a dark baseline": (
+        lambda: saliency.occlusion(NET, X, 0, window=8, stride=8, baseline=-1),
+        lambda: saliency.occlusion(NET, X, 0, window=8, stride=8, baseline=-torch.ones(3, 16, 16)),
     ),
     "numbers of NumPy": (
         lambda: saliency.smoothgrad(NET, X, np.int64(1), samples=np.int8(2), noise=np.float32(0.5)),

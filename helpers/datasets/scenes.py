@@ -114,7 +114,7 @@ def frames(of: str, all_frames: tuple[str, ...], *, held_out: bool) -> tuple[str
 
 @checked
 def sample(
-    n: int, seed: int, *, count: int | None = None, people=False, held_out=False, look=USUAL
+    n: int, seed: int, *, count=None, people=False, held_out=False, look=USUAL
 ) -> list[Scene]:
     """Draw n scenes, the same for the same seed.
 

@@ -66,15 +66,18 @@ def _look(value, option: inspect.Parameter) -> None:
     kinds = get_args(asked) if isinstance(asked, UnionType) else [asked]
     kinds = [Callable if k is FunctionType else get_origin(k) or k for k in kinds]
     known = all(k in KINDS or k.__module__.startswith(("helpers", "torch")) for k in kinds)
+    others = [k for k in kinds if k is not NoneType]
+    number = any(k in (int, float) for k in others)  # beside a tensor, as a baseline, it may be all
     if option.name in ("device", "generator") and (value is not None or default is not None):
         _look_for(option.name, value)
-    elif value is default or not known or kinds == [NoneType]:
+    elif value is default or not known or not others or (number and len(others) > 1):
         return
     elif not any(_fits(value, k, option) for k in kinds):
-        words = " or ".join(KINDS.get(k, f"of the kind {k.__name__}") for k in kinds)
+        words = " or ".join(KINDS.get(k, f"of the kind {k.__name__}") for k in others)
+        words += (
+            f" of {least} or more" if number and (least := _least(option, *others)) >= 0 else ""
+        )
         shown = repr(value) if isinstance(value, (Real, str)) else f"a {type(value).__name__}"
-        least = _least(option, kinds[0]) if kinds[0] in (int, float) else -inf
-        words += f" of {least} or more" if least >= 0 else ""
         raise CourseError(f"{option.name} should be {words}, not {shown:.60}.")
 
 
