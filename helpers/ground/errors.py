@@ -53,8 +53,7 @@ def checked(made: Callable) -> Callable:
         except IndexError as error:
             if "index out of range in self" not in str(error):  # an nn.Embedding's words
                 raise
-            cure = "encode texts with the model's own vocabulary or tokenizer"
-            raise CourseError(f"Some of these tokens are unknown to the model: {cure}.") from error
+            raise CourseError("Some tokens are unknown to the model: use its tokenizer.") from error
 
     return looked_at
 
@@ -74,9 +73,8 @@ def _look(value, option: inspect.Parameter) -> None:
         return
     elif not any(_fits(value, k, option) for k in kinds):
         words = " or ".join(KINDS.get(k, f"of the kind {k.__name__}") for k in others)
-        words += (
-            f" of {least} or more" if number and (least := _least(option, *others)) >= 0 else ""
-        )
+        least = _least(option, *others) if number else -inf
+        words += f" of {least} or more" if least >= 0 else ""
         shown = repr(value) if isinstance(value, (Real, str)) else f"a {type(value).__name__}"
         raise CourseError(f"{option.name} should be {words}, not {shown:.60}.")
 
