@@ -127,7 +127,7 @@ class Dictionary(nn.Module):
         super().__init__()
         self.sae = sae.eval().requires_grad_(False)
         self.scale = scale
-        still_numbers([*sae.parameters(), torch.tensor(scale or torch.nan)], "its training")
+        still_numbers([*sae.parameters(), 0 * sae.b_dec / scale], "its training")
 
     def rescaled(self, acts: Tensor) -> Tensor:
         """Activations (..., N) in the training's units; CourseError for others than it reads."""
