@@ -30,10 +30,11 @@ from data.recipes.scenes import question, visible
 from helpers.clip.maps import crop_map, scaled
 from helpers.clip.model import Settings, load, train
 from helpers.clip.score import score
-from helpers.datasets import grounds, scenes
+from helpers.datasets import scenes
 from helpers.ground.artifacts import write_atomically
 from helpers.ground.runtime import in_chunks
 from helpers.ground.stats import interval
+from notebooks.support.lesson02 import grounds
 
 # Two stages: one art on the lessons' grounds, then all arts, grounds and sizes. From random weights
 # on everything at once, 4,200 steps stood where 400 of the second stage stand (loss 2.76 and 2.65).

@@ -13,8 +13,9 @@ from data.recipes.scenes import question
 from helpers.clip import maps
 from helpers.clip import model as clip
 from helpers.clip.score import MEASURES, cures, methods, per_scene, score, two_things
-from helpers.datasets import grounds, scenes
+from helpers.datasets import scenes
 from helpers.ground.stats import interval
+from notebooks.support.lesson02 import grounds
 
 Asked = tuple[scenes.Scene, list[str]]  # and a query for each of its things
 SCENES = (8, 200, 2)  # a column, at each size of a run

@@ -13,14 +13,12 @@ from data.recipes.base import Run, table
 from data.recipes.lm import SOURCES
 from data.recipes.sae import pack, summary
 from helpers.pretrained import smollm2
-from helpers.sae import residual
 from helpers.sae.features import examples_in
 from helpers.sae.kinds import build
 from helpers.sae.model import Settings
-from helpers.sae.residual import LAYER, SEEN, SHARES, VERSION, T
-from helpers.sae.steering import answers
 from helpers.sae.store import restore
 from helpers.sae.train import Training, train
+from notebooks.support.lesson13 import residual
 from notebooks.support.lesson13.conversation import (
     QUESTIONS,
     STRENGTHS,
@@ -31,6 +29,8 @@ from notebooks.support.lesson13.conversation import (
     steered,
     system,
 )
+from notebooks.support.lesson13.residual import LAYER, SEEN, SHARES, VERSION, T
+from notebooks.support.lesson13.steering import answers
 
 SETTINGS = Settings(neurons=576, features=4096, kind="batch_topk", k=32, dead_after=120_000)
 TEXT = 25_088  # windows of training text: 98 times those that are mixed at once
@@ -157,8 +157,8 @@ features that fire on over 1 in 10,000 tokens of whose firings over half lie on 
 
 **Cut:** 3 M tokens; published dictionaries saw hundreds of millions (`--full`: 30 M).
 
-Beside it lies where features fire: places in `helpers.sae.residual.windows`, which every machine
-makes anew; no text is stored.
+Beside it lies where features fire: places in `notebooks.support.lesson13.residual.windows`, which
+every machine makes anew; no text is stored.
 
 {SOURCES}""")
 

@@ -8,18 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import regex
 import torch
 
 from helpers.attention.model import AttentionModel, Vocabulary, new_model
 from helpers.attention.train import Settings
 from helpers.datasets import clinical_notes, reviews
+from helpers.datasets.reviews import typed_words  # noqa: F401
 from helpers.ground.artifacts import load_artifact, part_of
+from helpers.ground.errors import CourseError, checked
 
 VERSION = 1
 TEXTS = 500  # test texts of Rotten Tomatoes and of the notes
 
 
+@checked
 @dataclass(frozen=True)
 class Size:
     """How large a model is, and what it is trained on."""
@@ -64,22 +66,19 @@ def words(text: str) -> list[str]:
     return re.findall(r"[a-z0-9']+", text.lower())
 
 
-def typed_words(text: str) -> list[str]:
-    """The words of a text that somebody types: `words`, and emoji and other scripts' words too."""
-    letters, emoji = r"[\p{L}\p{M}\p{N}']+", r"\p{So}"  # with marks upon them and numbers; signs
-    return regex.findall(f"{letters}|{emoji}", reviews.plain_text(text).lower())
-
-
 def examples(split: reviews.Split, vocabulary: Vocabulary, longest: int, most=None) -> list[tuple]:
     """(ids, label) of the first `most` texts with fewer than `longest` words, but more than one."""
     pairs = [(words(text), label) for text, label in zip(*split, strict=True)]
     return [(vocabulary.encode(w), label) for w, label in pairs if 1 < len(w) < longest][:most]
 
 
+@checked
 def texts(name: str, size: Size, corpus: reviews.Reviews | None = None) -> Data:
     """Texts of "imdb", "rotten" (Tomatoes) or "findings" (`notes`); corpus: others, as of `sst`."""
     if name == "findings":
         return notes(size)
+    if name not in SMALL:
+        raise CourseError(f"No texts {name!r}: choose one of {', '.join(SMALL)}.")
     fewest = {"imdb": 2, "rotten": 5}[name]
     few = size.texts and size.texts // 4
     parts = []
@@ -91,6 +90,7 @@ def texts(name: str, size: Size, corpus: reviews.Reviews | None = None) -> Data:
     return _numbered(parts, size)
 
 
+@checked
 def notes(size: Size, *, talk: bool = True, history: tuple[int, int] = (0, 0), **more) -> Data:
     """Generated notes; talk: real sentences between the findings. More: see `clinical_notes`."""
     more |= {"history": history} | ({"fillers": clinical_notes.talk()} if talk else {})
@@ -118,6 +118,7 @@ def sst() -> reviews.Reviews:
     return reviews.Reviews(*parts)
 
 
+@checked
 def load(
     attention="tanh", *, where: str | Path = "attention_imdb", device: torch.device | str = "cpu"
 ) -> tuple[AttentionModel, Vocabulary]:
@@ -125,7 +126,7 @@ def load(
     tensors, meta = load_artifact(where, version=VERSION)
     if attention not in meta["models"]:
         stored = ", ".join(meta["models"])
-        raise ValueError(f"attention={attention!r}: the stored models are {stored}.")
+        raise CourseError(f"attention={attention!r}: the stored models are {stored}.")
     state = {key: tensor.float() for key, tensor in part_of(tensors, f"{attention}/").items()}
     state["embedding.weight"] *= state.pop("embedding.scale")  # int8 with one scale a word
     model = new_model(**meta["models"][attention])

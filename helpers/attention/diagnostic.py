@@ -9,10 +9,12 @@ from helpers.attention.data import Data, Size
 from helpers.attention.faithfulness import jsd, kl, tvd
 from helpers.attention.model import AttentionModel, Batch, new_model, probabilities, uniform
 from helpers.attention.train import Guide, fit, pick, predict
+from helpers.ground.errors import CourseError, checked
 
 SEED = 10  # the base model's, as in the paper's code
 
 
+@checked
 def train_one(
     data, size, *, seed=SEED, guide: Guide = None, dev_guide=None, device="cpu", **settings
 ) -> tuple[AttentionModel, list[float]]:
@@ -34,6 +36,7 @@ class Distance(NamedTuple):
     largest: Tensor  # (N,) the first model's largest weight
 
 
+@checked
 def distance(base: AttentionModel, other: AttentionModel, data: list[tuple]) -> Distance:
     """The distances of `other` from `base` on the same texts."""
     p, alpha = predict(base, data)
@@ -57,6 +60,7 @@ def adversary_loss(base_probs: Tensor, base_alpha: Tensor, lam: float) -> Callab
     return loss
 
 
+@checked
 def train_adversary(base, data, size, *, lam: float, seed=SEED + 1, copy=False) -> AttentionModel:
     """A model that imitates base's outputs and looks as far elsewhere as lam makes it (sec. 4).
 
@@ -73,6 +77,7 @@ def train_adversary(base, data, size, *, lam: float, seed=SEED + 1, copy=False) 
     return model
 
 
+@checked
 def mlp_diagnostic(data: Data, size: Size, *, guide, seed=SEED, device="cpu") -> Tensor:
     """P(positive) (N,) of the test texts by a network that reads each word alone, under a guide.
 
@@ -83,7 +88,9 @@ def mlp_diagnostic(data: Data, size: Size, *, guide, seed=SEED, device="cpu") ->
     def weights(part: list[tuple]) -> Guide:
         if isinstance(guide, AttentionModel):
             return predict(guide, part)[1]
-        return {"uniform": uniform, "own": None}[guide]
+        if guide not in (known := {"uniform": uniform, "own": None}):
+            raise CourseError(f"guide={guide!r:.60}: give a model, 'uniform' or 'own'.")
+        return known[guide]
 
     given = {"guide": weights(data.train), "dev_guide": weights(data.dev)}
     model, _ = train_one(data, size, seed=seed, device=device, encoder="average", **given)

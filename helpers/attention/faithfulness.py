@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from helpers.attention.model import PAD, AttentionModel, Batch, probabilities
+from helpers.ground.artifacts import still_numbers
+from helpers.ground.errors import checked
 from helpers.ground.runtime import in_chunks
 from helpers.ground.stats import wide
 
@@ -33,6 +35,7 @@ def jsd(p: Tensor, q: Tensor) -> Tensor:
     return 0.5 * (kl(p, middle) + kl(q, middle)).clamp(0, 2 * math.log(2))
 
 
+@checked
 @torch.inference_mode(False)
 @torch.enable_grad()
 def gradient_importance(model: AttentionModel, batch: Batch) -> Tensor:
@@ -50,9 +53,11 @@ def gradient_importance(model: AttentionModel, batch: Batch) -> Tensor:
         y = probabilities(model.decode(hidden, alpha, query)).amax(-1)  # (B,)
         (slope,) = torch.autograd.grad(y.sum(), x)  # (B, T, E)
     model.train(training)
+    still_numbers([slope], "its training")
     return (slope * x.detach()).sum(-1).abs() * batch.content
 
 
+@checked
 @torch.no_grad()
 def leave_one_out(model: AttentionModel, batch: Batch) -> Tensor:
     """(B, T): how far the output moves (TVD) when one word is left out and the rest is read."""
@@ -74,9 +79,11 @@ def leave_one_out(model: AttentionModel, batch: Batch) -> Tensor:
 
     importance = torch.zeros(batch.words.shape, device=batch.words.device)
     importance[texts, places] = in_chunks(change, texts, places, chunk=512).to(importance)
+    still_numbers([importance], "its training")
     return importance
 
 
+@checked
 def kendall(a: Tensor, b: Tensor, content: Tensor) -> list[tuple[float, float]]:
     """Kendall's tau-b and p-value over the words of each text; nan where one side is constant."""
     from scipy.stats import kendalltau  # here: it takes memory from who only looks
@@ -86,6 +93,7 @@ def kendall(a: Tensor, b: Tensor, content: Tensor) -> list[tuple[float, float]]:
     return [(float(tau), float(p)) for tau, p in pairs]
 
 
+@checked
 @torch.no_grad()
 def permutation(model: AttentionModel, batch: Batch, *, n=100, generator) -> Tensor:
     """(B,): median output change (TVD) over `n` random orders of the weights (J & W, alg. 2)."""
@@ -98,6 +106,7 @@ def permutation(model: AttentionModel, batch: Batch, *, n=100, generator) -> Ten
     weights = alpha.gather(1, behind.argsort(stable=True, dim=-1))  # (B, T) as the words stand
     shuffled = torch.zeros_like(noise).scatter(-1, places, weights.expand_as(noise))
     changes = tvd(probabilities(model.decode(hidden, shuffled, query)), output)  # (n, B)
+    still_numbers([changes], "its training")
     return changes.median(0).values
 
 
@@ -109,6 +118,7 @@ class Adversary(NamedTuple):
     tvd: Tensor  # (B,) the change of the output they cause, at most epsilon
 
 
+@checked
 @torch.inference_mode(False)
 @torch.enable_grad()
 def adversarial_attention(
@@ -126,6 +136,7 @@ def adversarial_attention(
         hidden, query = model.encode(batch)
         own = model.attend(hidden, batch.content, query)  # (B, T)
         output = probabilities(model.decode(hidden, own, query))  # (B, C)
+    still_numbers([output], "its training")
     noise = torch.randn((restarts, *own.shape), generator=generator)
     scores = (3 * noise).to(wide(own)).requires_grad_()  # (K, B, T)
     optimizer = torch.optim.Adam([scores], lr=rate, amsgrad=True)

@@ -13,17 +13,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from helpers.ground.errors import CourseError
+from helpers.datasets import reviews
+from helpers.ground.errors import CourseError, checked
 
 PAD, UNKNOWN, START, END = range(4)
 LONGEST_TEXT = 2_000  # words a learner may type in; the training texts have fewer than 400
 
 
+@checked
 class Vocabulary:
     """Words seen at least `at_least` times, numbered after padding, unknown, start and end."""
 
     def __init__(self, texts: Iterable[Iterable[str]], at_least: int = 1):
-        counts = Counter(word for text in texts for word in text)
+        split = lambda text: reviews.typed_words(text) if isinstance(text, str) else text
+        counts = Counter(word for text in texts for word in split(text))
         known = sorted(word for word, count in counts.items() if count >= at_least)
         self.words = ["<pad>", "<unk>", "<start>", "<end>", *known]
         self.index = {word: i for i, word in enumerate(self.words)}
@@ -31,9 +34,12 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.words)
 
-    def encode(self, words: list[str]) -> Tensor:
-        """(T,) ids between a start and an end token; CourseError where the model knows no word."""
-        words = words.split() if isinstance(words, str) else list(words)  # or a tuple, an array
+    def encode(self, words: Iterable[str] | str) -> Tensor:
+        """(T,) ids of words, or of a typed text; CourseError where the model knows none of them."""
+        listed = isinstance(words, Iterable) and not isinstance(words, (str, bytes))
+        words = list(words) if listed else reviews.typed_words(words)
+        if not all(isinstance(word, str) for word in words):
+            raise CourseError("Words are texts; some of these are not.")
         if not words:
             raise CourseError("The text is empty: type at least one word.")
         if len(words) > LONGEST_TEXT:
@@ -58,17 +64,23 @@ class Batch(NamedTuple):
         return Batch(*(None if part is None else part.to(device) for part in self))
 
 
+@checked
 def collate(examples: list[tuple], index=None, *, device: torch.device | str = "cpu") -> Batch:
     """Pad (ids, label) or (ids, label, question ids) examples to a batch on the device."""
     pad = lambda rows: nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD)
-    words = pad([example[0] for example in examples])
+    try:
+        words = pad([example[0] for example in examples])
+        label = torch.tensor([example[1] for example in examples])
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        what = "A batch is made of (ids, label) pairs, one or more, the ids a tensor (T,)"
+        raise CourseError(f"{what}: see data.texts.") from error
     content = (words != PAD) & (words != START) & (words != END)
-    label = torch.tensor([example[1] for example in examples])
     index = torch.as_tensor(range(len(examples)) if index is None else index)
     question = pad([example[2] for example in examples]) if len(examples[0]) > 2 else None
     return Batch(words, content, label, index, question).to(device)
 
 
+@checked
 def uniform(content: Tensor) -> Tensor:
     """The same weight for every word, 0 on padding and special tokens: (B, T)."""
     return content / content.sum(-1, keepdim=True)
@@ -86,7 +98,7 @@ class Encoder(nn.Module):
         elif kind == "average":
             self.net = nn.Linear(embed, hidden)
         else:
-            raise ValueError(f"encoder={kind!r}: choose 'lstm' or 'average'.")
+            raise CourseError(f"encoder={kind!r}: choose 'lstm' or 'average'.")
 
     def forward(self, embedded: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden states (B, T, H), 0 on padding, and one summary of each text (B, H)."""
@@ -108,6 +120,7 @@ class Encoder(nn.Module):
         return torch.cat([ahead, back], -1), last
 
 
+@checked
 class AttentionModel(nn.Module):
     """Classifier (`outputs=1`: the logit of positive) or question answerer (`outputs` places).
 
@@ -131,7 +144,9 @@ class AttentionModel(nn.Module):
     ):
         super().__init__()
         if attention not in ("tanh", "dot"):
-            raise ValueError(f"attention={attention!r}: choose 'tanh' (additive) or 'dot'.")
+            raise CourseError(f"attention={attention!r}: choose 'tanh' (additive) or 'dot'.")
+        if hidden % 2:
+            raise CourseError(f"hidden={hidden}: give an even number, half for each direction.")
         self.settings = {"vocabulary": vocabulary, "outputs": outputs, "question": question}
         self.settings |= {"encoder": encoder, "attention": attention}
         self.settings |= {"embed": embed, "hidden": hidden, "embedding_std": embedding_std}
@@ -153,6 +168,7 @@ class AttentionModel(nn.Module):
     def device(self) -> torch.device:
         return self.out.weight.device
 
+    @checked
     def encode(self, batch: Batch, embedded: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Hidden states (B, T, H) and the question's summary or None; embedded: other vectors."""
         embedded = self.embedding(batch.words) if embedded is None else embedded
@@ -186,6 +202,7 @@ class AttentionModel(nn.Module):
         return self.decode(hidden, alpha, query), alpha
 
 
+@checked
 def new_model(vocabulary: int, *, seed: int = 0, **settings) -> AttentionModel:
     """An untrained AttentionModel drawn from `seed`; torch's global stream stays where it was."""
     with torch.random.fork_rng(devices=[]):
@@ -193,6 +210,7 @@ def new_model(vocabulary: int, *, seed: int = 0, **settings) -> AttentionModel:
         return AttentionModel(vocabulary, **settings)
 
 
+@checked
 def probabilities(logits: Tensor) -> Tensor:
     """(..., C): one logit becomes the two probabilities (negative, positive), more a softmax."""
     if logits.shape[-1] > 1:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from helpers.ground.artifacts import load_artifact, part_of
+from helpers.ground.errors import CourseError, checked
 
 VERSION = 1
 SETS = {"findings": "Notes with talk", "rotten": "Rotten Tomatoes", "imdb": "IMDb"}
@@ -42,10 +43,11 @@ class Table(NamedTuple):
         return sorted(float(lam) for lam in names if "seed" not in lam)
 
 
+@checked
 def load(name: str, *, where: str | Path | None = None, device="cpu") -> Table:
     """The stored numbers of "rotten", "findings" or "imdb"."""
     if name not in SETS:
-        raise ValueError(f"No table of {name!r}: choose one of {', '.join(SETS)}.")
+        raise CourseError(f"No table of {name!r}: choose one of {', '.join(SETS)}.")
     stored = "attention_imdb_tables" if name == "imdb" else "attention_tables"
     tensors, _ = load_artifact(where or stored, version=VERSION, device=device)
     kinds = {"p": {}, "alpha": {}, "tau": {}, "jsd": {}, "tvd": {}}

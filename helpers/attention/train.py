@@ -11,11 +11,13 @@ from tqdm.auto import tqdm
 
 from helpers.attention.model import AttentionModel, Batch, collate, probabilities
 from helpers.ground.artifacts import still_numbers
+from helpers.ground.errors import CourseError, checked
 
 Guide = Tensor | Callable[[Tensor], Tensor] | None  # weights that replace a model's own, see `pick`
 ATTENTION = ("W1", "W2", "v", "query")  # the parts of a model that no weight decay touches
 
 
+@checked
 @dataclass(frozen=True)
 class Settings:
     """The papers' training (Jain & Wallace 2019, appendix A), the number of epochs apart."""
@@ -73,6 +75,7 @@ def optimizer_for(model: AttentionModel, settings: Settings) -> torch.optim.Opti
     return torch.optim.Adam(groups, lr=settings.rate, amsgrad=True)
 
 
+@checked
 def fit(
     model, train, dev, settings=Settings(), *, guide=None, dev_guide=None, loss=None
 ) -> list[float]:
@@ -102,32 +105,37 @@ def fit(
     return history
 
 
+@checked
 @torch.no_grad()
 def predict(model, data: list, *, guide: Guide = None, size=128) -> tuple[Tensor, Tensor]:
     """Probabilities (N, C) and attention weights (N, T), 0 after a text's end, on its device."""
     model.eval()
-    longest = max(len(example[0]) for example in data)
+    longest = max((len(example[0]) for example in data), default=0)
     probs = torch.zeros(len(data), max(model.outputs, 2), device=model.device)
     weights = torch.zeros(len(data), longest, device=model.device)
     for batch in batches(data, size, device=model.device):
         logits, alpha = model(batch, pick(guide, batch))
         probs[batch.index] = probabilities(logits).to(probs)
         weights[batch.index, : alpha.shape[1]] = alpha.to(weights)
+    still_numbers([probs], "training")
     return probs, weights
 
 
+@checked
 def score(model: AttentionModel, data: list[tuple], *, guide: Guide = None) -> float:
     """ROC-AUC for two classes, accuracy for more."""
     from sklearn.metrics import roc_auc_score  # here: it takes 80 MB from who only looks
 
     probs = predict(model, data, guide=guide)[0].cpu()
-    still_numbers([probs], "training")
     labels = torch.tensor([example[1] for example in data])
     if model.outputs > 1:
         return (probs.argmax(-1) == labels).float().mean().item()
+    if len(labels.unique()) < 2:
+        raise CourseError("ROC-AUC compares two classes; all of these texts are of one.")
     return float(roc_auc_score(labels, probs[:, 1]))
 
 
+@checked
 def f1(model: AttentionModel, data: list[tuple], *, guide: Guide = None) -> float:
     """F1 of the positive class, what the papers report; accuracy for question answering."""
     from sklearn.metrics import f1_score

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,16 +19,18 @@ from torch import Tensor, nn
 from helpers import saliency
 from helpers.datasets.photos import as_rgb
 from helpers.datasets.reviews import visible
-from helpers.ground.errors import CourseError
+from helpers.ground.boxes import boxes_on
+from helpers.ground.errors import CourseError, checked
 from helpers.ground.runtime import chunk_for, in_chunks
 from helpers.ground.stats import pearson
-from helpers.saliency.core import at_least_one, finite, wide
+from helpers.saliency.core import finite, wide
 
 INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs")  # Unicode's blanks, marks and half emoji
 LARGEST = 2048  # pixels on a side; more only costs time and memory
 
 
 # ---- from words and pictures to tensors -------------------------------------------------------
+@checked
 @torch.no_grad()
 def encode_queries(model, tokenizer, queries: str | Sequence[str]) -> Tensor:
     """Queries, or a single one, as rows of length 1 on the model's device: (Q, D)."""
@@ -111,13 +114,13 @@ class Similarity(nn.Module):
 
 
 # ---- the deck's way: crops --------------------------------------------------------------------
+@checked
 def crop_boxes(crops: int, height: int, width: int, smallest: int, generator) -> Tensor:
     """Random squares: a side uniform from `smallest` pixels to below the shorter one, then a place.
 
     Returns (crops, 4) integers: left, top, right, bottom. Source: the deck's demo, D1-07.
     """
-    at_least_one(crops=crops, smallest=smallest)
-    if smallest >= min(height, width):
+    if not 1 <= smallest < min(height, width):
         given = f"{width} x {height} pixels and the smallest crop {smallest}"
         raise CourseError(f"This picture has {given}: give a larger one or a smaller `smallest`.")
     side = torch.randint(smallest, min(height, width), (crops,), generator=generator)
@@ -129,7 +132,8 @@ def crop_boxes(crops: int, height: int, width: int, smallest: int, generator) ->
 def crop_gains(model, image: Tensor, texts: Tensor, boxes: Tensor) -> Tensor:
     """How much closer each crop is to each text: cos(text, crop) - cos(text, picture), (N, Q)."""
     refuse_raw(model, image, texts)
-    everything = torch.cat((boxes.new_tensor([middle(image)]), boxes)).to(image.device)
+    boxes = boxes_on(boxes, *image.shape[1:])
+    everything = torch.from_numpy(np.vstack([middle(image), boxes]))
     chunk = 64  # on two cores
     if image.device.type != "cpu":
         chunk = chunk_for(256 * 3 * 4 * pixels_of(model) ** 2, image.device)
@@ -148,7 +152,8 @@ def cut(model, image: Tensor, boxes: Tensor) -> Tensor:
     """
     image = wide(image)  # half precision has no pixel 257
     kind = getattr(model.visual, "preprocess_cfg", {}).get("interpolation", "bilinear")
-    left, top, right, bottom = boxes.to(image.device, image.dtype).T  # (N,) each
+    boxes = torch.as_tensor(boxes_on(boxes, *image.shape[1:])).to(image)
+    left, top, right, bottom = boxes.T  # (N,) each
     rows = resizing(top, bottom, image.shape[1], pixels_of(model), kind)  # (N, P, H)
     columns = resizing(left, right, image.shape[2], pixels_of(model), kind)  # (N, P, W)
     crops = rows[:, None] @ (image @ columns.mT[:, None])
@@ -175,7 +180,9 @@ def resizing(start: Tensor, end: Tensor, length: int, pixels: int, kind: str) ->
 
 def add_up(gains: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
     """The demo's sum: each crop (N, 4) adds its gain (N, Q) to all of its pixels: (Q, H, W)."""
-    boxes = boxes.to(gains.device)
+    boxes = torch.as_tensor(boxes_on(boxes, height, width), device=gains.device)
+    if len(boxes) != len(gains):
+        raise CourseError(f"{len(boxes)} boxes need as many gains, not {len(gains)}.")
     y, x = (torch.arange(side, device=gains.device) for side in (height, width))
     left, top, right, bottom = (edge[:, None] for edge in boxes.T)  # each (N, 1)
     in_rows = ((y >= top) & (y < bottom)).to(gains)  # (N, H)
@@ -183,19 +190,21 @@ def add_up(gains: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
     return torch.einsum("nq,nh,nw->qhw", gains, in_rows, in_columns)
 
 
+@checked
 def average(gains, boxes, height: int, width: int, *, k: float = 0.0, by_area=False) -> Tensor:
     """The mean gain of the crops over a pixel, sum / (count + k), so that few crops count less.
 
     k: in crops, 0 is the plain mean (0 where no crop is). by_area: crops weigh 1 / area.
     """
-    boxes = boxes.to(gains.device)
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    left, top, right, bottom = boxes_on(boxes, height, width).T
+    area = torch.from_numpy((right - left) * (bottom - top))
     weight = (1 / area if by_area else torch.ones_like(area)).to(gains)[:, None]  # (N, 1)
     weight = weight / weight.mean()
     count = add_up(weight, boxes, height, width)  # (1, H, W)
     return add_up(weight * gains, boxes, height, width) / (count + k).clamp(min=1e-9)
 
 
+@checked
 def crop_map(model, image, texts, *, crops: int = 400, smallest=0.22, seed: int = 0) -> Tensor:
     """The deck's algorithm (D1-07): random square crops against the text, their gains summed.
 
@@ -213,9 +222,9 @@ class Converged(NamedTuple):
     agreement: list[float]  # of the half maps after each step: the queries' lowest correlation
 
 
+@checked
 def crop_map_until(model, image, texts, *, agree=0.95, step=100, most=3000, seed=0) -> Converged:
     """`crop_map` with as many crops as it takes until even and odd ones correlate that well."""
-    at_least_one(step=step, most=most)
     refuse_raw(model, image, texts)
     generator = torch.Generator().manual_seed(seed)
     size = image.shape[1:]
@@ -254,7 +263,8 @@ def put_back(maps: Tensor, image: Tensor) -> Tensor:
     return F.pad(large, (left, image.shape[2] - right, top, image.shape[1] - bottom))
 
 
-def explain(method: Callable, model, image: Tensor, texts: Tensor, **options) -> Tensor:
+@checked
+def explain(method: Callable, model, image, texts, **options) -> Tensor:
     """A method of `saliency`, channels summed, applied to the similarity: (Q, H, W)."""
     refuse_raw(model, image, texts)
     x = whole(model, image).expand(len(texts), -1, -1, -1)  # the picture once for each text

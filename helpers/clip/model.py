@@ -20,11 +20,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from helpers.ground import ROOT
 from helpers.ground.artifacts import still_numbers, verified
+from helpers.ground.errors import checked
 from helpers.ground.runtime import half_precision
 
 FOLDER = ROOT / "data" / "clip_emoji"
 
 
+@checked
 @dataclass(frozen=True)
 class Settings:
     """A training run and the size of its model."""
@@ -50,6 +52,7 @@ class Clip(NamedTuple):
     tokenizer: Callable  # list of texts -> (B, 20) token numbers
 
 
+@checked
 def load(folder: Path | None = None, *, device: torch.device | str = "cpu") -> Clip:
     """The shipped model, through open_clip's own loader, every file checked first."""
     import open_clip

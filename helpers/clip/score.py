@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,6 +11,8 @@ from helpers import saliency
 from helpers.clip import maps
 from helpers.clip.relevance import relevance
 from helpers.datasets import scenes
+from helpers.ground.boxes import boxes_on
+from helpers.ground.errors import checked
 from helpers.saliency.metrics import energy_in_box, in_boxes, pointing_game
 
 MEASURES = ("hit", "energy", "gap")
@@ -28,6 +31,7 @@ def methods(model) -> dict[str, Callable]:
     }
 
 
+@checked
 def cures(model, image, texts, neutral: Tensor, *, crops=300, k=40.0, seed=0) -> dict[str, Tensor]:
     """The crop map and its cures, all from one set of crops; neutral (1, D): of "a picture"."""
     size = image.shape[1:]
@@ -45,6 +49,7 @@ def cures(model, image, texts, neutral: Tensor, *, crops=300, k=40.0, seed=0) ->
 
 
 # ---- their scores -----------------------------------------------------------------------------
+@checked
 def two_things(n: int, look: scenes.Look = scenes.USUAL) -> list[tuple[scenes.Scene, list[str]]]:
     """Held-out scenes of two things, each named in a wording that training never saw for it."""
     drawn = scenes.sample(n, 6002, count=2, held_out=True, look=look)
@@ -58,10 +63,11 @@ def score(drawn: dict[str, Tensor], boxes: list[tuple]) -> Tensor:
     """
     heat = torch.stack(list(drawn.values()))  # (M, Q, H, W)
     M, Q = heat.shape[:2]
-    each = torch.tensor(boxes).repeat(M, 1)  # (M Q, 4)
+    boxes = boxes_on(boxes, *heat.shape[2:])
+    each = np.tile(boxes, (M, 1))  # (M Q, 4)
     hit = pointing_game(heat.flatten(0, 1), each).nan_to_num().view(M, Q)
     energy = energy_in_box(heat.flatten(0, 1), each).nan_to_num().view(M, Q)
-    place = in_boxes(torch.tensor(boxes), heat[0]).to(heat)  # (boxes, H, W)
+    place = in_boxes(boxes, heat[0]).to(heat)  # (boxes, H, W)
     means = torch.einsum("mqhw,bhw->mqb", heat, place) / place.sum((1, 2))
     own = means.diagonal(dim1=1, dim2=2)  # (M, Q)
     next_best = means.masked_fill(torch.eye(Q, dtype=torch.bool, device=heat.device), -torch.inf)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from helpers.datasets import reviews
-from helpers.ground.errors import CourseError
+from helpers.ground.errors import CourseError, checked
 
 FINDINGS: dict[str, tuple[str, str]] = {  # a finding and the two words that a note may use for it
     "fever": ("fever", "pyrexia"),
@@ -83,6 +83,7 @@ class Note:
         return any(mention.finding == finding and mention.affirmed for mention in self.mentions)
 
 
+@checked
 def load(
     count=3000, *, seed=0, mentions=(1, 2), history=(1, 3), words=(34, 56), fillers=_FILLERS
 ) -> list[Note]:
@@ -93,7 +94,8 @@ def load(
     length, fewest and most. fillers: the sentences between, each at most once a note (`talk()`
     gives real ones), but `encode` knows the usual ones alone. CourseError for what is impossible.
     """
-    for name, (low, high), most in (("mentions", mentions, 5), ("history", history, 3)):
+    limits = {"mentions": (mentions, 5), "history": (history, 3), "words": (words, 1000)}
+    for name, ((low, high), most) in limits.items():
         if not 0 <= low <= high <= most:
             raise CourseError(f"{name}={low, high}: give the fewest and the most, in 0 .. {most}")
     rng = random.Random(f"findings {seed}")  # a text seed: the same stream on every platform
@@ -118,6 +120,7 @@ def vocabulary() -> list[str]:
     return [PADDING, *sorted({*WORDS, *cues, *phrases.split()})]
 
 
+@checked
 def encode(notes: list[Note] | list[str], length: int = 60) -> Tensor:
     """Word numbers, (B, length), padded with 0 on the right. Notes, or your own sentences.
 

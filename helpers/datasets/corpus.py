@@ -23,7 +23,7 @@ from torch import Tensor
 from helpers.datasets import reviews
 from helpers.ground import ROOT
 from helpers.ground.artifacts import package_folder
-from helpers.ground.errors import CourseError
+from helpers.ground.errors import CourseError, checked
 
 SCRIPTS = {"arabic": "ar", "persian": "fa", "russian": "ru"}
 SCRIPTS |= {"japanese": "ja", "korean": "ko", "chinese": "zh"}
@@ -50,13 +50,14 @@ class Stream(NamedTuple):
         return tokens.long(), domains
 
 
+@checked
 def stream(split: str = "heldout", *, size: int | None = None) -> Stream:
     """The "train" (10 M tokens) or the "heldout" (1 M tokens) stream, with exactly these SHARES.
 
     The first call encodes the texts (60 or 6 s on one core) and keeps them in the folder .cache.
     """
     if split not in SIZES:
-        raise ValueError(f"No stream called {split!r}: choose one of {', '.join(SIZES)}.")
+        raise CourseError(f"No stream called {split!r}: choose one of {', '.join(SIZES)}.")
     size = size or SIZES[split]
     tokenizer()  # says what to do where it is missing
     key = hashlib.sha256(TOKENIZER.read_bytes()).hexdigest()[:12]
@@ -74,6 +75,8 @@ def documents(domain: str, split: str = "heldout") -> Iterator[str]:
     """The texts of one domain, in the order in which the stream draws them, once."""
     makers = {"mathematics": _mathematics, "code": _code, "reviews": _reviews}
     makers |= {"base64": _base64, "dna": _dna}
+    if domain not in DOMAINS:
+        raise CourseError(f"No kind of text {domain!r}: choose one of {', '.join(DOMAINS)}.")
     texts = makers[domain](split) if domain in makers else _names(domain, split)
     return iter(_shuffled(texts, salt=domain))
 
@@ -94,6 +97,7 @@ def encode(text: str, *, start: bool = True) -> Tensor:
     return torch.tensor([END] * start + tokenizer().encode(whole).ids)
 
 
+@checked
 def decode(tokens: Tensor) -> str:
     """Tokens to text; END becomes a blank line."""
     parts = itertools.groupby(tokens.tolist(), lambda token: token == END)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from helpers.ground.errors import CourseError
+from helpers.ground.errors import CourseError, checked
 
 SIZE = 224  # pixels: the side of what the ImageNet networks see
 LARGEST, SMALLEST = 1024, 16  # an own picture is reduced to the first and must reach the second
@@ -67,6 +67,7 @@ def load(*names: str) -> list[Photo]:
 
 
 # ---- what the networks see --------------------------------------------------------------------
+@checked
 def square(image, size: int = SIZE) -> np.ndarray:
     """The middle of a picture as the network sees it: any picture to (size, size, 3) uint8."""
     image = as_rgb(image)
@@ -84,10 +85,12 @@ def preprocess(image, size: int = SIZE) -> Tensor:
     return (torch.from_numpy(square(image, size)).permute(2, 0, 1)[None].float() - 127) / 128
 
 
+@checked
 def as_image(inputs: Tensor) -> np.ndarray:
     """Back from one network input, (1, 3, H, W) or (3, H, W), to a picture (H, W, 3) uint8."""
-    if tuple(inputs.shape[:-2]) not in ((3,), (1, 3)):
-        raise CourseError(f"One input is (1, 3, H, W) or (3, H, W), not {tuple(inputs.shape)}.")
+    if tuple(inputs.shape[:-2]) not in ((3,), (1, 3)) or not inputs.isfinite().all():
+        given = f"{tuple(inputs.shape)}, or some are NaN"
+        raise CourseError(f"One input is (1, 3, H, W) or (3, H, W) of numbers, not {given}.")
     pixels = inputs.detach().reshape(inputs.shape[-3:]).permute(1, 2, 0).float().cpu() * 128 + 127
     return pixels.round().clamp(0, 255).byte().numpy()
 
@@ -173,6 +176,7 @@ def _rgb(picture: Image.Image, name: str) -> Image.Image:
     if picture.mode.startswith(("I", "F")):
         values = np.asarray(picture)
         picture = Image.fromarray(eight_bits(values - min(values.min(), 0), name))
+    picture = picture.convert("LA") if picture.mode == "La" else picture  # premultiplied
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)

@@ -9,6 +9,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
+import regex
+
 from helpers.ground.artifacts import package_folder
 from helpers.ground.errors import CourseError
 
@@ -37,7 +39,7 @@ def load(source: str = "imdb") -> Reviews:
     balanced, looks random and is the same everywhere.
     """
     if source not in SOURCES:
-        raise ValueError(f"No reviews called {source!r}: choose one of {', '.join(SOURCES)}.")
+        raise CourseError(f"No reviews called {source!r}: choose one of {', '.join(SOURCES)}.")
     parts = ([], [], [])  # train, dev, test: rows of (fingerprint, text, label)
     for label in (0, 1):
         texts = [text for text, y in _clean(source) if y == label]
@@ -66,6 +68,12 @@ def plain_text(text: str) -> str:
     text = unicodedata.normalize("NFKD", text.replace("\u00b4", "'"))
     text = re.sub("([A-Za-z])[\u0300-\u036f]+", r"\1", text)
     return re.sub("[\u2018\u2019\u201b\u02bc\u2032`]", "'", unicodedata.normalize("NFKC", text))
+
+
+def typed_words(text: str) -> list[str]:
+    """The words of a text that somebody types, lower-case, numbers, emoji, other scripts' words."""
+    letters, emoji = r"[\p{L}\p{M}\p{N}']+", r"\p{So}"  # with marks upon them and numbers; signs
+    return regex.findall(f"{letters}|{emoji}", plain_text(text).lower())
 
 
 def a_text(text: str) -> str:

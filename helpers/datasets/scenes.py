@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from helpers.ground.errors import CourseError
+from helpers.ground.errors import CourseError, checked
 
 SIZE = 96  # pixels on a side
 SIDES = {1: (0.35, 0.95), 2: (0.30, 0.50), 3: (0.27, 0.40), 4: (0.24, 0.34)}  # a thing's, by count
@@ -112,8 +112,9 @@ def frames(of: str, all_frames: tuple[str, ...], *, held_out: bool) -> tuple[str
     return all_frames[kept : kept + 1] if held_out else all_frames[:kept] + all_frames[kept + 1 :]
 
 
+@checked
 def sample(
-    n: int, seed: int, *, count: int | None = None, people=False, held_out=False, look=USUAL
+    n: int, seed: int, *, count=None, people=False, held_out=False, look=USUAL
 ) -> list[Scene]:
     """Draw n scenes, the same for the same seed.
 
@@ -157,6 +158,7 @@ def caption(rng: random.Random, things: list[Thing], *, held_out: bool = False) 
     return rng.choice(frames(name, FRAMES, held_out=held_out)).format(phrase)
 
 
+@checked
 def named(concept: int) -> str:
     """A concept's usual name, in the wording that training never saw for it."""
     name = concepts()[concept].names[0]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from helpers.ground.colab import in_colab
-from helpers.ground.errors import CourseError, first_line
+from helpers.ground.errors import CourseError, checked, first_line
 
 
 # ---------------------------------------------------------------- set-up
@@ -40,6 +40,7 @@ class Course:
 _course: Course | None = None
 
 
+@checked
 def setup(*, scale: str | None = None, source=None, seed=0, quiet=False) -> Course:
     """Decide scale, source and device, seed everything, and print one line about it.
 

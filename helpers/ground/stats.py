@@ -4,12 +4,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from helpers.ground.errors import checked
+
 
 def wide(values: Tensor) -> Tensor:
     """What sums are made in: float32 instead of half precision; float32 and float64 as they are."""
+    values = torch.as_tensor(values)
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
+@checked
 def clustered_mean(values, clusters, *, draws=2000, seed=0) -> tuple[float, float, float]:
     """The mean of `values` and its 95 % interval: a cluster bootstrap, percentiles.
 
@@ -49,7 +53,7 @@ def pearson(a: Tensor, b: Tensor) -> Tensor:
 
 def spearman(a: Tensor, b: Tensor) -> Tensor:
     """Spearman's ρ: `pearson` of the ranks, (B, ...) -> (B,); nan where constant or holding nan."""
-    return pearson(mean_ranks(a.detach().flatten(1)), mean_ranks(b.detach().flatten(1)))
+    return pearson(*(mean_ranks(wide(values).detach().flatten(1)) for values in (a, b)))
 
 
 def mean_ranks(values: Tensor) -> Tensor:

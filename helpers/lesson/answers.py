@@ -29,7 +29,7 @@ from filelock import FileLock
 
 from helpers.ground import ROOT
 from helpers.ground.colab import in_colab
-from helpers.ground.errors import CourseError
+from helpers.ground.errors import CourseError, checked
 
 DRIVE = Path("/content/drive/MyDrive")  # where Colab mounts it: /content goes with the runtime
 ACTIVITY = "[a-z0-9][a-z0-9-]{0,60}"  # what an activity may be called
@@ -82,6 +82,7 @@ class Pooled(NamedTuple):
         return Pooled(kept, people, skipped, self.repeated, self.asked)
 
 
+@checked
 class Store:
     """A person's own answers to one activity, in FOLDER/ACTIVITY-PERSON.jsonl.
 
@@ -90,7 +91,7 @@ class Store:
 
     def __init__(self, activity: str, folder: str | Path | None = None):
         if not re.fullmatch(ACTIVITY, activity):
-            raise ValueError(f"an activity has small letters, digits and dashes, not {activity!r}")
+            raise CourseError(f"an activity has small letters, digits and dashes, not {activity!r}")
         self.activity = activity
         self.folder = Path(folder) if folder else class_dir()
         self.person = _person(self.folder)
@@ -104,7 +105,8 @@ class Store:
     def add(self, item: str, condition: str, answer: Any, seconds: float | None = None) -> None:
         """Keep one answer: what JSON can hold, arrays as lists. Never raises for a bad disk."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        seconds = None if seconds is None else round(float(seconds), 2)
+        timed = seconds is not None and 0 <= seconds < math.inf  # or no reader would take it
+        seconds = round(float(seconds), 2) if timed else None
         what = (self.activity, str(item), str(condition), answer, seconds)
         before = self.trouble
         self._file.add(as_line(Record(*what, now, self.person, secrets.token_hex(8))))
@@ -126,6 +128,7 @@ class Store:
         return pool(self.folder, self.activity).only(good)
 
 
+@checked
 def pool(folder: str | Path, activity: str) -> Pooled:
     """All answers to an activity from a folder, its folders and zips too.
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from helpers.ground.errors import CourseError
+from helpers.ground.errors import CourseError, checked
 from helpers.lesson.answers import Record, Store
 
 ACTIVITY = "board"
@@ -14,6 +14,7 @@ FEEDBACK = ("What I can do now", "What stayed unclear", "What I would change")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"})
 
 
+@checked
 class Board:
     """A question to a class. Answers lie in the class folder, so they are still there tomorrow.
 
@@ -26,6 +27,7 @@ class Board:
         self.speaks = "speaking as"  # what stands before the choice of a seat
         self.store = Store(ACTIVITY, folder)
 
+    @checked
     def answer(self, text: str, seat: str | None = None) -> None:
         """Put an answer on the board. Raises CourseError for an empty one or an unknown seat."""
         text = text.strip()

@@ -3,11 +3,12 @@
 import math
 import operator
 import re
+from collections.abc import Sequence
 from typing import TypedDict
 
 from IPython import get_ipython
 
-from helpers.ground.errors import CourseError
+from helpers.ground.errors import CourseError, checked
 from helpers.ground.runtime import current
 
 METADATA = "claim"  # the key under which an output carries its Claim
@@ -32,6 +33,7 @@ class Claim(TypedDict):
     data: str  # "packaged" or "hub"
 
 
+@checked
 def claim(
     text: str, measured, bound: str, *, slide, paper=None, source=None, band=None, measured_at=HERE
 ) -> None:
@@ -43,7 +45,12 @@ def claim(
     and sources at which the bound was set; elsewhere the line says "not judged here". A claim that
     does not hold prints ✗ and the lesson goes on; under the test command it fails.
     """
-    measured, course = float(measured), current()
+    try:
+        measured, paper = float(measured), paper if paper is None else float(paper)
+    except (TypeError, ValueError, RuntimeError) as error:
+        given = f"{measured!r:.60} and {paper!r:.60}"
+        raise CourseError(f"A claim and its paper measure one number, not {given}.") from error
+    course = current()
     judged = f"{course.scale} {course.source}" in measured_at
     kept = holds(measured, bound, paper=paper, band=band)
     holding = "≠" if bound == "differs" else "✓"
@@ -69,7 +76,7 @@ def claim(
 def holds(measured: float, bound: str, *, paper: float | None = None, band=None) -> bool:
     """Whether a number lies within a bound as `claim` writes it; nan never does."""
     if bound == "differs":
-        if paper is None or band is None or not band[0] <= paper <= band[1]:
+        if paper is None or not isinstance(band, Sequence) or not band[0] <= paper <= band[1]:
             given = f"got paper={paper}, band={band}"
             raise CourseError(f'"differs" needs the paper\'s number and a band round it; {given}.')
         return math.isfinite(measured) and not band[0] <= measured <= band[1]

@@ -1,15 +1,17 @@
 """Blinded rating: items in random order, their condition hidden, a few questions each, by keys."""
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from helpers.ground.errors import CourseError
+from helpers.ground.errors import CourseError, checked
 from helpers.lesson.answers import Pooled, Record, Store
 
 
+@checked
 @dataclass(frozen=True)
 class Question:
     """One question about an item. Without choices the answer is free text."""
@@ -27,6 +29,7 @@ class Question:
         return type(value) is int and 0 <= value - self.first < len(self.choices)
 
 
+@checked
 @dataclass(frozen=True)
 class Item:
     """Something to rate. The rater sees `content` only."""
@@ -36,6 +39,7 @@ class Item:
     content: Any  # what the view's `show` function draws
 
 
+@checked
 class Rating:
     """Where a rater stands: the item, the question, the answers so far. `rating_view` shows it.
 
@@ -44,15 +48,15 @@ class Rating:
     """
 
     def __init__(
-        self, activity, items, questions, folder=None, *, limit=None, clock=time.monotonic
+        self, activity, items, questions: list, folder=None, *, limit=None, clock=time.monotonic
     ):
         self.store = Store(activity, folder)
         self.questions, self.limit, self._clock = tuple(questions), limit, clock
         self.items = sorted(items, key=lambda item: item.key)  # the order they came in is hidden
         if len({item.key for item in self.items}) < len(self.items):
-            raise ValueError("two items have the same key; each needs its own")
+            raise CourseError("two items have the same key; each needs its own")
         if not self.questions or any(q.first + len(q.choices) > 10 for q in self.questions):
-            raise ValueError("a rating needs questions whose choices are single digits")
+            raise CourseError("a rating needs questions whose choices are single digits")
         random.Random(f"{activity} {self.store.person}").shuffle(self.items)
         known = {item.key for item in self.items}
         self.given = {r.item: r.answer for r in self.store.records() if r.item in known}
@@ -90,7 +94,8 @@ class Rating:
     def give(self, value: int | str) -> None:
         """Answer the question; the last one stores the item and moves on."""
         question = self._asked()
-        value = int(value) if question.choices else str(value).strip()
+        value = str(value).strip()
+        value = int(value) if question.choices and value.isdecimal() else value
         if not question.accepts(value):
             last = question.first + len(question.choices) - 1
             numbers = f"The answer is a number from {question.first} to {last}, not {value!r}."
@@ -100,6 +105,7 @@ class Rating:
         if self.question is None:
             self._finish(dict(self.answers))
 
+    @checked
     def press(self, key: str) -> None:
         """One key: a digit answers, "b" goes back, "s" passes the item over; CourseError else."""
         if key.lower() == "b":
@@ -171,5 +177,7 @@ def by_condition(records: Iterable[Record]) -> dict[str, list[Record]]:
 
 def counterbalanced(keys: Sequence[str], conditions: Sequence[str], person: str) -> list[tuple]:
     """(key, condition) pairs: `person` chooses a row of the Latin square, so all come as often."""
-    row = int(person, 16) % len(conditions)
+    if not conditions or not re.fullmatch("[0-9a-f]+(-[0-9]+)?", person):
+        raise CourseError(f"Give conditions, and a person's number as records have it: {person!r}.")
+    row = int(person.partition("-")[0], 16) % len(conditions)
     return [(key, conditions[(place + row) % len(conditions)]) for place, key in enumerate(keys)]

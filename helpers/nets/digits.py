@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers.ground.artifacts import still_numbers
-from helpers.ground.errors import CourseError
+from helpers.ground.errors import CourseError, checked
 
 LAYERS = ("softmax", "fc1", "hidden2", "hidden1")  # with weights, from the output down; the paper's
 CAM_LAYER = "relu2"  # the last feature map: (B, 32, 14, 14)
@@ -25,6 +25,7 @@ class Digits(NamedTuple):
     digit: Tensor  # (N,) 0 .. 9
 
 
+@checked
 def digits(part="train", *, side=28, device="cpu") -> Digits:
     """1,200 digits to train on ("train") or 597 others ("test"); CourseError for others."""
     from sklearn.datasets import load_digits
@@ -39,6 +40,7 @@ def digits(part="train", *, side=28, device="cpu") -> Digits:
     return Digits(images.to(device), torch.from_numpy(raw.target)[rows].to(device))
 
 
+@checked
 def network(seed: int = 0, *, device: torch.device | str = "cpu") -> nn.Sequential:
     """Random weights. Maps (B, 1, 28, 28) to (B, 10) logits; its layers with weights are LAYERS."""
     with torch.random.fork_rng(devices=[]):

@@ -6,7 +6,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from helpers.ground.errors import CourseError
+from helpers.ground.errors import CourseError, checked
 from helpers.ground.runtime import hub_or_packaged
 
 
@@ -70,6 +70,7 @@ def class_names() -> list[str]:
     return [description.split(",")[0] for description in _descriptions()]
 
 
+@checked
 def class_index(name: str) -> int:
     """The number of a class, given by a synonym; a CourseError names near ones."""
     synonyms: dict[str, int] = {}

@@ -9,6 +9,7 @@ from scipy.sparse import coo_matrix, csc_matrix, vstack
 from torch import Tensor
 
 from helpers.datasets import corpus
+from helpers.ground.errors import checked
 from helpers.transformer.measure import rows_at_once
 
 PROXIES = (*corpus.DOMAINS, "arabic script", "latex")  # exact: yes or no for every token
@@ -54,6 +55,7 @@ class Examples(NamedTuple):
     correlation: Tensor  # (M, P) Pearson's, between activation and yes or no
 
 
+@checked
 def examples(fired: csc_matrix, tokens: Tensor, domains: Tensor, places: Tensor, *, seed=0):
     """Examples of activations (T, M) on tokens, domains and places in the stream, (T,) each."""
     return examples_in(fired, proxy_masks(tokens, domains), places, seed=seed)

@@ -16,7 +16,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.ground.errors import CourseError
+from helpers.ground.errors import CourseError, checked
 from helpers.sae.model import Settings, SparseAutoencoder
 
 PREFIXES = (1 / 32, 1 / 8, 1 / 2, 1)  # shares of the features that must reconstruct alone
@@ -148,10 +148,13 @@ KINDS = {"l1": SparseAutoencoder, "topk": TopK, "batch_topk": BatchTopK, "jumpre
 KINDS["matryoshka"] = Matryoshka
 
 
+@checked
 def build(settings: Settings) -> SparseAutoencoder:
     """A new dictionary of the kind that its settings name; CourseError for an unknown one."""
     if settings.kind not in KINDS:
         raise CourseError(f"No kind {settings.kind!r}: choose one of {', '.join(KINDS)}.")
-    if settings.kind != "l1" and not 1 <= settings.k <= settings.features:
-        raise CourseError(f"k should be from 1 to {settings.features} features, not {settings.k}.")
+    whole = settings.kind != "topk" or settings.k % 1 == 0
+    if settings.kind != "l1" and not (whole and 1 <= settings.k <= settings.features):
+        most = f"{settings.features} features, whole for topk"
+        raise CourseError(f"k should be from 1 to {most}, not {settings.k}.")
     return KINDS[settings.kind](settings)

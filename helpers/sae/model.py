@@ -14,9 +14,11 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.ground.errors import CourseError
+from helpers.ground.artifacts import still_numbers
+from helpers.ground.errors import CourseError, checked
 
 
+@checked
 @dataclass(frozen=True)
 class Settings:
     """A dictionary's size and price; the switches take an ingredient away (lesson 09)."""
@@ -44,6 +46,7 @@ class Loss(NamedTuple):
     sparsity: Tensor  # Σ|f|, or what another kind adds; without its weight
 
 
+@checked
 class SparseAutoencoder(nn.Module):
     """x (B, N) → features f (B, M) → reconstruction (B, N)."""
 
@@ -112,6 +115,7 @@ class SparseAutoencoder(nn.Module):
             self.W_dec.grad -= along * self.W_dec
 
 
+@checked
 class Dictionary(nn.Module):
     """A trained autoencoder with its scale, for activations as the transformer has them.
 
@@ -123,6 +127,7 @@ class Dictionary(nn.Module):
         super().__init__()
         self.sae = sae.eval().requires_grad_(False)
         self.scale = scale
+        still_numbers([*sae.parameters(), 0 * sae.b_dec / scale], "its training")
 
     def rescaled(self, acts: Tensor) -> Tensor:
         """Activations (..., N) in the training's units; CourseError for others than it reads."""
@@ -136,8 +141,11 @@ class Dictionary(nn.Module):
         """(..., N) → (..., M)."""
         return self.sae.encode(self.rescaled(acts))
 
-    def feature(self, acts: Tensor, i: int) -> Tensor:
+    @checked
+    def feature(self, acts, i: int) -> Tensor:
         """One feature alone, (..., N) → (...); of an L1 dictionary without computing the others."""
+        if i >= (M := len(self.sae.b_enc)):
+            raise CourseError(f"This dictionary has the features 0 to {M - 1}, and no {i}.")
         if self.sae.settings.kind != "l1":
             return self.features(acts)[..., i]  # what fires may hang on a threshold or the others
         x = self.rescaled(acts) - self.sae.b_dec
@@ -152,8 +160,10 @@ class Dictionary(nn.Module):
         """Unit directions d_i in neuron space, a row for each feature, (M, N)."""
         return F.normalize(self.sae.W_dec, dim=-1)
 
+    @checked
     def with_feature(self, feature: int, value: float):
         """An `edit` that sets a feature to `value`: x + (value − f_i) d_i, all else in place."""
+        self.feature(self.sae.b_dec, feature)  # or CourseError
 
         def edit(acts: Tensor) -> Tensor:
             change = value - self.feature(acts, feature)[..., None]

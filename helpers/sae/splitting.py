@@ -7,6 +7,8 @@ import torch
 from scipy.sparse import csc_matrix
 from torch import Tensor
 
+from helpers.ground.errors import CourseError, checked
+
 
 class Edges(NamedTuple):
     """The splitting graph between two dictionaries on the same activations."""
@@ -17,15 +19,19 @@ class Edges(NamedTuple):
     covered: Tensor  # (E,) share of the parent's activation on tokens where the child fires
 
 
-def edges(narrow: csc_matrix, wide: csc_matrix, *, threshold: float = 0.4) -> Edges:
+@checked
+def edges(narrow, wide, *, threshold: float = 0.4) -> Edges:
     """Edges where the larger masked cosine exceeds the threshold; narrow (T, M), wide (T, K).
 
     A similarity is masked by one of the two features: only tokens on which that one fires count,
     so that a child that fires on a part of its parent's tokens is found. Bricken et al. 2023,
     "Feature Splitting".
     """
-    narrow = narrow.astype(np.float64)  # the square of a weak firing can be 0 in float32
-    wide = wide.astype(np.float64)
+    narrow = csc_matrix(narrow, dtype=np.float64)  # a weak firing's square can be 0 in float32
+    wide = csc_matrix(wide, dtype=np.float64)
+    if narrow.shape[0] != wide.shape[0]:
+        given = f"{narrow.shape[0]} and {wide.shape[0]}"
+        raise CourseError(f"Both dictionaries fire on the same tokens; these are {given}.")
     pairs = (_on(narrow).T @ _on(wide)).tocsr()
     pairs.sort_indices()
     parent, child = pairs.nonzero()  # (E,) that fire together
@@ -46,6 +52,7 @@ def edges(narrow: csc_matrix, wide: csc_matrix, *, threshold: float = 0.4) -> Ed
     return Edges(*(torch.from_numpy(column[keep]) for column in columns))
 
 
+@checked
 def living(graph: Edges, alive: Tensor, *, floor: float = 0.05) -> Edges:
     """The edges to living children that fire on at least this share of their parent's activation.
 
@@ -55,6 +62,7 @@ def living(graph: Edges, alive: Tensor, *, floor: float = 0.05) -> Edges:
     return Edges(*(column[keep] for column in graph))
 
 
+@checked
 def children_of(graph: Edges, parent: int) -> list[tuple[int, float, float]]:
     """(child, similarity, covered) of one feature, the most similar first."""
     mine = (graph.parent == parent).nonzero().flatten()

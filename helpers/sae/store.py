@@ -8,7 +8,7 @@ from torch import Tensor
 
 from helpers.ground import ROOT
 from helpers.ground.artifacts import load_artifact, part_of
-from helpers.ground.errors import CourseError
+from helpers.ground.errors import CourseError, checked
 from helpers.sae.features import Examples
 from helpers.sae.kinds import build
 from helpers.sae.model import Dictionary, Settings
@@ -18,6 +18,7 @@ FOLDERS = {"a0": "sae_a", "a1": "sae_a", "a1_seed": "sae_a", "b1": "sae_b", "a2"
 Device = torch.device | str
 
 
+@checked
 def load(name: str = "a1", *, device: Device = "cpu") -> Dictionary:
     """Dictionary "a0" (512 features), "a1", "a1_seed", "a2" (16,384), or "b1" of lm_relu_b."""
     return restore(*load_artifact(_folder(name), version=VERSION, device=device), name)
@@ -43,11 +44,13 @@ def restore(tensors: dict[str, Tensor], meta: dict, name: str) -> Dictionary:
     return Dictionary(sae, meta["scale"])
 
 
+@checked
 def load_numbers(name: str = "a1") -> dict:
     """L0, loss recovered, densities, … of a stored dictionary, as its card has them."""
     return load_artifact(_folder(name), version=VERSION)[1]["numbers"][name]
 
 
+@checked
 def load_examples(name: str) -> Examples:
     """Where the units of a dictionary ("a1") or the neurons of a transformer ("lm_relu") fire."""
     tensors, meta = load_artifact("sae_index", version=VERSION)
@@ -69,6 +72,7 @@ def load_tables() -> dict[str, Tensor]:
     return {key: _wide(value) for key, value in tensors.items()}
 
 
+@checked
 def load_trials(name: str = "sae_trials") -> dict[str, dict]:
     """A row of numbers a dictionary: the λ sweep and each ingredient taken away.
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from helpers.ground.errors import CourseError
+from helpers.ground.errors import CourseError, checked
 from helpers.sae.model import Loss, SparseAutoencoder, geometric_median
 from helpers.transformer.train import Saver
 
@@ -22,6 +22,7 @@ NO_NUMBERS = "Some activations or weights are not numbers: look at the model the
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
 
 
+@checked
 @dataclass(frozen=True)
 class Training:
     """How long and how fast. The paper: 8 billion activations, batches of 8,192."""
@@ -56,7 +57,8 @@ class Trained(NamedTuple):
     silent: list[Tensor]  # for each, (M,): features that never fired in the last fifth of the run
 
 
-def train(saes, inputs: Inputs, training, *, checkpoint=None, save_every=120.0) -> Trained:
+@checked
+def train(saes, inputs, training: Training, *, checkpoint=None, save_every=120.0) -> Trained:
     """Train dictionaries on the same activations in one pass; each ends as if trained alone.
 
     A killed run goes on from its last save and ends with the same bits. save_every: seconds.
@@ -64,6 +66,8 @@ def train(saes, inputs: Inputs, training, *, checkpoint=None, save_every=120.0) 
     first batch is looked at, what is resampled from, and the weights before each save and at the
     end. So the last good checkpoint stays.
     """
+    if not saes:
+        raise CourseError("There is no dictionary to train: give a list of them.")
     device = saes[0].W_enc.device
     parameters = [p for sae in saes for p in sae.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, fused=True)

@@ -191,10 +191,7 @@ def compared(own: Callable, other: Callable, differs: list[Tensor], *inputs, **o
 
 
 def attend(layer, keep: list[Tensor], query, *_, attn_mask=None, shared=lambda x: x, **__):
-    """Self-attention of (B, T, D), written out: what `layer` does, but its weights are kept.
-
-    shared: what each factor of a product passes through.
-    """
+    """What `layer` does to (B, T, D), its weights kept; each factor of a product is `shared`."""
     torchs = isinstance(layer, nn.MultiheadAttention)
     x = query if not torchs or layer.batch_first else query.transpose(0, 1)
     qkv = F.linear(x, layer.in_proj_weight, layer.in_proj_bias) if torchs else layer.qkv(x)

@@ -114,12 +114,15 @@ def as_maps(features: Tensor, x: Tensor, grid: Grid | None, sides: Collection[in
     proportions, or from the grid. CourseError for what fits neither.
     """
     shape = tuple(features.shape)
+    pair = isinstance(grid, (tuple, list)) and len(grid) == 2
+    if grid is not None and not (pair and all(type(n) is int and n > 0 for n in grid)):
+        raise CourseError(f"A grid is (rows, columns) in whole numbers, not {grid!r:.60}.")
     if features.ndim not in (3, 4) or shape[0] != len(x):
         needs = "a layer with places, (B, K, h, w), (B, h, w, K) or tokens (B, T, K)"
         raise CourseError(f"Grad-CAM needs {needs}; this one gives {shape} for {len(x)} pictures.")
     if features.ndim == 3:
         h, w = grid or patch_grid(shape[1], *x.shape[2:], sides)
-        if not 0 < h * w <= shape[1]:
+        if h * w > shape[1]:
             raise CourseError(f"A grid {h} x {w} needs {h * w} tokens; this layer has {shape[1]}.")
         return features[:, -h * w :].transpose(1, 2).unflatten(2, (h, w))
     first, last = (misfit(places, x, grid) <= 1 for places in (shape[2:], shape[1:3]))

@@ -4,12 +4,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
-from helpers.ground.errors import CourseError
+from helpers.ground.errors import CourseError, checked, first_line
 from helpers.ground.runtime import chunk_for, in_chunks
 from helpers.ground.stats import wide
 
@@ -65,10 +64,11 @@ def check(model, inputs, target: Target, *, images: bool = False) -> tuple[Tenso
     if not x.sum().isfinite() and (bad := int((~x.isfinite()).sum())):  # the sum: twice as fast
         raise CourseError(f"{bad} of the inputs' {x.numel()} values are NaN or infinite.")
     try:
+        target = target.to_numpy() if hasattr(target, "to_numpy") else target  # of pandas
         classes = torch.as_tensor(target).cpu()
     except (TypeError, ValueError, RuntimeError, OverflowError):  # a text, None, ragged lists
         classes = torch.empty(0)
-    if classes.is_floating_point() or classes.dtype == torch.bool:
+    if classes.dtype == torch.bool or classes.is_floating_point() or classes.is_complex():
         raise CourseError(f"A target is the whole number of a class, not {target!r:.80}.")
     if tuple(classes.shape) not in ((), (1,), (len(x),)):
         given = f"the targets given have the shape {tuple(classes.shape)}"
@@ -88,16 +88,15 @@ def refuse_unfit(model: nn.Module) -> None:
             raise CourseError("This model was made in torch.inference_mode(): make it outside.")
 
 
-def at_least_one(**counts: int) -> None:
-    """CourseError for a count, such as steps=0, that leaves nothing to take a mean of."""
-    for name, count in counts.items():
-        if not isinstance(count, Integral) or count < 1:
-            raise CourseError(f"{name} should be a whole number of 1 or more, not {count}.")
-
-
 def class_score(model: nn.Module, x: Tensor, target: Tensor, *, softmax: bool = False) -> Tensor:
     """S_c(x), the logit (or probability) of each picture's class: (B, ...), (B,) -> (B,)."""
-    out = model(x.clone())  # a copy: the first layer may work in place
+    try:
+        out = model(x.clone())  # a copy: the first layer may work in place
+    except RuntimeError as error:  # of a layer for other inputs; the model's own are its own
+        if not any(word in str(error) for word in ("channels", "ernel size", "mat1")):
+            raise
+        what = f"The model cannot read inputs {tuple(x.shape)}"
+        raise CourseError(f"{what}, in order (B, C, H, W): {first_line(error)}.") from error
     if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != len(x):
         kind = type(out).__name__
         gave = f"the shape {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {kind}"
@@ -133,7 +132,8 @@ def derivatives(score: Tensor, at: Sequence[Tensor]) -> list[Tensor]:
     raise CourseError(f"{what} detach() or NumPy after it, {layer}? {others}.")
 
 
-def scores(model: nn.Module, inputs: Tensor, target: Target, *, softmax: bool = False) -> Tensor:
+@checked
+def scores(model, inputs, target, *, softmax: bool = False) -> Tensor:
     """The target's logit (or probability) for each picture, (B,), without gradients."""
     x, target = check(model, inputs, target)
     with frozen_eval(model):

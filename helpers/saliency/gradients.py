@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from helpers.ground.errors import checked
 from helpers.saliency import core
 from helpers.saliency.core import Baseline, Target, check, for_copies, frozen_eval, groups, wide
 
@@ -39,6 +40,7 @@ def gradient_x_input(model: nn.Module, inputs: Tensor, target: Target) -> Tensor
     return x * gradient(model, x, target)
 
 
+@checked
 def smoothgrad(
     model, inputs, target, *, samples=25, noise=0.15, squared=False, of=gradient, seed=0
 ) -> Tensor:
@@ -47,7 +49,6 @@ def smoothgrad(
     noise: σ as a share of each picture's own range, max(x) - min(x). of: the map that is smoothed,
     any method. Returns what `of` returns. Source: Smilkov et al. 2017, eq. 1; slide D1-05.
     """
-    core.at_least_one(samples=samples)
     x, target = check(model, inputs, target)
     pixels = tuple(range(1, x.ndim))
     sigma = noise * (x.amax(pixels, keepdim=True) - x.amin(pixels, keepdim=True))  # (B, 1, 1, 1)
@@ -61,6 +62,7 @@ def smoothgrad(
     return total / samples
 
 
+@checked
 def integrated_gradients(
     model, inputs, target, *, steps=64, baseline: Baseline = 0.0, power=1
 ) -> Tensor:
@@ -71,7 +73,6 @@ def integrated_gradients(
     steps miss 2 % of the score (`completeness_error`, five photographs), and 22 % with power 1. The
     map, in logits, sums to S_c(x) - S_c(x') but for that. Sundararajan et al. 2017, eq. 1; D1-05.
     """
-    core.at_least_one(steps=steps, power=power)
     x, target = check(model, inputs, target)
     x0 = core.as_baseline(baseline, x)
     with frozen_eval(model):

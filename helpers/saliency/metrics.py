@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.ground.errors import CourseError
+from helpers.ground.boxes import boxes_on
+from helpers.ground.errors import CourseError, checked
 from helpers.saliency import core
 from helpers.saliency.core import check, for_copies, forward_scores, wide
 
@@ -20,12 +21,9 @@ def magnitude(attribution: Tensor) -> Tensor:
     return core.as_tensor(attribution, 4).abs().sum(dim=1)
 
 
-def total_variation(attribution: Tensor, *, block: int = 1) -> Tensor:
-    """Mean step between neighbours of the magnitude, in units of its mean: (B, C, H, W) -> (B,).
-
-    A noisy map has a high one. block: neighbours are averages of block x block pixels.
-    """
-    core.at_least_one(block=block)
+@checked
+def total_variation(attribution, *, block=1) -> Tensor:
+    """Mean step between neighbouring blocks of pixels, in units of the mean magnitude: (B,)."""
     m = magnitude(attribution)
     if min(m.shape[1:]) < 2 * block:
         size = f"{m.shape[1]} x {m.shape[2]}"
@@ -56,9 +54,9 @@ def places(heat: Tensor, images: Tensor) -> Tensor:
     return order.argsort(dim=1).view_as(heat).to(images.device)[:, None]
 
 
-def perturbation_curve(model, before, after, target, heat: Tensor, steps: int) -> Tensor:
+@checked
+def perturbation_curve(model, before, after, target, heat, steps=28) -> Tensor:
     """The class's probability while pixels turn from `before` to `after`: (B, steps + 1)."""
-    core.at_least_one(steps=steps)
     place = places(heat, before)  # (B, 1, H, W)
     curve = []
     with core.frozen_eval(model):
@@ -87,18 +85,16 @@ def insertion(model, inputs, target, heat: Tensor, *, steps=28, start=0.0) -> Te
 def area(curve: Tensor) -> Tensor:
     """The area under each curve, its width being 1, by trapezoids: (B, n) -> (B,)."""
     curve = core.as_tensor(curve, 2)
+    if curve.shape[1] < 2:
+        raise CourseError(f"A curve has two points or more; these are {tuple(curve.shape)}.")
     return torch.trapezoid(curve, dim=1) / (curve.shape[1] - 1)
 
 
 # ---- does it lie where the thing is? ----
-def in_boxes(boxes: Tensor, heat: Tensor) -> Tensor:
+def in_boxes(boxes, heat: Tensor) -> Tensor:
     """Boxes (B, 4) or (4,): left, top, right, bottom, exclusive -> True inside, (B, H, W)."""
-    try:
-        boxes = torch.as_tensor(boxes, device=heat.device)
-    except (TypeError, ValueError, RuntimeError) as error:  # a text, None, ragged lists
-        wanted = "four numbers: left, top, right, bottom"
-        raise CourseError(f"A box is {wanted}, not {boxes!r:.80}.") from error
-    if boxes.shape not in ((4,), (1, 4), (len(heat), 4)):
+    boxes = torch.as_tensor(boxes_on(boxes, *heat.shape[1:]), device=heat.device)
+    if len(boxes) not in (1, len(heat)):
         needs = f"{len(heat)} heat maps need boxes ({len(heat)}, 4), or one (4,) for all"
         raise CourseError(f"{needs}, not {tuple(boxes.shape)}.")
     boxes = boxes.expand(len(heat), 4)
@@ -126,15 +122,15 @@ def energy_in_box(heat: Tensor, boxes: Tensor) -> Tensor:
 
 
 # ---- does it predict what small changes do, and stay as it is under smaller ones? ----
+@checked
 def infidelity(
-    model, inputs, target, attribution: Tensor, *, noise=0.2, samples=50, normalise=False, seed=0
+    model, inputs, target, attribution, *, noise=0.2, samples=50, normalise=False, seed=0
 ) -> Tensor:
     """mean over Gaussian changes I of (I·φ - (S(x) - S(x - I)))²: (B,). 0: each is predicted.
 
     noise: the deviation of I. normalise: multiply φ by the one number a picture that fits best, so
     that a map's scale does not matter. Source: Yeh et al. 2019, definition 2.1 and section 4.
     """
-    core.at_least_one(samples=samples)
     x, target = check(model, inputs, target)
     change = noise * core.noises(x, samples, seed)  # (n, B, C, H, W)
     with core.frozen_eval(model):
@@ -148,6 +144,7 @@ def infidelity(
     return ((predicted - drop) ** 2).mean(dim=0)
 
 
+@checked
 def sensitivity_max(
     method: Callable[..., Tensor], model, inputs, target, *, radius=0.02, samples=10, seed=0
 ) -> Tensor:
@@ -155,7 +152,6 @@ def sensitivity_max(
 
     How far a map moves when the eye sees no change. Source: Yeh et al. 2019, definition 3.1.
     """
-    core.at_least_one(samples=samples)
     x, target = check(model, inputs, target)
     map0 = wide(method(model, x, target)).flatten(1)
     distances = [

@@ -4,12 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.ground.errors import CourseError
+from helpers.ground.errors import CourseError, checked
 from helpers.saliency import core
-from helpers.saliency.core import check, for_copies, forward_scores, frozen_eval
+from helpers.saliency.core import Baseline, check, for_copies, forward_scores, frozen_eval
 
 
-def occlusion(model, inputs, target, *, window=32, stride=16, baseline=0.0) -> Tensor:
+@checked
+def occlusion(model, inputs, target, *, window=32, stride=16, baseline: Baseline = 0.0) -> Tensor:
     """How far the logit falls when a window is hidden, the mean over the windows on a pixel.
 
     window, stride: pixels. baseline: what hides. (B, 1, H, W). Source: Zeiler & Fergus 2014.
@@ -42,6 +43,7 @@ def windows(side: int, window: int, stride: int) -> Tensor:
     return (pixels >= starts[:, None]) & (pixels < starts[:, None] + window)
 
 
+@checked
 def rise(
     model, inputs, target, *, masks=1000, cells=7, keep=0.5, softmax=True, centred=False, seed=0
 ) -> Tensor:
@@ -52,7 +54,6 @@ def rise(
     says nothing about places but adds the masks' noise to the map. Returns (B, 1, H, W).
     Source: Petsiuk et al. 2018, eq. 6 and section 3.2.
     """
-    core.at_least_one(masks=masks, cells=cells)
     if not 0 < keep <= 1:
         raise CourseError(f"keep is the share of cells that stay, above 0 up to 1, not {keep}.")
     x, target = check(model, inputs, target, images=True)

@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from helpers.ground.errors import CourseError
+from helpers.ground.errors import CourseError, checked
 from helpers.ground.stats import spearman
 from helpers.saliency.cam import find_layer
 from helpers.saliency.core import as_tensor, refuse_unfit
 from helpers.saliency.metrics import magnitude
 
+NO_NUMBERS = ("torch.float8_e8m0fnu", "torch.float4_e2m1fn_x2")  # scales alone, two in one
 Layer = str | Sequence[str]  # a module's name, or the names of several that fall together
 
 
@@ -42,9 +43,10 @@ def reset(module: nn.Module) -> None:
        weights) is drawn from a Gaussian as large as it was; a spectral norm's vectors follow. Other
        buffers, such as tables and masks, stay; where one could be learned, a warning names it.
     """
-    weights = [
-        (n, p) for n, p in module.named_parameters() if p.is_floating_point() or p.is_complex()
-    ]
+    refuse_unfit(module)
+    real = lambda p: p.is_floating_point() or p.is_complex()
+    drawn = lambda p: real(p) and str(p.dtype) not in NO_NUMBERS
+    weights = [(name, p) for name, p in module.named_parameters() if drawn(p)]
     trained = {name: p.clone() for name, p in weights}
     if not trained and not hasattr(module, "running_var"):
         what = f"{type(module).__name__} has no weights to randomise"
@@ -63,9 +65,9 @@ def reset(module: nn.Module) -> None:
             part.running_mean.zero_()
             part.running_var.fill_(1)
     for name, p in weights:
-        if p.isnan().any() or (p.equal(trained[name]) and p.unique().numel() > 2):
+        if p.isnan().any() or (p.equal(trained[name]) and bits(p).unique().numel() > 2):
             size = float(trained[name].abs().double().square().mean().sqrt())
-            p.normal_(0, size or 0.02)
+            p.copy_((p.float() if p.itemsize == 1 else p).normal_(0, size or 0.02))
     for part in module.modules():
         settle(part)
     for part, mode in modes.items():
@@ -73,11 +75,17 @@ def reset(module: nn.Module) -> None:
     kept = [
         name
         for name, now in numbers_of(module)
-        if name in others and now.equal(others[name])
-        if isinstance(now, nn.Parameter) or (now.is_floating_point() and now.unique().numel() > 2)
+        if name in others and bits(now).equal(bits(others[name]))
+        if isinstance(now, nn.Parameter)
+        or (now.is_floating_point() and bits(now).unique().numel() > 2)
     ]
     if kept:
         warnings.warn(f"Kept, as they cannot be drawn: {', '.join(kept)}.", stacklevel=4)
+
+
+def bits(values: Tensor) -> Tensor:
+    """Numbers of one byte as whole ones, which torch can compare; others as they are."""
+    return values.view(torch.uint8) if values.itemsize == 1 else values
 
 
 def settle(part: nn.Module, steps: int = 30) -> None:
@@ -91,6 +99,7 @@ def settle(part: nn.Module, steps: int = 30) -> None:
             hook.compute_weight(part, do_power_iteration=True)
 
 
+@checked
 @contextmanager
 def randomised(
     model: nn.Module, layers: Sequence[Layer], *, seed: int = 0, initialise: Callable = reset
@@ -123,8 +132,8 @@ def numbers_of(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 def as_list(layers: str | Sequence) -> list:
     """Names as a list, also a single one."""
-    if isinstance(layers, nn.Module):
-        raise CourseError(f"Layers are given by their names, not as {type(layers).__name__}s.")
+    if not isinstance(layers, (str, Sequence)):
+        raise CourseError(f"Layers are given by their names, not as a {type(layers).__name__}.")
     return [layers] if isinstance(layers, str) else list(layers)
 
 
@@ -141,8 +150,9 @@ def randomise(model: nn.Module, name: str, initialise: Callable) -> None:
         own[name].copy_(part[0])
 
 
+@checked
 def cascade(
-    model, layers, method, inputs, target, *, independent=False, seed=0, initialise=reset
+    model, layers, method: Callable, inputs, target, *, independent=False, seed=0, initialise=reset
 ) -> Tensor:
     """Maps by method(model, inputs, target), trained and as its layers fall: (1 + L, B, ...).
 
@@ -179,7 +189,8 @@ def structural(a: Tensor, b: Tensor) -> Tensor:
     return each(partial(structural_similarity, gaussian_weights=True, data_range=1.0), a, b)
 
 
-def edges(a: Tensor, b: Tensor, *, cell: int | None = None) -> Tensor:
+@checked
+def edges(a, b, *, cell: int | None = None) -> Tensor:
     """Spearman's ρ of the maps' histograms of oriented gradients; cell: 16 pixels, or a quarter."""
     from skimage.feature import hog
 

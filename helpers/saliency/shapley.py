@@ -1,10 +1,12 @@
 """Exact Shapley values of a plain function of d features."""
 
+from collections.abc import Callable
 from math import factorial
 
 import torch
 from torch import Tensor
 
+from helpers.ground.errors import CourseError, checked
 from helpers.ground.stats import wide
 
 MOST = 16  # features: 2^16 coalitions
@@ -25,17 +27,18 @@ def shapley_weights(features: int) -> tuple[Tensor, Tensor]:
     return inside, torch.where(inside, joined, -absent)
 
 
-def shapley(f, x: Tensor, baseline: Tensor) -> Tensor:
+@checked
+def shapley(f: Callable, x: Tensor, baseline: Tensor) -> Tensor:
     """Exact Shapley values; a feature outside the coalition has its baseline value.
 
     f maps points (..., N, d) to outputs (..., N), item by item: it may be one function at N points,
     or N networks, each at its own; all 2^d coalitions are one call. x (N, d); baseline (N, d) or,
-    for an average over M baselines, (M, 1, d). Returns (N, d). ValueError above 16 features.
+    for an average over M baselines, (M, 1, d). Returns (N, d). CourseError above 16 features.
     Source: Shapley 1953; as an attribution Lundberg & Lee 2017, Sundararajan & Najmi 2020.
     """
     d = x.shape[-1]
     if d > MOST:
-        raise ValueError(f"exact Shapley values: {d} features are too many, {MOST} is the limit")
+        raise CourseError(f"exact Shapley values: {d} features are too many, {MOST} is the limit")
     inside, weights = shapley_weights(d)
     ones = [1] * (max(x.dim(), baseline.dim()) - 1)
     coalitions = inside.to(x.device).reshape(2**d, *ones, d)

@@ -5,12 +5,15 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from helpers.ground.artifacts import still_numbers
+from helpers.ground.errors import CourseError, checked
 from helpers.ground.runtime import in_chunks
 from helpers.transformer.model import OneLayerTransformer
 
 CHUNK = 1024  # contexts shuffled at once: 131,072 activations of 512 neurons, 134 MB in float16
 
 
+@checked
 class ActivationBuffer:
     """Shuffled batches of a model's activations on rows of tokens (R, T), at mean norm √N.
 
@@ -28,14 +31,16 @@ class ActivationBuffer:
         self.scale = 1.0
         norms = self._of(self.order[:64]).norm(dim=-1)  # 8,192 activations
         self.scale = (model.settings.d_mlp**0.5 / norms.mean()).item()
+        still_numbers([torch.tensor(self.scale)], "its training")
 
+    @checked
     def batches(self, size: int, *, start: int = 0) -> Iterator[Tensor]:
         """Batches (size, N) float32 for ever, from number `start` on; the rows come again."""
         rows = min(CHUNK, len(self.contexts))
         positions = rows * self.contexts.shape[1]
+        if not 0 < size <= positions:
+            raise CourseError(f"A batch has 1 to {positions} of the activations here, not {size}.")
         per_chunk = positions // size
-        if per_chunk == 0:
-            raise ValueError(f"A batch of {size} is larger than the {positions} activations here.")
         chunk, first = divmod(start, per_chunk)
         while True:
             places = torch.arange(chunk * rows, (chunk + 1) * rows) % len(self.order)
@@ -45,6 +50,7 @@ class ActivationBuffer:
                 yield acts[batch].float()
             chunk, first = chunk + 1, 0
 
+    @checked
     def sample(self, size: int, *, seed: int) -> Tensor:
         """Random activations (size, N), for resampling and for measurements on training text."""
         generator = torch.Generator().manual_seed(seed)
@@ -62,4 +68,4 @@ class ActivationBuffer:
         """Rescaled activations of some rows, (rows · T, N)."""
         of = lambda part: self.model.activations(part).flatten(0, 1).float()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            return in_chunks(of, self.contexts[rows].long(), chunk=64) * self.scale
+            return in_chunks(of, self.contexts[rows], chunk=64) * self.scale

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from helpers.ground.artifacts import still_numbers
+from helpers.ground.errors import checked
 from helpers.ground.runtime import in_chunks
 from helpers.ground.stats import wide
 from helpers.transformer.model import OneLayerTransformer
@@ -18,6 +20,7 @@ def ablate(acts: Tensor) -> Tensor:
     return torch.zeros_like(acts)
 
 
+@checked
 @torch.no_grad()
 def token_losses(model: OneLayerTransformer, contexts: Tensor, edit: Edit | None = None) -> Tensor:
     """Cross-entropy of each next token in nats, (R, T − 1), for rows of tokens (R, T)."""
@@ -25,7 +28,7 @@ def token_losses(model: OneLayerTransformer, contexts: Tensor, edit: Edit | None
 
     def of(rows: Tensor) -> Tensor:
         rows = rows.to(device)
-        logits = model(rows[:, :-1], edit)  # (rows, T − 1, V): at t what comes at t + 1
+        logits = model(rows[..., :-1], edit)  # (rows, T − 1, V): at t what comes at t + 1
         after = rows[:, 1:].long()
         losses = F.cross_entropy(wide(logits).flatten(0, 1), after.flatten(), reduction="none")
         return losses.view_as(after)
@@ -43,4 +46,5 @@ def loss_recovered(model: OneLayerTransformer, contexts: Tensor, edit: Edit) -> 
     intact = token_losses(model, contexts).mean()
     edited = token_losses(model, contexts, edit).mean()
     ablated = token_losses(model, contexts, ablate).mean()
+    still_numbers([intact, edited], "its training")
     return ((ablated - edited) / (ablated - intact)).item()

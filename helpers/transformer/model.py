@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.ground.artifacts import load_artifact, part_of
-from helpers.ground.errors import CourseError
+from helpers.ground.errors import CourseError, checked
 
 VERSION = 1  # of the stored weights
 
@@ -32,6 +32,7 @@ def quick_gelu(x: Tensor) -> Tensor:
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "solu": solu}
 
 
+@checked
 @dataclass(frozen=True)
 class Settings:
     """The shape of a model; defaults as in "Towards Monosemanticity", with a smaller vocabulary."""
@@ -53,14 +54,17 @@ class Neurons(NamedTuple):
     post: Tensor  # after the LayerNorm if there is one, else mid: what W_out reads
 
 
+@checked
 class OneLayerTransformer(nn.Module):
     """tokens (B, T) → logits (B, T, V): embed, attend once, think once, unembed."""
 
     def __init__(self, settings: Settings = Settings()):
         super().__init__()
         if settings.activation not in ACTIVATIONS:
-            raise ValueError(f"No activation {settings.activation!r}: {', '.join(ACTIVATIONS)}.")
+            raise CourseError(f"No activation {settings.activation!r}: {', '.join(ACTIVATIONS)}.")
         d, f = settings.d_model, settings.d_mlp
+        if d % settings.heads:
+            raise CourseError(f"{settings.heads} heads cannot share a width of {d} evenly.")
         self.settings = settings
         self.embed = nn.Embedding(settings.vocabulary, d)
         self.positions = nn.Parameter(torch.zeros(settings.context, d))
@@ -74,21 +78,24 @@ class OneLayerTransformer(nn.Module):
         self.norm_neurons = nn.LayerNorm(f) if settings.layer_norm else nn.Identity()
         self.unembed = nn.Linear(d, settings.vocabulary, bias=False)
 
-    def forward(self, tokens: Tensor, edit: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    @checked
+    def forward(self, tokens, edit: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Logits (B, T, V). `edit` may replace the neurons' activations (B, T, F) before W_out."""
         x = self.residual(tokens)  # (B, T, D)
         acts = self.neurons(x).post  # (B, T, F)
         x = x + self.W_out(edit(acts) if edit else acts)
         return self.unembed(self.norm_final(x))
 
-    def residual(self, tokens: Tensor) -> Tensor:
+    @checked
+    def residual(self, tokens) -> Tensor:
         """The residual stream that the MLP reads, (B, T, D)."""
-        if not isinstance(tokens, Tensor) or tokens.is_floating_point() or tokens.ndim != 2:
+        whole = isinstance(tokens, Tensor) and not tokens.is_floating_point()
+        if not whole or tokens.ndim != 2 or not len(tokens):
             given = f"{type(tokens).__name__} {tuple(getattr(tokens, 'shape', ()))}"
             raise CourseError(f"Tokens are whole numbers (B, T), not this {given}: corpus.encode.")
         if tokens.shape[-1] > self.settings.context:
             T, most = tokens.shape[-1], self.settings.context
-            raise ValueError(f"{T} tokens given, but the model has {most} positions.")
+            raise CourseError(f"{T} tokens given, but the model has {most} positions.")
         x = self.embed(tokens.long()) + self.positions[: tokens.shape[-1]]
         return x + self.attend(self.norm_1(x))
 
@@ -131,6 +138,7 @@ def initialise(model: OneLayerTransformer, seed: int) -> None:
             parameter.zero_()
 
 
+@checked
 def load(where: str | Path, *, device: torch.device | str = "cpu") -> OneLayerTransformer:
     """A stored transformer by its name in data/ ("lm_relu", "lm_sizes/gelu-32") or its folder."""
     folder, part = (where, "") if isinstance(where, Path) else where.partition("/")[::2]

@@ -13,8 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers.ground.artifacts import still_numbers
+from helpers.ground.errors import CourseError, checked
 
 
+@checked
 @dataclass(frozen=True)
 class ToySettings:
     """One family of toy models, trained side by side."""
@@ -47,6 +49,7 @@ class ToyModels(nn.Module):
         return F.relu(out) if self.settings.relu_out else out
 
 
+@checked
 def sample(sparsity: Tensor, batch: int, features: int, *, generator: torch.Generator) -> Tensor:
     """(I, B, n): each feature is 0 with probability S, else uniform in [0, 1]; sparsity: (I,)."""
     u = torch.rand((len(sparsity), batch, features), generator=generator, device=sparsity.device)
@@ -61,7 +64,10 @@ def loss_per_model(model: ToyModels, x: Tensor, importance: Tensor) -> Tensor:
     return (weight * (x - model(x)) ** 2).sum(-1).mean(-1)
 
 
-def train_toys(settings, sparsity, importance, *, tries=1, seed=0, draw=sample) -> ToyModels:
+@checked
+def train_toys(
+    settings: ToySettings, sparsity: Tensor, importance: Tensor, *, tries=1, seed=0, draw=sample
+) -> ToyModels:
     """Trains one model a sparsity, `tries` times each, and keeps the try with the lowest loss.
 
     sparsity: (I,), 0 (always present) to below 1; importance: (n,) or (I, n). Small m gets stuck
@@ -69,10 +75,10 @@ def train_toys(settings, sparsity, importance, *, tries=1, seed=0, draw=sample) 
     draw: called like `sample`; another one gives features that depend on each other.
     """
     if importance.shape[-1] != (n := settings.features):
-        raise ValueError(f"importance has {importance.shape[-1]} entries for {n} features.")
+        raise CourseError(f"importance has {importance.shape[-1]} entries for {n} features.")
     if not ((sparsity >= 0) & (sparsity < 1)).all():  # nor nan
         given = f"{sparsity.min():.3g} to {sparsity.max():.3g}"
-        raise ValueError(f"a sparsity is a probability, from 0 to below 1; got {given}.")
+        raise CourseError(f"a sparsity is a probability, from 0 to below 1; got {given}.")
     device = sparsity.device
     generator = torch.Generator(device).manual_seed(seed)
     each = sparsity.repeat_interleave(tries)  # (I * tries,)
@@ -95,22 +101,32 @@ def train_toys(settings, sparsity, importance, *, tries=1, seed=0, draw=sample) 
     return model.requires_grad_(False)
 
 
+def of_models(W: Tensor) -> Tensor:
+    """Weights (I, m, n) as they are; CourseError for those of one model."""
+    if W.ndim != 3:
+        raise CourseError(f"W is (models, m, n), not {tuple(W.shape)}: W[None] is that of one.")
+    return W
+
+
+@checked
 def represented(W: Tensor, threshold: float = 0.5) -> Tensor:
     """(I,): how many features a model keeps, |W_i|² above the threshold; W: (I, m, n)."""
-    return (W.pow(2).sum(1) > threshold).sum(-1)
+    return (of_models(W).pow(2).sum(1) > threshold).sum(-1)
 
 
+@checked
 def dimensionality(W: Tensor) -> Tensor:
     """(I, n): D_i = |W_i|² / Σ_j (W_i/|W_i| · W_j)²: the share of a dimension that i has.
 
     1: alone; 1/2: one of an antipodal pair; 2/5: one corner of a pentagon; 0: not represented.
     Where features are packed well the D_i of a model sum to m.
     """
-    norm = W.norm(dim=1)  # (I, n)
+    norm = of_models(W).norm(dim=1)  # (I, n)
     overlap = torch.einsum("imn,imk->ink", W / norm.clamp_min(1e-9)[:, None], W)  # (I, n, n)
     return norm**2 / overlap.pow(2).sum(-1).clamp_min(1e-9)
 
 
+@checked
 def alignment(W: Tensor) -> Tensor:
     """(I, m): of each hidden dimension's weights |W|, the share of its largest; 1: one meaning."""
-    return W.abs().amax(-1) / W.abs().sum(-1).clamp_min(1e-9)
+    return of_models(W).abs().amax(-1) / W.abs().sum(-1).clamp_min(1e-9)

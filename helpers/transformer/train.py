@@ -14,9 +14,11 @@ from tqdm.auto import tqdm
 
 from helpers.datasets import corpus
 from helpers.ground.artifacts import Checkpoint, still_numbers
+from helpers.ground.errors import checked
 from helpers.transformer.model import OneLayerTransformer, initialise
 
 
+@checked
 @dataclass(frozen=True)
 class Training:
     """How long and how fast."""
@@ -42,6 +44,7 @@ class Trained(NamedTuple):
     losses: list[float]
 
 
+@checked
 def train(settings, training, stream, *, device="cpu", checkpoint=None, save_every=120) -> Trained:
     """A model trained on a stream of tokens (N,).
 

@@ -12,7 +12,7 @@
 # %%
 import torch
 
-from helpers.nets import shortcut
+from notebooks.support.lesson00 import shortcut
 
 clean = shortcut.scans("test", office="clean")
 north = shortcut.scans("train", office="north")

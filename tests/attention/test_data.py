@@ -152,5 +152,5 @@ def test_the_stored_tables():
             assert tau.nan_to_num().abs().max() <= 1
         assert (table.tvd["each"] <= 0.05 + 1e-5).all()
     assert set(tables.load("imdb").tau) >= {"base", *tables.load("imdb").seeds()}
-    with pytest.raises(ValueError, match="findings"):
+    with pytest.raises(CourseError, match="findings"):
         tables.load("sst")

@@ -105,7 +105,7 @@ def test_one_text_is_its_words_and_not_its_letters(given):
 
 
 def test_what_is_not_offered_is_named():
-    with pytest.raises(ValueError, match="'lstm' or 'average'"):
+    with pytest.raises(CourseError, match="'lstm' or 'average'"):
         build(encoder="gru")
-    with pytest.raises(ValueError, match="'tanh'"):
+    with pytest.raises(CourseError, match="'tanh'"):
         build(attention="cosine")

@@ -53,7 +53,7 @@ def test_a_killed_run_goes_on_with_the_model_it_was_at(few_reviews, tmp_path, mo
     assert vocabulary.words == data.texts("imdb", attention_imdb.SMOKE).vocabulary.words
     assert "| additive attention |" in (run.out / "README.md").read_text(encoding="utf-8")
     assert attention_imdb.counted(60) > 0.9  # the label is a word
-    with pytest.raises(ValueError, match="the stored models are tanh, dot"):
+    with pytest.raises(CourseError, match="the stored models are tanh, dot"):
         data.load("additive", where=run.out)
 
 

@@ -25,6 +25,10 @@ B an attention that reads other tokens, followed all the same
 saliency/test_others_networks.py::test_what_is_written_out_is_compared_with_what_the_layer_does
 helpers/saliency/attention_maps.py: if differs and torch.stack(differs).any():
 => if False:
+C weights of one byte
+saliency/test_sanity.py::test_weights_of_one_byte_are_drawn_too
+helpers/saliency/sanity.py: (p.float() if p.itemsize == 1 else p).normal_
+=> p.normal_
 C a transformer's attention and tokens stay trained
 saliency/test_sanity.py::test_nothing_that_was_learned_is_left
 helpers/saliency/sanity.py: p.fill_(torch.nan)
@@ -59,16 +63,32 @@ helpers/saliency/guided.py: if any(isinstance(part, torch.jit.ScriptModule) for 
 => if not parts:
 E no masks
 saliency/test_behaviour.py::test_bad_options
-helpers/saliency/perturbation.py: core.at_least_one(masks=masks, cells=cells)
-=> pass
+helpers/ground/errors.py: return whole and _least(option, kind) <= value < inf and value > -inf
+=> return True
 E no crops
 clip/test_maps.py::test_what_cannot_be_mapped_ends_in_a_sentence
-helpers/clip/maps.py: at_least_one(crops=crops, smallest=smallest)
-=> pass
+helpers/ground/errors.py: return whole and _least(option, kind) <= value < inf and value > -inf
+=> return True
 E a batch of one picture
 test_fuzz.py::test_a_picture_in_any_usual_form_is_the_same_picture
 helpers/datasets/photos.py: values = values[0] if values.ndim == 4 and len(values) == 1 else values
 => pass
+E boxes in shares of the picture, or beyond it
+test_wrong_calls.py::test_what_is_wrong_ends_in_one_sentence
+helpers/ground/boxes.py: if shares or not inside.all():
+=> if False:
+E a switch set by a text
+test_wrong_calls.py::test_what_is_wrong_ends_in_one_sentence
+helpers/ground/errors.py: return kind is bool and isinstance(value, int) and value in (0, 1)
+=> return True
+E a text in place of a list of texts
+test_wrong_calls.py::test_what_is_wrong_ends_in_one_sentence
+helpers/ground/errors.py: isinstance(value, Iterable) and not isinstance(value, (str, bytes))
+=> isinstance(value, Iterable)
+F colours that are multiplied by their opacity
+test_wrong_calls.py::test_what_is_unusual_is_what_it_says
+helpers/datasets/photos.py: if picture.mode == "La"
+=> if False
 F damaged EXIF
 datasets/test_photos.py::test_exif_rotation_is_undone_even_where_other_entries_are_damaged
 helpers/datasets/photos.py: with suppress(Exception):
@@ -89,9 +109,13 @@ G curly apostrophes
 attention/test_data.py::test_curly_apostrophes_change_no_verdict
 helpers/datasets/reviews.py: [\u2018\u2019\u201b\u02bc\u2032`]
 => [`]
+G a typed text that is split at blanks
+test_wrong_calls.py::test_what_is_unusual_is_what_it_says
+helpers/attention/model.py: else reviews.typed_words(words)
+=> else words.split()
 G another script is an empty text
 attention/test_data.py::test_a_review_that_cannot_be_read_ends_in_a_sentence
-helpers/attention/data.py: [\p{L}\p{M}\p{N}']+
+helpers/datasets/reviews.py: [\p{L}\p{M}\p{N}']+
 => [a-z0-9']+
 G a query set as a formula
 support/test_lesson02.py::test_any_query_can_be_a_title
@@ -123,8 +147,8 @@ helpers/transformer/train.py: still_numbers(self.weights, f"{steps} steps")
 => pass
 S products of weak firings differ in their places
 sae/test_splitting.py::test_weak_firings_have_edges_too
-helpers/sae/splitting.py: narrow = narrow.astype(np.float64)
-=> pass
+helpers/sae/splitting.py: narrow = csc_matrix(narrow, dtype=np.float64)
+=> narrow = csc_matrix(narrow)
 S a baseline that is a list
 saliency/test_behaviour.py::test_bad_options
 helpers/saliency/core.py: if isinstance(baseline, Tensor) else repr(baseline)
@@ -137,6 +161,10 @@ S too long by its last letter
 clip/test_maps.py::test_a_query_may_fill_the_model_to_its_last_token
 helpers/clip/maps.py: if (beyond != beyond[-1]).any():
 => if tokens[queries.index(query)].equal(tokenizer([query[:-1]])[0]):
+N an answer whose time is no number is lost
+test_wrong_calls.py::test_what_is_unusual_is_what_it_says
+helpers/lesson/answers.py: timed = seconds is not None and 0 <= seconds < math.inf
+=> timed = seconds is not None
 N rollout and relevance of the first patch where there is no class token
 saliency/test_others_networks.py::test_what_is_written_out_is_compared_with_what_the_layer_does
 helpers/saliency/attention_maps.py: if (others.isfinite() & (others != 0)).any():
@@ -155,7 +183,7 @@ helpers/saliency/cam.py: if features.ndim == 3 and any(
 => if features.ndim == 9 and any(
 N an initialiser that brings the trained weights back
 saliency/test_sanity.py::test_an_initialiser_that_brings_trained_weights_back
-helpers/saliency/sanity.py: or (p.equal(trained[name]) and p.unique().numel() > 2):
+helpers/saliency/sanity.py: or (p.equal(trained[name]) and bits(p).unique().numel() > 2):
 => or False:
 N buffers that no state_dict holds stay reset
 saliency/test_sanity.py::test_what_a_state_dict_leaves_out_comes_back_too

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from helpers.pretrained import dinov2, smollm2
 from helpers.pretrained.hooks import hooked
-from helpers.sae import residual
 from helpers.saliency import attention_maps
+from notebooks.support.lesson13 import residual
 from tests.benchmarks import bench
 from tests.benchmarks.bench import Contest
 

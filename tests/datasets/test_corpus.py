@@ -95,7 +95,7 @@ def test_every_document_begins_with_the_end_token(heldout):
 
 
 def test_errors_speak_to_the_learner(tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match="train, heldout"):
+    with pytest.raises(CourseError, match="train, heldout"):
         corpus.stream("test")
     monkeypatch.setattr(corpus, "TOKENIZER", tmp_path / "tokenizer.json")
     corpus.tokenizer.cache_clear()

@@ -45,5 +45,5 @@ def test_what_is_no_text_is_named(text):
 
 
 def test_unknown_source_speaks_to_the_learner():
-    with pytest.raises(ValueError, match="imdb, rotten"):
+    with pytest.raises(CourseError, match="imdb, rotten"):
         reviews.load("sst")

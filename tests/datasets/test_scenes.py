@@ -10,8 +10,9 @@ from PIL import Image
 
 from data.recipes import scenes as recipe
 from data.recipes.clip_emoji import draw_pairs
-from helpers.datasets import grounds, scenes
+from helpers.datasets import scenes
 from helpers.ground.errors import CourseError
+from notebooks.support.lesson02 import grounds
 
 
 def test_a_seed_fixes_everything_and_another_seed_changes_it():

@@ -91,24 +91,24 @@ def steps_once(device):
 
 CALLS = {
     data.load: Call(lambda d: data.load(device=d)[0]),
-    diagnostic.adversary_loss: Call(adversary_loss),
+    diagnostic.adversary_loss: Call(adversary_loss, waits=1),
     diagnostic.distance: Call(
-        lambda d: diagnostic.distance(reader(d), reader(d, seed=1), texts(5, 3))
+        lambda d: diagnostic.distance(reader(d), reader(d, seed=1), texts(5, 3)), waits=2
     ),
-    # a dev score an epoch is looked at; four epochs at half the rate
-    diagnostic.train_adversary: Call(adversary, waits=4),
+    # a dev score an epoch is looked at twice: is it a number, and which; four epochs, half the rate
+    diagnostic.train_adversary: Call(adversary, waits=9),
     diagnostic.train_one: Call(
-        lambda d, steps: diagnostic.train_one(task(6 * steps), SIZE, device=d), waits=2
+        lambda d, steps: diagnostic.train_one(task(6 * steps), SIZE, device=d), waits=4
     ),
     diagnostic.mlp_diagnostic: Call(
         lambda d, steps: diagnostic.mlp_diagnostic(
             task(6 * steps), SIZE, guide="uniform", device=d
         ),
-        waits=2,
+        waits=5,
     ),
-    faithfulness.adversarial_attention: Call(attack),
+    faithfulness.adversarial_attention: Call(attack, waits=1),
     faithfulness.gradient_importance: Call(
-        lambda d: faithfulness.gradient_importance(reader(d), batch(d))
+        lambda d: faithfulness.gradient_importance(reader(d), batch(d)), waits=1
     ),
     faithfulness.jsd: Call(lambda d: faithfulness.jsd(*pair(d))),
     faithfulness.kendall: Call(
@@ -117,9 +117,9 @@ CALLS = {
     ),
     faithfulness.kl: Call(lambda d: faithfulness.kl(*pair(d))),
     faithfulness.leave_one_out: Call(
-        lambda d: faithfulness.leave_one_out(reader(d), batch(d)), waits=3
+        lambda d: faithfulness.leave_one_out(reader(d), batch(d)), waits=4
     ),
-    faithfulness.permutation: Call(shuffles),
+    faithfulness.permutation: Call(shuffles, waits=1),
     faithfulness.tvd: Call(lambda d: faithfulness.tvd(*pair(d))),
     model.AttentionModel.attend: Call(
         lambda d: (e := encoded(d))[0].attend(e[1], batch(d).content, e[2])
@@ -137,13 +137,13 @@ CALLS = {
     tables.load: Call(lambda d: tables.load("rotten", device=d)),
     tables.load_variants: Call(lambda d: tables.load_variants(device=d)),
     train.batches: Call(lambda d: list(train.batches(texts(9, 0), 4, device=d))),
-    train.f1: Call(lambda d: train.f1(reader(d), texts(9, 0)), waits=1),
-    train.fit: Call(trained, waits=2),
+    train.f1: Call(lambda d: train.f1(reader(d), texts(9, 0)), waits=2),
+    train.fit: Call(trained, waits=4),
     train.label_loss: Call(loss_of),
     train.optimizer_for: Call(steps_once),
     train.pick: Call(lambda d: train.pick(torch.ones(5, 12, device=d), batch(d))),
-    train.predict: Call(lambda d: train.predict(reader(d), texts(9, 0), size=3)),
-    train.score: Call(lambda d: train.score(reader(d), texts(9, 0)), waits=1),
+    train.predict: Call(lambda d: train.predict(reader(d), texts(9, 0), size=3), waits=1),
+    train.score: Call(lambda d: train.score(reader(d), texts(9, 0)), waits=2),
 }
 LEFT_OUT = {
     "no tensor is computed": [

@@ -9,13 +9,14 @@ from helpers.datasets import (
     clinical_notes,
     corpus,
     excerpts,
-    grounds,
     photos,
     reviews,
     scenes,
 )
-from helpers.nets import digits, order_net, scene_classifier, shortcut
+from helpers.nets import digits, order_net, scene_classifier
 from helpers.pretrained import dinov2, hooks, imagenet, smollm2
+from notebooks.support.lesson00 import shortcut
+from notebooks.support.lesson02 import grounds
 from tests.gpu.calls import Call
 
 

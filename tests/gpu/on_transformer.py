@@ -7,11 +7,12 @@ import torch
 
 from helpers.datasets import corpus
 from helpers.ground.artifacts import Checkpoint
-from helpers.sae import features, kinds, residual, splitting, steering, store
+from helpers.sae import features, kinds, splitting, store
 from helpers.sae import model as sae_model
 from helpers.sae import train as sae_train
 from helpers.transformer import activations, measure, model, toy_models
 from helpers.transformer import train as lm_train
+from notebooks.support.lesson13 import residual, steering
 from tests.gpu.calls import Call
 
 SHAPE = model.Settings(d_model=8, d_mlp=16, heads=2, context=128, vocabulary=2048)
@@ -196,7 +197,7 @@ TRANSFORMER = {
     activations.ActivationBuffer.sample: Call(lambda d: buffer(d).sample(64, seed=0), waits=1),
     measure.ablate: Call(lambda d: measure.ablate(draw(d, 3, 4))),
     measure.loss_recovered: Call(
-        lambda d: measure.loss_recovered(lm(d), rows(), lambda acts: acts * 0.5), waits=1
+        lambda d: measure.loss_recovered(lm(d), rows(), lambda acts: acts * 0.5), waits=2
     ),
     measure.token_losses: Call(lambda d, steps: measure.token_losses(lm(d), rows(20 * steps))),
     model.OneLayerTransformer.activations: Call(lambda d: lm(d).activations(rows().to(d))),
@@ -211,6 +212,7 @@ TRANSFORMER = {
     model.solu: Call(lambda d: model.solu(draw(d, 3, 4))),
     toy_models.ToyModels.forward: Call(lambda d: toys(d)(draw(d, 3, 6, 4))),
     toy_models.alignment: Call(lambda d: toy_models.alignment(draw(d, 3, 2, 4))),
+    toy_models.of_models: Call(lambda d: toy_models.of_models(draw(d, 3, 2, 4))),
     toy_models.dimensionality: Call(lambda d: toy_models.dimensionality(draw(d, 3, 2, 4))),
     toy_models.loss_per_model: Call(
         lambda d: toy_models.loss_per_model(toys(d), draw(d, 3, 6, 4), torch.ones(4, device=d))
@@ -241,13 +243,15 @@ SAE = {
     residual.Stream.batches: Call(talked, waits=2),
     residual.Stream.sample: Call(talked, waits=2),
     steering.answers: Call(answered, waits=2),
-    sae_model.Dictionary.directions: Call(lambda d: dictionary(d).directions),
-    sae_model.Dictionary.feature: Call(lambda d: dictionary(d).feature(draw(d, 4, 16), 3)),
-    sae_model.Dictionary.features: Call(lambda d: dictionary(d).features(draw(d, 4, 16))),
-    sae_model.Dictionary.reconstruct: Call(lambda d: dictionary(d).reconstruct(draw(d, 4, 16))),
-    sae_model.Dictionary.rescaled: Call(lambda d: dictionary(d).rescaled(draw(d, 4, 16))),
+    sae_model.Dictionary.directions: Call(lambda d: dictionary(d).directions, waits=1),
+    sae_model.Dictionary.feature: Call(lambda d: dictionary(d).feature(draw(d, 4, 16), 3), waits=1),
+    sae_model.Dictionary.features: Call(lambda d: dictionary(d).features(draw(d, 4, 16)), waits=1),
+    sae_model.Dictionary.reconstruct: Call(
+        lambda d: dictionary(d).reconstruct(draw(d, 4, 16)), waits=1
+    ),
+    sae_model.Dictionary.rescaled: Call(lambda d: dictionary(d).rescaled(draw(d, 4, 16)), waits=1),
     sae_model.Dictionary.with_feature: Call(
-        lambda d: dictionary(d).with_feature(3, 1.5)(draw(d, 4, 16))
+        lambda d: dictionary(d).with_feature(3, 1.5)(draw(d, 4, 16)), waits=1
     ),
     sae_model.SparseAutoencoder.decode: Call(lambda d: sae(d).decode(draw(d, 4, 32))),
     sae_model.SparseAutoencoder.encode: Call(lambda d: sae(d).encode(draw(d, 4, 16))),
@@ -280,7 +284,7 @@ SAE = {
         }.items()
         for function in functions
     },
-    store.load: Call(lambda d: store.load("a1", device=d).sae.b_dec),
+    store.load: Call(lambda d: store.load("a1", device=d).sae.b_dec, waits=1),
     sae_train.Log.note: Call(sae_step, waits=16),
     sae_train.backward: Call(sae_step, waits=16),
     sae_train.centre: Call(sae_step, waits=16),

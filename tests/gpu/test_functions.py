@@ -24,6 +24,7 @@ TABLES = {
 }
 FOUND = {name: f for package in TABLES for name, f in collect(package).items()}
 CALLS = {plain(f): call for table in TABLES.values() for f, call in table.CALLS.items()}
+FOUND |= {f"{f.__module__}.{f.__qualname__}": f for f in CALLS if f not in FOUND.values()}
 LEFT_OUT = {
     plain(f): why for table in TABLES.values() for why, fs in table.LEFT_OUT.items() for f in fs
 }

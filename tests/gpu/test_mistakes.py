@@ -68,8 +68,8 @@ MISTAKES = {
     ),
     "boxes on the CPU": (
         metrics.in_boxes,
-        "as_tensor(boxes, device=heat.device)",
-        "as_tensor(boxes).cpu()",
+        "*heat.shape[1:]), device=heat.device)",
+        "*heat.shape[1:]))",
         "saliency.metrics.in_boxes",
     ),
     "cuDNN left on": (

@@ -78,7 +78,7 @@ def test_a_record_holds_no_name_and_one_id_a_folder(tmp_path):
 
 @pytest.mark.parametrize("name", ["../up", "Big", "a b", "", "x" * 80])
 def test_an_activity_is_a_plain_word(tmp_path, name):
-    with pytest.raises(ValueError, match="small letters"):
+    with pytest.raises(CourseError, match="small letters"):
         Store(name, tmp_path)
 
 

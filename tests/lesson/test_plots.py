@@ -8,6 +8,7 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from helpers.ground.errors import CourseError
 from helpers.lesson import plots
 from helpers.lesson.plots import core, pictures
 from tests.pretend_gpu import pretend_gpu
@@ -203,7 +204,7 @@ def test_words_against_are_marked_by_more_than_their_colour():
 def test_long_texts_are_broken_into_lines():
     fig = plots.heat_words(["word"] * 100, np.linspace(-1, 1, 100), width=60, **CAPTION)
     assert max(text.get_position()[0] + len(text.get_text()) for text in fig.axes[0].texts) <= 60
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(CourseError, match="zip"):
         plots.heat_words(["two", "words"], [1.0], **CAPTION)
 
 

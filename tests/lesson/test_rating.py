@@ -150,9 +150,9 @@ def test_seconds_count_from_showing_to_the_last_answer(tmp_path):
 
 
 def test_what_cannot_be_a_rating(tmp_path):
-    with pytest.raises(ValueError, match="same key"):
+    with pytest.raises(CourseError, match="same key"):
         Rating("r", [*items(2), items(1)[0]], YES_NO, tmp_path)
-    with pytest.raises(ValueError, match="single digits"):
+    with pytest.raises(CourseError, match="single digits"):
         Rating("r", items(2), [Question("q", "?", tuple("abcdefghijk"))], tmp_path)
     assert Rating("r", [], YES_NO, tmp_path).done
 

@@ -147,7 +147,7 @@ def test_short_forms_of_controls(shown, short, kind, value):
 
 
 def test_what_is_no_control_is_told():
-    with pytest.raises(ValueError, match=r"a=None is no control: give \(low, high\)"):
+    with pytest.raises(CourseError, match=r"a=None is no control: give \(low, high\)"):
         playground(lambda a: None, a=None)
 
 

@@ -9,7 +9,8 @@ from helpers.attention.train import fit
 from helpers.clip import model as clip
 from helpers.ground.artifacts import Checkpoint
 from helpers.ground.errors import CourseError
-from helpers.nets import digits, order_net, shortcut
+from helpers.nets import digits, order_net
+from notebooks.support.lesson00 import shortcut
 from tests.attention.texts import build, telling
 
 NAN = float("nan")

@@ -12,9 +12,10 @@ from helpers.attention import data as attention
 from helpers.attention.model import collate
 from helpers.ground import ROOT
 from helpers.nets import scene_classifier
-from helpers.sae import residual, store
+from helpers.sae import store
 from helpers.transformer.model import load
 from notebooks.support.lesson03 import diffusion
+from notebooks.support.lesson13 import residual
 from tests.recipes import reader
 
 DATA = ROOT / "data"

@@ -356,3 +356,27 @@ def test_pictures_of_maps(measure):
 def test_hog_cells_are_the_papers_on_photographs_and_smaller_on_digits(side, cell):
     m = torch.rand(1, 1, side, side)
     assert torch.equal(sanity.edges(m, m.flip(3)), sanity.edges(m, m.flip(3), cell=cell))
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_weights_of_one_byte_are_drawn_too(dtype):
+    layer = nn.Linear(16, 16)
+    trained = layer.weight.detach().to(dtype)
+    layer.weight = nn.Parameter(trained.clone(), requires_grad=False)
+    layer.register_buffer("table", torch.arange(5.0).to(dtype))
+    with pytest.warns(UserWarning, match="Kept, as they cannot be drawn: table"):
+        sanity.reset(layer)
+    new, old = layer.weight.float(), trained.float()
+    assert (new != old).float().mean() > 0.8
+    assert 0.7 < new.std() / old.std() < 1.4
+    layer.weight.copy_(trained)
+    with pytest.warns(UserWarning, match="table"), sanity.randomised(nn.Sequential(layer), ["0"]):
+        assert not layer.weight.float().equal(old)
+    assert layer.weight.float().equal(old)
+
+
+def test_weights_that_torch_cannot_draw_are_named():
+    layer = nn.Linear(4, 4)
+    layer.scale = nn.Parameter(torch.ones(3).to(torch.float8_e8m0fnu), requires_grad=False)
+    with pytest.warns(UserWarning, match="Kept, as they cannot be drawn: scale"):
+        sanity.reset(layer)

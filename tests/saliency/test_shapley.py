@@ -6,6 +6,7 @@ import pytest
 import torch
 from captum.attr import ShapleyValues
 
+from helpers.ground.errors import CourseError
 from helpers.saliency.shapley import shapley
 
 
@@ -77,5 +78,5 @@ def test_several_baselines_are_averaged():
 
 
 def test_too_many_features_are_refused_in_words():
-    with pytest.raises(ValueError, match="17 features are too many"):
+    with pytest.raises(CourseError, match="17 features are too many"):
         shapley(lambda p: p.sum(-1), torch.zeros(1, 17), torch.zeros(1, 17))

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from helpers.sae.model import Dictionary, Settings, SparseAutoencoder
-from helpers.sae.residual import Seen, T
 from notebooks.support.lesson13 import checks, conversation
 from notebooks.support.lesson13.conversation import HOW, QUESTIONS, Topic
+from notebooks.support.lesson13.residual import Seen, T
 
 D, M = 8, 20
 TOPIC = Topic("films", 3, r"\bfilm")

@@ -128,7 +128,7 @@ def test_loading_leaves_the_readers_random_numbers_alone():
 
 @pytest.mark.parametrize(("bad", "message"), [({"activation": "tanh"}, "relu, gelu, solu")])
 def test_unknown_activation(bad, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(CourseError, match=message):
         OneLayerTransformer(Settings(**bad))
 
 
@@ -142,7 +142,7 @@ def test_tokens_of_any_whole_type_and_what_is_none():
 
 
 def test_too_long_a_text_speaks():
-    with pytest.raises(ValueError, match="12 positions"):
+    with pytest.raises(CourseError, match="12 positions"):
         tiny()(torch.zeros(1, 13, dtype=torch.long))
 
 

@@ -182,5 +182,5 @@ def test_a_training_that_breaks_down_is_named():
     ],
 )
 def test_settings_that_do_not_fit_get_a_sentence(sparsity, importance, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(CourseError, match=said):
         train_toys(ToySettings(steps=1), sparsity, importance)

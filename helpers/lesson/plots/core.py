@@ -15,6 +15,8 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from helpers.ground.errors import CourseError, checked, first_line
+
 # Okabe and Ito's colours, darkest first, without the yellow: told apart with every kind of colour
 # vision, and on white
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -62,16 +64,23 @@ def figure(draw: Callable) -> Callable[..., Figure]:
 
     @functools.wraps(draw)
     def drawn(*args, **kwargs) -> Figure:
-        made = draw(*args, **kwargs)
-        given = signature.bind(*args, **kwargs).arguments
-        own = given.get("caption", given.get("text"))
-        fig, text = made if isinstance(made, tuple) else (made, own)
-        caption(fig, text)
+        try:
+            made = draw(*args, **kwargs)
+            given = signature.bind(*args, **kwargs).arguments
+            own = given.get("caption", given.get("text"))
+            fig, text = made if isinstance(made, tuple) else (made, own)
+            caption(fig, text)
+        except CourseError:
+            raise
+        except Exception as error:  # matplotlib and NumPy have many names for it
+            what = f"{draw.__name__}() cannot draw this"
+            raise CourseError(f"{what} ({first_line(error)}): look at what it is given.") from error
         return fig
 
     return drawn
 
 
+@checked
 def caption(fig: Figure, text: str) -> None:
     """Show the figure with this sentence under it, which is its alternative text as well."""
     fig.caption_text = " ".join(text.split())

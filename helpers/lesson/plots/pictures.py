@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
+from helpers.ground.boxes import boxes_on
+from helpers.ground.errors import CourseError, checked
 from helpers.lesson.plots import core
 from helpers.lesson.plots.core import SIGNED, as_array, canvas, figure, is_tensor, printable
 
@@ -24,7 +26,7 @@ def as_picture(image) -> np.ndarray:
     image: (H, W, 3), (3, H, W), (1, H, W) or (1, 3, H, W), on any device; or a PIL image.
     """
     values = as_array(image)
-    values = values.astype(np.float32) / (255 if values.dtype == np.uint8 else 1)
+    values = _finite(values) / np.float32(255 if values.dtype == np.uint8 else 1)
     values = values.reshape(values.shape[-3:]) if values.ndim > 3 else values
     if values.ndim == 3 and values.shape[0] in (1, 3):
         values = values.transpose(1, 2, 0)  # (H, W, channels)
@@ -33,13 +35,21 @@ def as_picture(image) -> np.ndarray:
     return values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values
 
 
+def _finite(values: np.ndarray) -> np.ndarray:
+    """Values in float32; CourseError where some are no numbers: one nan would blank all."""
+    values = values.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise CourseError("A map or picture here holds NaN or infinite values.")
+    return values
+
+
 def as_map(values, signed: bool | None = None, *, top: float = 0.99) -> tuple[np.ndarray, bool]:
     """One attribution map as (H, W) in -1..1, and whether it is signed.
 
     values: (H, W), (C, H, W) or (1, C, H, W); channels are added (signed) or their sizes are.
     signed: by default whether it goes below zero. Divided by the quantile `top` of |value|.
     """
-    values = as_array(values).astype(np.float32)
+    values = _finite(as_array(values))
     signed = bool((values < 0).any()) if signed is None else signed
     channels = values.reshape(-1, *values.shape[-2:])  # (C, H, W)
     flat = channels.sum(0) if signed else np.abs(channels).sum(0)
@@ -143,7 +153,7 @@ def _faded(picture: np.ndarray) -> np.ndarray:
 
 def frame(ax: Axes, box: Sequence[float]) -> None:
     """A box on a picture: left, top, right, bottom in its pixels; black and white."""
-    left, top, right, bottom = (float(edge) - 0.5 for edge in box)
+    ((left, top, right, bottom),) = boxes_on(box, *ax.images[0].get_size()) - 0.5
     style = {"fill": False, "edgecolor": "white", "lw": 1.4}
     style["path_effects"] = [withStroke(linewidth=3, foreground="black")]
     ax.add_patch(Rectangle((left, top), right - left, bottom - top, **style))
@@ -194,6 +204,7 @@ def write_numbers(ax: Axes, drawn, numbers: str | Callable = "{:.2f}") -> None:
 
 # ---------------------------------------------------------------- texts
 @figure
+@checked
 def heat_words(words: Sequence[str], weights, *, caption, width=88, cols=1) -> Figure:
     """A text, or several times the same, each word shaded by its weight relative to the largest.
 

@@ -14,7 +14,7 @@ import ipywidgets as widgets
 from IPython.display import Markdown
 
 from helpers.ground.colab import in_colab
-from helpers.ground.errors import CourseError
+from helpers.ground.errors import CourseError, checked
 from helpers.lesson.answers import Store, pack_answers
 from helpers.lesson.boards import Board
 from helpers.lesson.rating import Rating
@@ -69,6 +69,7 @@ class BoardView(View):
             self.say(f"Your answers of all lessons are in {self.kept}.")
 
 
+@checked
 class ChoiceView(View):
     """A question to answer before looking; the choice is kept under "prediction" and `key`.
 
@@ -77,6 +78,9 @@ class ChoiceView(View):
     """
 
     def __init__(self, key, question, choices: Sequence[str], right: int, why: str, folder=None):
+        if right not in range(len(choices)) or len(choices) > 26:
+            given = f"the choice {right!r} of {len(choices)}"
+            raise CourseError(f"One of up to 26 choices is right, counted from 0, not {given}.")
         self.key, self.right, self.why = key, right, why
         self.chosen: int | None = None
         self.letters = [f"({letter})" for letter in string.ascii_lowercase[: len(choices)]]
@@ -101,8 +105,8 @@ class ChoiceView(View):
         """Make the choice: it is stored, and told. Only the first counts, also when run again."""
         if self.chosen is not None:
             return
-        if not 0 <= number < len(self.letters):
-            raise CourseError(f"There are choices 0 to {len(self.letters) - 1}, not {number}.")
+        if number not in range(len(self.letters)):
+            raise CourseError(f"There are choices 0 to {len(self.letters) - 1}, not {number!r}.")
         self.store.add(self.key, "", number)
         self._tell(number)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import ipywidgets as widgets
 
+from helpers.ground.errors import CourseError
 from helpers.lesson.widgets.view import View
 
 SLOW = 0.4  # seconds; a drawing slower than this follows when the slider is let go
@@ -53,7 +54,7 @@ def _control(name: str, spec, default) -> widgets.Widget:
     control = widgets.interactive.widget_from_abbrev(spec, default)
     if control is None:
         kinds = "(low, high), (low, high, step), a list, True, a text or a widget"
-        raise ValueError(f"{name}={spec!r} is no control: give {kinds}")
+        raise CourseError(f"{name}={spec!r} is no control: give {kinds}")
     control.description = control.description or name.replace("_", " ")
     is_line = isinstance(control, widgets.Text)
     control.layout.width = control.layout.width or f"min(100%, {60 if is_line else 36}em)"

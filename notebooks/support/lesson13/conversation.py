@@ -22,7 +22,7 @@ from helpers.ground.artifacts import load_artifact
 from helpers.ground.stats import clustered_mean
 from helpers.lesson import plots
 from helpers.lesson.rating import Item, Question
-from helpers.sae.residual import DOMAINS, T, stream
+from notebooks.support.lesson13.residual import DOMAINS, T, stream
 
 VERSION = 1
 BEFORE, AFTER = 16, 4  # tokens round a firing

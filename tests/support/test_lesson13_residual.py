@@ -2,7 +2,7 @@
 
 import torch
 
-from helpers.sae import residual
+from notebooks.support.lesson13 import residual
 
 
 def test_each_text_gets_its_own_edit_and_the_first_token_none():

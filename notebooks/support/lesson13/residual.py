@@ -16,6 +16,7 @@ from torch import Tensor
 
 from helpers.datasets import corpus
 from helpers.ground.artifacts import load_artifact
+from helpers.ground.errors import checked
 from helpers.ground.runtime import in_chunks
 from helpers.pretrained.hooks import hooked
 from helpers.sae.features import compressed
@@ -34,6 +35,7 @@ BATCH = 16  # windows at once
 SEEN = 512  # held-out windows in which firing is noted: 65,536 tokens
 
 
+@checked
 def windows(tokenizer, split: str = "heldout", *, size: int = SEEN) -> tuple[Tensor, Tensor]:
     """Windows of text (R, T) int64 in these SHARES, mixed, and each one's place in DOMAINS (R,)."""
     parts = []

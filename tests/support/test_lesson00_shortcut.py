@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from helpers.ground.errors import CourseError
-from helpers.nets import shortcut
+from notebooks.support.lesson00 import shortcut
 
 
 @pytest.fixture(scope="module")

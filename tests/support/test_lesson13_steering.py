@@ -6,8 +6,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from helpers.pretrained.hooks import hooked
 from helpers.sae.model import Dictionary, Settings, SparseAutoencoder
-from helpers.sae.residual import CHUNK, Stream, T, fired_on, stream
-from helpers.sae.steering import answers
+from notebooks.support.lesson13.residual import CHUNK, Stream, T, fired_on, stream
+from notebooks.support.lesson13.steering import answers
 
 D, LAYER = 16, 1
 PROMPT = [3, 7, 1, 9]
@@ -93,7 +93,9 @@ def test_the_stream_is_that_of_the_whole_pass(lm):
 
 
 def test_batches_are_of_one_length_and_a_killed_run_goes_on(lm, monkeypatch):
-    monkeypatch.setattr("helpers.sae.residual.stream", lambda lm, rows: stream(lm, rows, LAYER))
+    monkeypatch.setattr(
+        "notebooks.support.lesson13.residual.stream", lambda lm, rows: stream(lm, rows, LAYER)
+    )
     rows = torch.randint(0, 50, (9, T), generator=torch.Generator().manual_seed(0))
     inputs = Stream(lm, rows)
     per_chunk = min(CHUNK, 9) * (T - 1) // 100
@@ -105,7 +107,9 @@ def test_batches_are_of_one_length_and_a_killed_run_goes_on(lm, monkeypatch):
 
 
 def test_nothing_fires_on_first_tokens(lm, monkeypatch):
-    monkeypatch.setattr("helpers.sae.residual.stream", lambda lm, rows: stream(lm, rows, LAYER))
+    monkeypatch.setattr(
+        "notebooks.support.lesson13.residual.stream", lambda lm, rows: stream(lm, rows, LAYER)
+    )
     rows = torch.randint(0, 50, (20, T), generator=torch.Generator().manual_seed(0))
     dictionary = Dictionary(SparseAutoencoder(Settings(neurons=D, features=24)), 1.0)
     fired = fired_on(lm, dictionary, rows).toarray().reshape(20, T, 24)

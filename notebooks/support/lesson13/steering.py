@@ -8,12 +8,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from helpers.ground.errors import checked
 from helpers.pretrained.hooks import hooked
-from helpers.sae.residual import LAYER, each
+from notebooks.support.lesson13.residual import LAYER, each
 
 Edit = Callable[[Tensor], Tensor]
 
 
+@checked
 @torch.no_grad()
 def answers(
     lm, tokenizer, question, edits, *, system=None, tokens=40, temperature=0.7, seed=0, layer=LAYER
