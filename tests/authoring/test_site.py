@@ -302,7 +302,7 @@ def test_a_site_with_an_address_names_it_and_asks_nobody(monkeypatch, tmp_path):
     assert canonical["href"] == f"https://ada.github.io/lectures/{THERE[5].name}.html"
     (badge,) = page.select("article a:has(> img[alt='Open in Colab'])")
     assert badge["href"] == stamp.COLAB.format("ada/lectures", THERE[5].name)
-    assert page.find("a", href=re.compile("^GLOSSARY"))["data-meaning"]
+    assert page.find("article").find("a", href=re.compile("^GLOSSARY"))["data-meaning"]
     assert (
         "They are at https://ada.github.io/lectures/" in checks.read(tmp_path / "index.html").text
     )
