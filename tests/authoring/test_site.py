@@ -18,7 +18,7 @@ from tests.authoring.lessons import LESSONS, NOTEBOOKS
 from tests.authoring.site import build, checks, explorer, frames, pages
 
 CSS = (build.HERE / "static/site.css").read_text(encoding="utf-8")
-FILMED = {"01", "05", "06", "07", "09", "11"}  # lessons with frames of a tool
+FILMED = {"01", "02", "03", "05", "06", "07", "09", "10", "11"}  # lessons with frames of a tool
 THERE = [lesson for lesson in LESSONS if lesson.path.exists()]
 
 
@@ -292,6 +292,21 @@ def test_with_an_address_the_lessons_lead_to_colab_and_to_the_page(monkeypatch):
     shown = pages.prose(f"# T\n\n{line}", "c", "09_x", site)
     assert shown.endswith(f"# T\n\n[![Open in Colab](pictures/colab.svg)]({colab}")
     assert site.linked("[x](../LICENSE)").endswith("ada/lectures/blob/main/LICENSE)")
+
+
+def test_a_site_with_an_address_names_it_and_asks_nobody(monkeypatch, tmp_path):
+    monkeypatch.setattr(stamp, "home", lambda: "ada/lectures")
+    build.build(tmp_path, ("05",))
+    page = checks.read(tmp_path / f"{THERE[5].name}.html")
+    (canonical,) = page.find_all("link", rel="canonical")
+    assert canonical["href"] == f"https://ada.github.io/lectures/{THERE[5].name}.html"
+    (badge,) = page.select("article a:has(> img[alt='Open in Colab'])")
+    assert badge["href"] == stamp.COLAB.format("ada/lectures", THERE[5].name)
+    assert page.find("article").find("a", href=re.compile("^GLOSSARY"))["data-meaning"]
+    assert (
+        "They are at https://ada.github.io/lectures/" in checks.read(tmp_path / "index.html").text
+    )
+    assert checks.of_site(tmp_path) == []
 
 
 def test_the_workflows_are_what_the_readme_says():

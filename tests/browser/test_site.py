@@ -11,7 +11,7 @@ import pytest
 from tests.authoring.site import build
 
 VOTES, EXPLORER = "06_provably_useful_xai", "11_feature_splitting"
-PAGES = ("index", EXPLORER, "CLAIMS", "GLOSSARY", "slides", VOTES)
+PAGES = ("index", EXPLORER, "CLAIMS", "GLOSSARY", "slides", "TEACHING", VOTES)
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -66,6 +66,8 @@ def test_every_kind_of_page_fits_and_asks_nobody_else(visit, name):
     page = visit(name, 390)
     if name == VOTES:  # mathematics, from this very site
         page.wait_for_selector("mjx-container", timeout=60_000)
+    menus = page.locator(".secondary-toggle:visible").count()
+    assert menus == page.locator(".bd-sidebar-secondary").count()  # a button that opens something
     for width, theme in itertools.product((390, 1280), ("light", "dark")):
         page.set_viewport_size({"width": width, "height": 800})
         page.emulate_media(color_scheme=theme)

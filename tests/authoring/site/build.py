@@ -94,7 +94,8 @@ def build(out: Path, numbers: tuple[str, ...] = ()) -> None:
         write_pages(source, shown, chosen)
         inner = {"status": None, "warning": warnings, "freshenv": True}
         with patch_docutils(), docutils_namespace():  # or a second build warns of the first
-            app = Sphinx(source, None, made, Path(folder, "trees"), "html", SETTINGS, **inner)
+            settings = {**SETTINGS, "html_baseurl": stamp.site()}  # where a page says that it lives
+            app = Sphinx(source, None, made, Path(folder, "trees"), "html", settings, **inner)
             app.connect("html-page-context", finish)
             app.build()
         shutil.copytree(shown, made / "shown")

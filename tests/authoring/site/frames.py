@@ -86,4 +86,4 @@ def frame(caught, name: str) -> dict:
             image.thumbnail((WIDTH, WIDTH))
             image.save(FRAMES / name, quality=60, method=6)
             return {"src": name, "alt": output.metadata["image/png"]["alt"]}
-    return {"text": caught.stdout}
+    return {"text": "\n".join(line.rstrip() for line in caught.stdout.split("\n"))}  # as recorded

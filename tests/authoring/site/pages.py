@@ -233,13 +233,14 @@ def film_of(film: dict) -> dict:
         inside = picture(f"_static/{first['src']}", first["alt"], *size)
     else:
         inside = f"<pre>{html.escape(first['text'])}</pre>"
+    kind = f"{len(frames)} stored {'pictures' if 'src' in first else 'texts'} of a tool"
     data = html.escape(json.dumps([film["values"], frames], ensure_ascii=False))
     widest = max(len(str(value)) for value in film["values"])  # or the range moves under a finger
     return html_output(
         f'<div class="film" data-film="{data}">{inside}<p class="said">{html.escape(first["alt"])}'
         f'</p><label>{control} <input type="range" max="{len(frames) - 1}" value="{start}"> '
         f'<output style="min-width: {widest}ch">{film["values"][start]}</output></label>'
-        f"{TOOL_LINE.format(f'{len(frames)} stored pictures of a tool', control)}</div>"
+        f"{TOOL_LINE.format(kind, control)}</div>"
     )
 
 
