@@ -87,6 +87,9 @@ ANSWERS = {  # {check: {what it says: answer}}
         "not the variance": mean_slope(lambda x, sigma: normal(x, sigma**2)),
         "torch.rand runs": mean_slope(lambda x, sigma: sigma * 12**0.5 * torch.rand_like(x)),
         "should have the deviation": mean_slope(lambda x, sigma: normal(x, 2 * sigma)),
+        "never passes 2 sigma": mean_slope(
+            lambda x, sigma: sigma * 12**0.5 * (torch.rand_like(x) - 0.5)
+        ),
         "this is the sum": mean_slope(normal, fold=lambda slopes: sum(slopes)),
         "last copy's": mean_slope(normal, fold=lambda slopes: slopes[-1]),
         "with their signs": mean_slope(normal, fold=lambda slopes: sum(slopes).abs() / len(slopes)),
@@ -139,12 +142,17 @@ def test_each_answer_gets_its_sentence(exercise, line):
     assert line in exercise.verdict(ANSWERS[exercise][line])
 
 
-def test_the_steps_true_lengths_are_right_too():
+def test_the_steps_true_lengths_and_weights_that_add_up_to_one_are_right_too():
     def lengths(m):
         ends = (torch.arange(m + 1) / m) ** 3
         return ((torch.arange(m) + 0.5) / m) ** 3, ends.diff()
 
+    def scaled(m):
+        u = (torch.arange(m) + 0.5) / m
+        return u**3, u**2 / (u**2).sum()
+
     assert check.crowded.verdict(lengths) == "✓"
+    assert check.crowded.verdict(scaled) == "✓"
 
 
 def test_red_maps_ignore_signs_and_start_at_white():

@@ -74,6 +74,7 @@ ANSWERS = {
         "no layer has fallen": fall(change=lambda part: None),
         "a constant is no random weight": fall(change=lambda part: part.weight.data.zero_()),
         "the old weights still show": fall(change=lambda part: part.weight.data.mul_(-1)),
+        "biases stay trained": fall(change=lambda part: torch.nn.init.normal_(part.weight)),
         "work on a copy": fall(own=True),
     },
     check.on_ink: {

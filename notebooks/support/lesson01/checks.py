@@ -44,6 +44,8 @@ def smoothgrad(method) -> str | None:
         return "the noise has no mean of 0: torch.rand runs from 0 to 1, torch.randn is wanted"
     if abs(noise.std() - sigma) > 0.05:
         return f"the noise should have the deviation {sigma}; yours has {noise.std():.2f}"
+    if noise.abs().max() < 2 * sigma:
+        return "the noise never passes 2 sigma: draw it from a normal distribution, torch.randn"
     slopes = torch.stack([point**2 - 1 for point in asked])
     mistakes = {
         "this is the sum; divide by the number of copies": slopes.sum(0),
@@ -107,8 +109,10 @@ def crowded(places) -> str | None:
     if wrong := compare(a, u.double() ** 3, mistakes):
         return f"a: {wrong}"
     exact = ((torch.arange(m) + 1) / m) ** 3 - (torch.arange(m) / m) ** 3
-    if torch.allclose(w, exact.double(), atol=1e-5):
-        return None  # the steps' true lengths do as well
+    u2 = u.double() ** 2
+    for lengths in (exact.double(), u2 / u2.sum()):  # true lengths, or scaled to add up to 1
+        if torch.allclose(w, lengths, atol=1e-5):
+            return None  # these do as well
     mistakes = {
         "steps of equal weight count the crowded ones too often: da = 3u² du": torch.ones(m) / m,
         "divide by m: the weights are lengths of steps and add up to about 1": 3 * u**2,

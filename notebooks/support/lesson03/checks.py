@@ -26,8 +26,11 @@ def cascade(fall) -> str | None:
                 return torch.full((3,), -1.0)
             pairs = [(w, before[f"{n}.weight"]) for n, w in zip(names, now, strict=True)]
             like = [abs(pearson(w.flatten()[None], old.flatten()[None])) for w, old in pairs]
-            kept = any(m and r > 0.9 for m, r in zip(moved, like, strict=True))
-            return torch.full((3,), -2.0) if kept else torch.tensor(moved).float()
+            if any(m and r > 0.9 for m, r in zip(moved, like, strict=True)):
+                return torch.full((3,), -2.0)
+            same = [net.get_submodule(n).bias.equal(before[f"{n}.bias"]) for n in names]
+            half = any(m and b for m, b in zip(moved, same, strict=True))
+            return torch.full((3,), -3.0) if half else torch.tensor(moved).float()
 
         yours = torch.stack(list(fall(net, names[::-1], draw)))  # (4, 3)
     if any(not p.equal(before[name]) for name, p in net.named_parameters()):
@@ -36,6 +39,8 @@ def cascade(fall) -> str | None:
         return "a constant is no random weight: reset_parameters() draws new ones"
     if (yours == -2).any():
         return "the old weights still show in yours: reset_parameters() draws new ones"
+    if (yours == -3).any():
+        return "the layers' biases stay trained in yours: reset_parameters() draws them anew too"
     if len(yours) == 3:
         return "4 maps are wanted for 3 layers: the first is drawn before any layer falls"
     right = torch.tensor([[0.0, 0, 0], [0, 0, 1], [0, 1, 1], [1, 1, 1]])
