@@ -116,6 +116,7 @@ def places(c, p, yes, no):  # all weight on one place or another
             lambda c, p: check.first_or_last(c, torch.where(c.sum(-1) > 5, 0, p)),
             "a text of 7 words",
         ),
+        (lambda c, p: check.first_or_last(c, 1 * (p > p.mean())), "with the other texts given"),
         (lambda c, p: p, "shape (5, 9) is expected"),
     ],
 )
@@ -167,6 +168,12 @@ def test_a_tree_finds_the_code_in_the_weights_and_none_where_there_is_none(notes
     honest = [notes.alpha[name] for name in ("base", *notes.seeds())]
     sizes = [figures.codes(w, written, notes.label)["its weight, no word"] for w in honest]
     assert min(sizes) > 0.7  # .77 to 1
+    near = windows(500, 1, content.shape[1])
+    rest = {name: notes.alpha[name] * (1 - near) for name in ("base", *notes.seeds())}
+    rest = {name: w / w.sum(1, keepdim=True).clamp_min(1e-9) for name, w in rest.items()}
+    cut = {k: max(figures.codes(w, written, notes.label).values()) for k, w in rest.items()}
+    leaks = {"base", "seed 50", "seed 257", "seed 12504", "seed 2"}  # .88 to 1; the others to .82
+    assert {name for name, right in cut.items() if right > 0.85} == leaks
 
 
 def test_marks_are_means_over_the_texts(notes):

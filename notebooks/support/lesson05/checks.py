@@ -92,7 +92,8 @@ def leaky_guide(guide) -> str | None:
     lengths = torch.tensor([4, 4, 4, 7, 7])
     place = torch.arange(9)
     content = (place > 0) & (place <= lengths[:, None])  # (5, 9)
-    yours = guide(content.clone(), torch.tensor([0.9, 0.1, 0.7, 0.6, 0.05]))
+    p = torch.tensor([0.9, 0.1, 0.7, 0.6, 0.05])
+    yours = guide(content.clone(), p.clone())
     if tuple(yours.shape) != (5, 9):
         return f"shape (5, 9) is expected, a weight a place; yours has {tuple(yours.shape)}"
     yours = yours.float()
@@ -115,4 +116,7 @@ def leaky_guide(guide) -> str | None:
         return "0.9 and 0.7 are the same answer: ask whether p > 0.5"
     if 0.5 * (yours[3] - yours[4]).abs().sum() < 0.5:
         return "0.6 and 0.05 get nearly the same weights in a text of 7 words: ask whether p > 0.5"
+    alone = torch.cat([guide(content[i : i + 1].clone(), p[i : i + 1].clone()) for i in range(5)])
+    if not close(alone.float(), yours):
+        return "a text's weights change with the other texts given: ask whether its own p > 0.5"
     return None
