@@ -128,6 +128,17 @@ def test_finding_and_choosing_are_what_they_say():
     torch.testing.assert_close(stories.choosing(logits, at), torch.tensor([row[0] - row[2], 0.0]))
 
 
+def test_a_reader_who_takes_the_place_named_last_is_found_out(capsys):
+    told = stories.draw(4, seed=0)
+    at = stories.places(told)
+    logits = torch.zeros(8, 8)
+    logits[range(8), [stories.PLACES.index(s.here) for s in told]] = 1.0
+    stories.describe(logits, at)
+    said = capsys.readouterr().out
+    assert "right for both people of a story: 0.00" in said
+    assert "the place named last is the likelier: 1.00" in said
+
+
 def test_edges_and_words_are_found():
     edges = stories.edges("is in", "2nd place")
     assert edges.nonzero().tolist() == [[17, 10], [18, 10]]
@@ -140,6 +151,8 @@ def test_the_lesson_s_cut_is_the_solution_s():
     weights = torch.rand(2, 3, 20, 20, generator=torch.Generator().manual_seed(0)).softmax(-1)
     edges = stories.edges("is in", "2nd place")
     torch.testing.assert_close(stories.without(weights, edges), ANSWERS["cut"](weights, edges))
+    left = stories.without(weights, edges, unused=True)
+    torch.testing.assert_close(left, weights.masked_fill(edges, 0))
 
 
 def test_the_figure_of_a_cut_shows_the_likeliest_words():

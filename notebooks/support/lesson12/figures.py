@@ -112,13 +112,17 @@ def strongest(lost: Tensor, most=5) -> None:
         print(f"{what} (in single stories {low:.2f} to {high:.2f})")
 
 
-def last_token(finding: Tensor, lost: dict[str, Tensor]) -> None:
-    """Print what cuts of the last token cost, {what is cut: (B,)}, with intervals over pairs."""
+def last_token(finding: Tensor, lost: dict[str, list[Tensor]]) -> None:
+    """Print what cuts of the last token cost, with intervals over pairs.
+
+    lost: {what is cut: costs (B,), the freed weight going to the rest, and unused}.
+    """
     pair = [i // 2 for i in range(len(finding))]
     print(f"finding {finding.mean():.2f} nats; lost when the last token may not read")
-    for what, nats in lost.items():
-        mean, low, high = clustered_mean(nats, pair)
-        print(f"{what:>40} {mean:5.2f} ({low:.2f} to {high:.2f})")
+    print(" " * 39, "freed weight unused")
+    for what, costs in lost.items():
+        shown = ["{:5.2f} ({:.2f} to {:.2f})".format(*clustered_mean(n, pair)) for n in costs]
+        print(f"{what:>16} {shown[0]:21} {shown[1]}")
 
 
 @plots.figure

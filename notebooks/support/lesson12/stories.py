@@ -128,14 +128,16 @@ def edges(reader: str, *read: str, device="cpu") -> Tensor:
 
 
 def describe(logits: Tensor, at: Places) -> tuple[Tensor, Tensor]:
-    """The two scores, (B,) each; printed with their intervals over pairs of stories."""
+    """The two scores, (B,) each; printed with their intervals over `draw`'s pairs of stories."""
     scores = {"finding": finding(logits, at), "choosing": choosing(logits, at)}
     for name, score in scores.items():
         pair = [i // 2 for i in range(len(score))]
         mean, low, high = clustered_mean(score, pair)
         print(f"{name:9} {mean:5.2f} nats ({low:.2f} to {high:.2f})")
-    turns = (scores["choosing"] > 0).view(-1, 2).all(1).float().mean()
-    print(f"right for both people of a story: {turns:.2f}")
+    right = (scores["choosing"] > 0).view(-1, 2)  # asked for the second person, for the first
+    print(f"right for both people of a story: {right.all(1).float().mean():.2f}")
+    later = torch.cat([right[:, 0], ~right[:, 1]]).float().mean()
+    print(f"the place named last is the likelier: {later:.2f}")
     return scores["finding"], scores["choosing"]
 
 
@@ -156,22 +158,23 @@ def place_of(pieces: list[str], word: str) -> int:
     return places[-1]
 
 
-def without(weights: Tensor, edges: Tensor) -> Tensor:
-    """Attention weights (B, heads, T, T) when `edges` are cut; what is freed goes to the rest.
+def without(weights: Tensor, edges: Tensor, unused=False) -> Tensor:
+    """Attention weights (B, heads, T, T) when `edges` are cut; what is freed goes to the rest,
+    or is `unused`.
 
     edges: (T, T); or (copies, heads, T, T), one for each copy of each text (see `reading_on`).
     """
     if edges.dim() == 4:
         edges = edges.repeat(len(weights) // len(edges), 1, 1, 1)
     left = weights.masked_fill(edges, 0)
-    return left / left.sum(-1, keepdim=True)
+    return left if unused else left / left.sum(-1, keepdim=True)
 
 
-def in_layers(layers, edges: Tensor) -> dict:
+def in_layers(layers, edges: Tensor, unused=False) -> dict:
     """Edits for `hooked` that cut edges in these layers: (T, T) in all heads; or as `without`'s
     copies; or (copies, L, heads, T, T), which differ in each layer."""
     in_layer = lambda i: edges[:, i] if edges.dim() == 5 else edges
-    return {("attention", i): lambda w, i=i: without(w, in_layer(i)) for i in layers}
+    return {("attention", i): lambda w, i=i: without(w, in_layer(i), unused) for i in layers}
 
 
 def reading_on(
