@@ -23,29 +23,28 @@ PREFIXES = (1 / 32, 1 / 8, 1 / 2, 1)  # shares of the features that must reconst
 
 
 class TopK(SparseAutoencoder):
-    """Exactly k features an input, and no price on their size. Gao et al. 2024, section 2.3.
-
-    Features that have been silent for long get a loss of their own: the k_aux largest of them
-    shall reconstruct what the living ones leave over, L_aux = (e − ê)² (appendix A.2).
-    """
+    """Exactly k features an input, and no price on their size. Gao et al. 2024, section 2.3."""
 
     def __init__(self, settings: Settings):
         super().__init__(settings)
         self.W_enc.data = self.W_dec.detach().T.contiguous().clone()  # reads what it writes
         self.register_buffer("silent_for", torch.zeros(settings.features))  # activations
 
-    def activate(self, a: Tensor) -> Tensor:
-        """The k largest of each row of ReLU(a), (B, M)."""
-        best = F.relu(a).topk(int(self.settings.k), dim=-1, sorted=False)
+    def activate(self, a: Tensor, k: int | None = None) -> Tensor:
+        """The k largest of each row of ReLU(a), (B, M); k: the settings', if not given."""
+        k = int(self.settings.k) if k is None else min(k, a.shape[-1])
+        best = F.relu(a).topk(k, dim=-1, sorted=False)
         return torch.zeros_like(a).scatter(-1, best.indices, best.values)
 
-    @torch.no_grad()
     def observe(self, f: Tensor) -> None:
         """Count for how many activations each feature has been silent."""
         self.silent_for.add_(len(f)).masked_fill_(f.any(dim=0), 0)
 
     def extra(self, x: Tensor, f: Tensor) -> Tensor:
-        """L_aux for x (B, N), as a mean over all elements; 0 where no feature is dead."""
+        """L_aux for x (B, N), the mean of (e − ê)²; 0 where no feature is dead (appendix A.2).
+
+        ê is what the dead features write for an input, its k_aux largest of them alone.
+        """
         dead = self.silent_for > self.settings.dead_after  # (M,)
         on_cpu = x.device.type == "cpu"  # elsewhere, asking how many are dead would be a wait
         some = dead.nonzero().flatten() if on_cpu else torch.arange(len(dead), device=x.device)
@@ -53,9 +52,7 @@ class TopK(SparseAutoencoder):
             return x.new_zeros(())
         left_over = (x - self.decode(f)).detach()  # e (B, N)
         a = (x - self.b_dec) @ self.W_enc[:, some] + self.b_enc[some]
-        a = F.relu(a) * dead[some]  # (B, dead)
-        best = a.topk(min(self.settings.k_aux, len(some)), sorted=False)
-        g = torch.zeros_like(a).scatter(-1, best.indices, best.values)
+        g = TopK.activate(self, a * dead[some], self.settings.k_aux)  # (B, dead)
         return (g @ self.W_dec[some] - left_over).pow(2).mean() * dead.any()
 
 
@@ -128,14 +125,10 @@ class JumpReLU(SparseAutoencoder):
 
 
 class Matryoshka(BatchTopK):
-    """BatchTopK whose first features must also do alone: general ones first, finer ones after.
-
-    The error is the mean over prefixes m of (x − b_dec − Σ_{i<m} f_i d_i)². Bussmann, Nabeshima,
-    Karvonen and Nanda 2025.
-    """
+    """Its first features must also do alone. Bussmann, Nabeshima, Karvonen and Nanda 2025."""
 
     def error(self, x: Tensor, f: Tensor) -> Tensor:
-        """Mean over PREFIXES of the squared error."""
+        """Mean of (x − b_dec − Σ_{i<m} f_i d_i)² over prefixes m, PREFIXES of all features."""
         ends = [round(share * f.shape[-1]) for share in PREFIXES]
         back, errors = self.b_dec, []
         for start, end in zip([0, *ends], ends, strict=False):
