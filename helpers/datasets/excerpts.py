@@ -11,7 +11,8 @@ from helpers.datasets import corpus
 MOST_WORDS = 60  # what a recorded notebook may show of a text
 SHADES = 5  # steps, so that no shade hangs on a last digit
 PAGE = "background:#fff;color:#111;font-size:16px;line-height:1.5;padding:4px 8px"
-LINE = "font:inherit;color:inherit;background:none;padding:0;white-space:normal"
+LINE = "font:inherit;color:inherit;background:none;padding:0;"
+LINE += "white-space:normal;overflow-wrap:anywhere"  # letters of DNA have no blank
 
 
 class Excerpt(NamedTuple):

@@ -87,9 +87,8 @@ class BatchTopK(TopK):
         """Also follow the smallest f of each batch."""
         super().observe(f)
         smallest = torch.where(f > 0, f, torch.inf).min().float()
-        rate = torch.where(self.threshold > 0, 0.01, 1.0)
-        moved = self.threshold + rate * (smallest - self.threshold)
-        self.threshold.copy_(torch.where(smallest.isfinite(), moved, self.threshold))
+        smallest = torch.where(smallest.isfinite(), smallest, self.threshold)  # none: as it was
+        self.threshold.lerp_(smallest, torch.where(self.threshold > 0, 0.01, 1.0))
 
 
 class JumpReLU(SparseAutoencoder):
@@ -102,9 +101,8 @@ class JumpReLU(SparseAutoencoder):
     def __init__(self, settings: Settings):
         super().__init__(settings)
         self.W_enc.data = self.W_dec.detach().T.contiguous().clone()
-        noise = torch.tensor(1 - settings.k / settings.features)  # of it, k would fire
-        start = torch.special.ndtri(noise).clamp(min=0)
-        self.threshold = nn.Parameter(start.repeat(settings.features))
+        share = torch.full((settings.features,), 1 - settings.k / settings.features)
+        self.threshold = nn.Parameter(torch.special.ndtri(share).clamp(min=0))  # k pass of noise
 
     def activate(self, a: Tensor) -> Tensor:
         """a where a > θ, else 0, (B, M)."""
@@ -117,8 +115,7 @@ class JumpReLU(SparseAutoencoder):
 
     def extra(self, x: Tensor, f: Tensor) -> Tensor:
         """(L0 / k − 1)² for x (B, N), with a gradient in the thresholds alone."""
-        with torch.no_grad():
-            a = (x - self.b_dec) @ self.W_enc + self.b_enc
+        a = ((x - self.b_dec) @ self.W_enc + self.b_enc).detach()
         L0 = ((f != 0) + self.slope(a)).sum(dim=-1).mean()
         return (L0 / self.settings.k - 1).pow(2)
 

@@ -59,7 +59,7 @@ def main() -> None:
         found["minutes"] = minutes(found["kernels"], found["operations"], lesson.seconds)
         print(lesson.name, found, flush=True)
         table = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
-        text = json.dumps(table | {lesson.name: found}, indent=1, sort_keys=True)
+        text = json.dumps(dict(sorted((table | {lesson.name: found}).items())), indent=1)
         write_atomically(FILE, (text + "\n").encode())
 
 

@@ -1,5 +1,7 @@
 """The lessons as web pages: what is built, what a reader finds, and that faults are caught."""
 
+import base64
+import io
 import json
 import re
 import shutil
@@ -7,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+from PIL import Image, ImageChops, ImageStat
 
 from helpers.ground import ROOT
 from helpers.ground.errors import CourseError
@@ -15,14 +18,15 @@ from tests.authoring.lessons import LESSONS, NOTEBOOKS
 from tests.authoring.site import build, checks, explorer, frames, pages
 
 CSS = (build.HERE / "static/site.css").read_text(encoding="utf-8")
+FILMED = {"01", "05", "06", "07", "09", "11"}  # lessons with frames of a tool
 THERE = [lesson for lesson in LESSONS if lesson.path.exists()]
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """Lessons 05 and 11, with all other pages."""
+    """All lessons, with all other pages."""
     out = tmp_path_factory.mktemp("site")
-    build.build(out, ("05", "11"))
+    build.build(out)
     return out
 
 
@@ -86,7 +90,8 @@ def test_the_other_pages(site):
         )
         for way in ("right", "left")
     ]
-    assert [link["href"] for link in order] == ["11_feature_splitting.html", "index.html"]
+    names = [f"{THERE[n].name}.html" for n in (6, 4)]
+    assert [link["href"] for link in order] == names
 
 
 def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
@@ -94,6 +99,15 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
     with pytest.raises(CourseError, match="holds no site"):
         build.build(tmp_path)
     assert (tmp_path / "thesis.txt").exists()
+
+
+def test_a_build_that_breaks_off_leaves_the_last_site(monkeypatch, tmp_path):
+    (tmp_path / ".buildinfo").touch()
+    (tmp_path / "index.html").write_text("the last")
+    monkeypatch.setattr(build, "finish", lambda *_: 1 / 0)
+    with pytest.raises(Exception, match="division by zero"):
+        build.build(tmp_path, ("05",))
+    assert (tmp_path / "index.html").read_text() == "the last"
 
 
 # ---- votes
@@ -176,11 +190,12 @@ def test_the_command_ends_with_the_faults(monkeypatch, tmp_path, site):
 
 # ---- frames and the explorer
 def test_frames_are_those_of_lessons_as_they_are_and_small():
-    entries, ids = frames.stored(), set()
+    entries, cells = frames.stored(), {}
     for lesson in THERE:
-        cells = json.loads(lesson.path.read_text(encoding="utf-8"))["cells"]
-        ids |= {f"{lesson.number}-{cell['id']}" for cell in cells}
-    assert entries.keys() <= ids, "`python -m helpers record NN --frames` draws them again"
+        notebook = json.loads(lesson.path.read_text(encoding="utf-8"))
+        cells |= {f"{lesson.number}-{cell['id']}": cell for cell in notebook["cells"]}
+    assert entries.keys() <= cells.keys(), "`python -m helpers record NN --frames` draws them again"
+    assert {key[:2] for key in entries} == FILMED
     named = {f["src"] for entry in entries.values() for f in entry["frames"] if "src" in f}
     files = {file.name: file.stat().st_size for file in frames.FRAMES.glob("*.webp")}
     assert named == files.keys()
@@ -188,7 +203,35 @@ def test_frames_are_those_of_lessons_as_they_are_and_small():
     assert any(key.startswith("09-") and len(e["frames"]) == 19 for key, e in entries.items())
     for entry in entries.values():
         assert 2 <= len(entry["values"]) == len(entry["frames"]) <= frames.MOST
-        assert entry["frames"][entry["start"]]
+    assert [key for key, entry in entries.items() if is_old(entry, cells[key])] == []
+
+
+def is_old(entry, cell):
+    """Whether the frame that a tool starts with is not what the lesson stored of it: other words,
+    or another frame is closer to the stored picture."""
+    frame = entry["frames"][entry["start"]]
+    if "text" in frame:
+        return frame["text"] not in ["".join(output.get("text", "")) for output in cell["outputs"]]
+    (output,) = (out for out in cell["outputs"] if "image/png" in out.get("data", {}))
+    content = base64.b64decode("".join(output["data"]["image/png"]))
+    stored = Image.open(io.BytesIO(content)).convert("RGB")
+
+    def far(other):
+        picture = Image.open(frames.FRAMES / other["src"]).convert("RGB").resize(stored.size)
+        return sum(ImageStat.Stat(ImageChops.difference(stored, picture)).mean)
+
+    nearest = min(entry["frames"], key=far)
+    return nearest != frame or frame["alt"] != output["metadata"]["image/png"]["alt"]
+
+
+def test_old_frames_are_noticed():
+    key, entry = next(item for item in frames.stored().items() if item[0].startswith("09-"))
+    notebook = json.loads(THERE[9].path.read_text(encoding="utf-8"))
+    (cell,) = (cell for cell in notebook["cells"] if f"09-{cell['id']}" == key)
+    assert not is_old(entry, cell)
+    assert is_old({**entry, "start": 0}, cell)
+    other = [{**frame, "alt": "Another caption."} for frame in entry["frames"]]
+    assert is_old({**entry, "frames": other}, cell)
 
 
 def test_a_playground_leaves_a_frame_a_state(monkeypatch, tmp_path):
@@ -202,6 +245,7 @@ def test_a_playground_leaves_a_frame_a_state(monkeypatch, tmp_path):
     assert entry["frames"][3] == {"text": "abababab\n"}
     frames.draw(playground(lambda n: print(n), n=(0, 99)), "99-b")  # too many
     frames.draw(playground(lambda n: None, n=(0, 9)), "99-c")  # nothing to store
+    frames.draw(None, "99-d")  # the cell ended with something else
     assert frames.stored().keys() == {"99-a"}
 
 

@@ -3,6 +3,7 @@ Sparseness. Its MaxSensitivity and ModelParameterRandomisation draw for themselv
 """
 
 import sys
+from contextlib import redirect_stdout
 from functools import partial
 
 import numpy as np
@@ -32,7 +33,8 @@ def contests() -> list[Contest]:
     flipping = quantus.PixelFlipping(
         features_in_step=28, perturb_baseline="black", return_auc_per_sample=False, **plain
     )
-    sparseness = quantus.Sparseness(**plain)
+    with redirect_stdout(sys.stderr):  # it warns by printing; the table goes to stdout
+        sparseness = quantus.Sparseness(**plain)
     many = {"items": B, "unit": "image"}
     return [
         Contest(

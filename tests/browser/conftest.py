@@ -37,6 +37,21 @@ FLAGS = [
 ]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 HERE = ("localhost", "127.0.0.1", "[::1]")
+PROJECTOR = {  # 1,280 pixels at 125 %, as TEACHING asks
+    "viewport": {"width": 1024, "height": 720},
+    "device_scale_factor": 1.25,
+}
+CUT = """() => {
+    const shown = what => [...document.querySelectorAll(what)].filter(part => part.offsetParent);
+    const edge = part => part.closest('.jp-NotebookPanel').getBoundingClientRect().right;
+    const name = (part, over) => `${Math.ceil(over)} px, ${part.className}: ` +
+        part.textContent.trim().slice(0, 60);
+    const outputs = shown('.jp-NotebookPanel .jp-OutputArea-output')
+        .map(part => [part, part.scrollWidth - part.clientWidth]);
+    const tools = shown('.jp-NotebookPanel .jp-OutputArea-output '
+        + ':is(button, input, textarea, select, .noUi-target)')
+        .map(part => [part, part.getBoundingClientRect().right - edge(part)]);
+    return [...outputs, ...tools].filter(([_, over]) => over > 1).map(([a, b]) => name(a, b)) }"""
 
 
 def pytest_collection_modifyitems(items):
@@ -385,7 +400,7 @@ def open_notebook(chromium, lab):
     """open_notebook(path) copies a notebook into the server's folder and opens it; pages are
     watched and closed. No answer of an earlier test is left in `class/`."""
     shutil.rmtree(lab.folder / "class", ignore_errors=True)
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    context = chromium.new_context(**PROJECTOR)
     outside, broken = [], []
     context.on(
         "request",
@@ -410,6 +425,7 @@ def open_notebook(chromium, lab):
     widgets_lost = [
         book.name for book in opened if book.page.get_by_text("Error displaying widget").count()
     ]
+    cut = {book.name: parts for book in opened if (parts := book.page.evaluate(CUT))}
     context.close()
     with suppress(OSError):  # a test's kernels do not take the memory of the next
         for kernel in lab.kernels():
@@ -420,6 +436,7 @@ def open_notebook(chromium, lab):
     assert not outside, f"requests that left this machine: {outside}"
     assert not widgets_lost, f"widgets that could not be shown: {widgets_lost}"
     assert not broken, f"errors in the page: {broken}"
+    assert not cut, f"to be scrolled sideways on a projector: {cut}"
 
 
 def _is_here(url: str) -> bool:

@@ -188,6 +188,9 @@ def test_the_claims_are_sorted(visit):
         assert column(n) == sorted(as_written)
         head(name).click()
         assert column(n) == sorted(as_written, reverse=True)
+    head("small").click()  # below zero, too
+    numbers = [float(text) for text in column(6) if text != "–"]
+    assert numbers == sorted(numbers)
     runs = lambda: [sign for sign, _ in itertools.groupby(column(2))]
     assert len(runs()) > len(set(runs())) >= 2  # signs stand mixed
     head("sign").click()

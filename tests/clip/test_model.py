@@ -182,6 +182,29 @@ def test_a_killed_run_resumes_with_the_same_bits(tmp_path):
     assert not torch.equal(fresh["visual.proj"], one["model"]["visual.proj"])  # it did learn
 
 
+def test_a_make_killed_in_its_second_stage_goes_on_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(make, "measure", lambda run: {})
+    straight, killed = (Run(tmp_path / side / "clip_emoji", smoke=True) for side in "ab")
+    make.make(straight)
+    said = []
+
+    def stop_at_the_third(step, loss):
+        said.append(step)
+        if len(said) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(make, "say", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        make.make(killed)
+    assert not killed.out.exists()
+    make.make(killed)
+    assert said == [4, 8, 4, 8]
+    one, two = (
+        (run.out / "open_clip_model.safetensors").read_bytes() for run in (straight, killed)
+    )
+    assert one == two
+
+
 def test_smoke_run_writes_a_folder_that_loads_and_clears_its_checkpoint(tmp_path):
     make.make(Run(tmp_path / "clip_emoji", smoke=True))
     assert sorted(path.name for path in (tmp_path / "clip_emoji").iterdir()) == [

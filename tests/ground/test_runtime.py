@@ -347,13 +347,15 @@ def test_kept_memory_is_not_faulted_in_again():
         from data.recipes.make import keep_freed_memory
         keep_freed_memory()
         faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        for _ in range(8):
+        counts = []
+        for size in range(48, 40, -1):  # aligned memory needs some bytes more than it leaves
             before = faults()
-            x = torch.empty(40 * 2**20, dtype=torch.uint8).fill_(1)
+            x = torch.empty(size * 2**20, dtype=torch.uint8).fill_(1)
             del x
-        print(faults() - before)
+            counts.append(faults() - before)
+        print(max(counts[1:]))
         """)
-    assert int(faults) < 1000, "10,240 pages of 4 kB are the whole array"
+    assert int(faults) < 1000, "10,240 pages of 4 kB are a whole array"
 
 
 def test_only_the_setup_seeds_the_global_streams():

@@ -251,8 +251,8 @@ def test_the_map_says_the_name_of_each_living_feature(atlas):
     planes = {"a0": torch.rand(8, 2), "a1": torch.rand(24, 2)}
     page = draw.HoverMap(atlas, planes, 0)._repr_html_()
     alive = sum(int(atlas.alive(name).sum()) for name in planes)
-    assert page.count("<title>") == alive
-    lines = re.search(r'<path d="([^"]*)"', page)[1]
-    assert lines.count("L") == len(children_of(atlas.graphs["a0", "a1"], 0))
+    assert page.count('<span title="') == alive
+    family = children_of(atlas.graphs["a0", "a1"], 0)
+    assert page.count("solid #000") == 1 + len(family)
     assert "A/1/5 · " in page
     assert "<end>" not in page

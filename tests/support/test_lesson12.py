@@ -76,6 +76,7 @@ def spoil(weights, edges):
         (lambda w, e: w.masked_fill(e.T, 0), "a row is the token that reads"),
         (lambda w, e: w * e, "`edges` is True where to cut"),
         (lambda w, e: w.masked_fill(e, 0).softmax(-1), "these are weights already"),
+        (lambda w, e: w.masked_fill(e, -torch.inf).softmax(-1), "these are weights already"),
         (lambda w, e: w, "nothing is cut yet"),
         (spoil, "work on a copy"),
         (lambda w, e: w[0], "the shape (2, 3, 5, 5) is expected"),

@@ -98,6 +98,15 @@ def test_the_tally_by_hand():
 def test_shares_that_name_the_topic(answers, capsys):
     shares = conversation.compare(answers, conversation.WAYS)
     assert shares == dict.fromkeys(conversation.WAYS.values(), 0.5), "of two topics one is named"
+    assert "a prompt        names 0.50" in capsys.readouterr().out
+
+
+def test_one_way_minus_another_by_hand(answers, capsys):
+    for answer in answers:
+        if answer["how"] == "feature, 2 times":
+            answer["text"] = "neither"
+    conversation.minus(answers, "prompt", "feature, 2 times")
+    assert "prompt minus feature, 2 times: 0.50 (0.00 to 1.00" in capsys.readouterr().out
 
 
 def test_a_page_shades_what_fires_and_frames_the_place(dictionary, monkeypatch):

@@ -18,7 +18,6 @@ from notebooks.support.lesson11.feature_browser import Atlas
 from notebooks.support.lesson11.toy import Found, World
 
 LETTERS = 34  # of a firing under a node
-SIZE = torch.tensor([780.0, 540.0])  # of the map, without its margin
 GREY = "#999"
 
 
@@ -80,35 +79,41 @@ def shortened(atlas: Atlas, where: str, number: int, count: int = 2) -> list[str
 
 class HoverMap:
     """Directions in the plane, `points` (n, 2) a dictionary, as a drawing that says the name of
-    what is under the mouse: rings for the narrow one; lines from a root to its children.
+    what is under the mouse: rings for the narrow one; a root and its children with black rims.
+
+    Each sign is an HTML element with a title: JupyterLab shows no stored SVG with titles before
+    its cell has run, and prints the titles instead.
     """
 
     def __init__(self, atlas: Atlas, points: Mapping[str, Tensor], root: int):
         narrow, wide = points
         flat = torch.cat([points[name][atlas.alive(name)] for name in points])
         low, span = flat.amin(0), flat.amax(0) - flat.amin(0)
-        at = {n: ((p - low) / span * SIZE + 10).round().int().tolist() for n, p in points.items()}
+        at = {n: ((p - low) / span * 96 + 2).tolist() for n, p in points.items()}  # in %
         domains = slice(len(corpus.DOMAINS))
         kinds = {n: atlas.examples[n].specificity_top[:, domains].argmax(dim=1) for n in points}
         common = kinds[wide][atlas.alive(wide)].bincount().argsort(descending=True)[:5].tolist()
         colour = dict(zip(common, COLOURS, strict=False))
-        children = [child for child, *_ in children_of(atlas.graphs[narrow, wide], root)]
-        lines = " ".join("M{} {}L{} {}".format(*at[narrow][root], *at[wide][c]) for c in children)
-        self.parts = [f'<path d="{lines}" stroke="#000" stroke-width=".7"/>']
+        family = {
+            narrow: {root},
+            wide: {c for c, *_ in children_of(atlas.graphs[narrow, wide], root)},
+        }
+        signs = []  # (whether of the family, HTML): the family is drawn on top
         for name in points:
             for number in atlas.alive(name).nonzero().flatten().tolist():
                 said = html.escape(f"{atlas.called(name, number)} · {atlas.name(name, number)}")
-                ink = colour.get(int(kinds[name][number]), GREY)
-                mark = 'r="6" fill="#fff0" stroke' if name == narrow else 'r="2.6" fill'
+                ink, mine = colour.get(int(kinds[name][number]), GREY), number in family[name]
                 x, y = at[name][number]
-                dot = f'<circle cx="{x}" cy="{y}" {mark}="{ink}"><title>{said}</title></circle>'
-                self.parts.append(dot)
+                look = ring(ink, mine) if name == narrow else dot(ink, mine)
+                look = f"position:absolute;left:{x:.1f}%;top:{y:.1f}%;border-radius:9px;{look}"
+                signs.append((mine, f'<span title="{said}" style="{look}"></span>'))
+        self.signs = [sign for _, sign in sorted(signs, key=lambda pair: pair[0])]
         kinds = {corpus.DOMAINS[kind]: ink for kind, ink in colour.items()} | {"other": GREY}
         spots = [f'<span style="color:{ink}">●</span> {kind}' for kind, ink in kinds.items()]
         self.legend = " &nbsp; ".join(spots)
         first, second = (atlas.called(name, 0)[:-2] for name in points)
         self.caption = (
-            f"Directions of {first} (rings) and {second} (dots), laid out by t-SNE. Lines: "
+            f"Directions of {first} (rings) and {second} (dots), laid out by t-SNE. Black rims: "
             f"{atlas.called(narrow, root)} and its children."
         )
 
@@ -116,13 +121,22 @@ class HoverMap:
         return self.caption
 
     def _repr_html_(self) -> str:
-        width, height = (SIZE + 20).int().tolist()
         return (
-            f'<div style="background:#fff;color:#111;max-width:{width}px">{self.legend}'
-            f'<svg viewBox="0 0 {width} {height}" width="100%" role="img" aria-label='
-            f'"{self.caption}">{"".join(self.parts)}</svg>'
-            f"<i>{self.caption}</i></div>"
+            f'<div style="background:#fff;color:#111;max-width:800px">{self.legend}'
+            f'<div role="img" aria-label="{self.caption}" style="position:relative;'
+            f'padding-top:70%">{"".join(self.signs)}</div><i>{self.caption}</i></div>'
         )
+
+
+def ring(ink: str, mine: bool) -> str:
+    """The style of a narrow dictionary's sign; mine: black."""
+    return f"margin:-6px;padding:5px;border:{'2px solid #000' if mine else f'1px solid {ink}'}"
+
+
+def dot(ink: str, mine: bool) -> str:
+    """The style of a wide dictionary's sign; mine: with a black rim."""
+    rim = "padding:3px;border:1px solid #000" if mine else "padding:2.5px"
+    return f"margin:-3px;{rim};background-color:{ink}"
 
 
 @figure

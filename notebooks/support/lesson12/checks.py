@@ -55,9 +55,10 @@ def knock_out(cut) -> str | None:
             other,
         ],
         "what is cut stays, and all else goes: `edges` is True where to cut": weights * edges,
-        "these are weights already: divide by their sum, a softmax makes them nearly even": (
-            zeroed.softmax(-1)
-        ),
+        "these are weights already: divide by their sum, a softmax makes them nearly even": [
+            zeroed.softmax(-1),
+            weights.masked_fill(edges, -torch.inf).softmax(-1),
+        ],
         "divide by the sum over the tokens that are read, the last dimension": (
             (zeroed / zeroed.sum(-2, keepdim=True)).nan_to_num()
         ),

@@ -52,13 +52,16 @@ def above_the_disc(rises: dict):
 
 
 def halves(on_half: dict):
+    print("means:", ", ".join(f"{name} {values.mean():.2f}" for name, values in on_half.items()))
     caption = "Ten joined photographs: the share of the map on the half asked for, mean of both."
     return plots.dots(on_half, chance=0.5, xlabel="share on the half asked for", caption=caption)
 
 
 def falling(alike: dict, floor: dict):
-    print("floor:", ", ".join(f"{name} {value:.2f}" for name, value in floor.items()))
     names = ["nothing", "probe", "and layers 8–11", "and 4–7", "and 0–3"]
+    print(" " * 20, *(f"{name:>15}" for name in [*names[1:], "floor"]))
+    for name, values in alike.items():
+        print(f"{name:20}", *(f"{value:15.2f}" for value in [*values[1:], floor[name]]))
     axes = {"xlabel": "random so far", "ylabel": "rank correlation with the map before"}
     caption = "Four scenes. From left to right more is random, from the output down."
     return plots.curves(names, alike, **axes, caption=caption)
@@ -94,23 +97,28 @@ def before_and_after(tokenizer, before: Tensor, after: Tensor, edge: tuple[str, 
 
 def every_pair(lost: Tensor):
     """lost: (parts, parts), a row may not read a column."""
-    caption = "Nats of finding lost when the row's part may not read the column's. Mean of stories."
+    caption = (
+        "Nats of finding lost when the row's part may not read the column's. Mean over stories."
+    )
     return plots.heat(lost, PARTS, PARTS, numbers=None, label="nats", caption=caption)
 
 
 def strongest(lost: Tensor, most=5) -> None:
-    """Print the cuts that cost most; lost: (parts, parts, B)."""
+    """Print the cuts that cost most, and their least and most in a story; (parts, parts, B)."""
     for k in lost.mean(-1).flatten().argsort(descending=True)[:most].tolist():
         i, j = divmod(k, len(PARTS))
-        mean, low, high = clustered_mean(lost[i, j], range(lost.shape[-1]))
-        print(f"{PARTS[i]:>16} from {PARTS[j]:16} {mean:5.2f} ({low:.2f} to {high:.2f})")
+        low, high = lost[i, j].aminmax()
+        what = f"{PARTS[i]:>16} from {PARTS[j]:16} {lost[i, j].mean():5.2f}"
+        print(f"{what} (in single stories {low:.2f} to {high:.2f})")
 
 
-def last_token(finding: Tensor, both: Tensor, first: Tensor, zeroed: Tensor) -> None:
-    """Print what the last token's cuts cost: both places, the first word, this with no sharing."""
-    print(f"the last token cut from both places: {both:.2f} nats of {finding.mean():.2f};")
-    print(f"from the story's first word: {first.mean():.2f}; the same, but what is freed")
-    print(f"goes to no other token: {zeroed.mean():.2f}")
+def last_token(finding: Tensor, lost: dict[str, Tensor]) -> None:
+    """Print what cuts of the last token cost, {what is cut: (B,)}, with intervals over pairs."""
+    pair = [i // 2 for i in range(len(finding))]
+    print(f"finding {finding.mean():.2f} nats; lost when the last token may not read")
+    for what, nats in lost.items():
+        mean, low, high = clustered_mean(nats, pair)
+        print(f"{what:>40} {mean:5.2f} ({low:.2f} to {high:.2f})")
 
 
 @plots.figure
@@ -127,7 +135,7 @@ def heads(panels: dict):
     for ax in axes.flat[len(panels) :]:
         ax.set_axis_off()
     fig.colorbar(drawn, ax=list(axes.flat), label="nats of finding lost")
-    return fig, "One edge cut in one head of one layer, on one scale. Mean of stories."
+    return fig, "One edge cut in one head of one layer, on one scale. Mean over stories."
 
 
 def eight_heads(best: Tensor, scores: Tensor) -> list[float]:
@@ -147,8 +155,12 @@ def compare_heads(adds: Tensor, best: Tensor, most=8) -> None:
     """Print the heads that add most (L, H), beside `best`, those that cost most when cut."""
     top = adds.flatten().topk(most).indices.tolist()
     print("add most, as layer.head:", names(top))
-    share = len(set(top) & set(best.tolist())) / most
-    print(f"share of the eight of section 7 among them: {share:.2f}")
+    layers = [k // adds.shape[1] for k in best.tolist()]
+    beside = [k for k in top if min(layers) <= k // adds.shape[1] <= max(layers)]
+    number = (1 + max(layers) - min(layers)) * adds.shape[1]  # of heads in these layers
+    print(f"of the eight of section 7 among them: {len(set(top) & set(best.tolist()))};")
+    print(f"of eight drawn from all heads: {most * most / adds.numel():.1f},", end=" ")
+    print(f"from the layers of the eight: {most * len(beside) / number:.1f}")
 
 
 def names(heads, per_layer=9) -> str:
@@ -159,7 +171,7 @@ def by_layer(tau: dict):
     """tau: {whose weights: (stories, L)}."""
     for name, values in tau.items():
         print(f"{name}: τ {values.nanmean():.2f}")
-    caption = "τ in each layer: the mean of the stories, and their range."
+    caption = "τ in each layer: mean over stories, and their range."
     axes = {"xlabel": "layer", "ylabel": "Kendall's τ"}
     layers = range(next(iter(tau.values())).shape[1])
     return plots.curves(layers, tau, **axes, caption=caption)
@@ -179,8 +191,7 @@ def shuffles(shift: Tensor, moved: Tensor):
 def depth(logits: dict, word: int):
     """{story: logits by layer (L, V)}; the word's rank is drawn, the first is the slide's story."""
     p = next(iter(logits.values())).softmax(-1)[:, word]
-    half_way = (p > p[-1] / 2).nonzero()[0]
-    print(f"probability {p[-1]:.2f}, half of it is there after layer {int(half_way)}")
+    print(f"probability after layer 28: {p[28]:.3f}, after layer 29: {p[29]:.2f}")
     rank = {name: 1 + (of > of[:, word, None]).sum(-1) for name, of in logits.items()}  # (L,)
     print("rank after layer 0, 22, 23, 28, 29:")
     for name, places in rank.items():

@@ -60,8 +60,9 @@ def present(kinds: list, *, device="cpu") -> Tensor:
 
 @torch.no_grad()
 def class_tokens(vit: nn.Module, x: Tensor) -> Tensor:
-    """z of pictures, (n, 384), fifty at a time."""
-    return torch.cat([vit(some) for some in x.split(50)])
+    """z of pictures, (n, 384), on the network's device; fifty pictures at a time go there."""
+    device = next(vit.parameters()).device
+    return torch.cat([vit(some.to(device)) for some in x.split(50)])
 
 
 def train(z: Tensor, labels: Tensor, loss, steps=300) -> nn.Linear:

@@ -209,6 +209,21 @@ def last_reads(lm: nn.Module, ids: Tensor) -> Tensor:
     return torch.stack([kept[site][:, :, -1] for site in sites])
 
 
+def rivals(lost: Tensor, draws: int, rng: torch.Generator) -> tuple[Tensor, list]:
+    """The eight costliest of heads (L, H), as numbers layer · H + head, and cases for `heads_off`:
+
+    none, the eight, the eight from full stops, all others, and other eights of the same layers.
+    """
+    best = lost.flatten().topk(8).indices.cpu()
+    layer = best // lost.shape[1]
+    rest = torch.tensor([k for k in range(lost.numel()) if k not in best])
+    beside = rest // lost.shape[1]
+    beside = rest[(beside >= layer.min()) & (beside <= layer.max())]
+    others = [beside[torch.randperm(len(beside), generator=rng)[:8]] for _ in range(draws)]
+    cases = [([], "places"), (best, "places"), (best, "full stops"), (rest, "places")]
+    return best, cases + [(some, "places") for some in others]
+
+
 def heads_off(cases, shape: tuple[int, int], *, device="cpu") -> Tensor:
     """Cuts of the last token, a copy for each case (heads, what they may not read).
 
@@ -219,9 +234,7 @@ def heads_off(cases, shape: tuple[int, int], *, device="cpu") -> Tensor:
     off = torch.zeros(len(cases), layers * heads, 1, LENGTH, dtype=torch.bool)
     for copy, (some, parts) in enumerate(cases):
         for part in read[parts]:
-            off[copy, torch.tensor([int(k) for k in some], dtype=torch.long), :, PARTS[part][0]] = (
-                True
-            )
+            off[copy, torch.as_tensor(some).long(), :, PARTS[part][0]] = True
     return off.unflatten(1, (layers, heads)).to(device)
 
 

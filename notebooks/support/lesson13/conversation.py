@@ -8,10 +8,11 @@ import random
 import re
 from collections.abc import Callable
 from functools import partial
-from statistics import fmean
+from statistics import fmean, median
 from typing import NamedTuple
 
 import ipywidgets
+import numpy as np
 import torch
 from IPython.display import HTML
 from torch import Tensor
@@ -256,7 +257,10 @@ WAYS |= {f"{how}, 2 times": f"{how}, 2 ×" for how in ("difference", "feature", 
 
 
 def compare(answers: list[dict], ways: dict[str, str]) -> dict[str, float]:
-    """Draw what stored answers are like by way of steering; {way: share that name the topic}."""
+    """Draw and print what stored answers are like by way of steering.
+
+    Returns {way: share that name the topic}.
+    """
     topics = {topic.name: topic for topic in TOPICS}
     panels = {"name the topic": {}, "in other words": {}, "surprise, nats a token": {}}
     named, otherwise, nats = panels.values()
@@ -279,7 +283,28 @@ def compare(answers: list[dict], ways: dict[str, str]) -> dict[str, float]:
         "the topic's own words, which the prompt holds, do not count. Right: each answer, as "
     )
     plots.dots(panels, caption=caption + "the unsteered model finds it.")
+    for title, sample in nats.items():
+        share, other = (np.atleast_1d(panel[title][""])[0] for panel in (named, otherwise))
+        print(
+            f"{title:15} names {share:.2f}, in other words {other:.2f},",
+            f"median {median(sample['']):.1f} nats",
+        )
     return {title: value[""][0] for title, value in named.items() if title != "as it is"}
+
+
+def minus(answers: list[dict], one: str, other: str, *, own: bool = True) -> None:
+    """Print how much oftener one way names the topic than another: mean, 95 % over topics."""
+    topics = {topic.name: topic for topic in TOPICS}
+    named = {
+        (a["how"], a["topic"], a["question"]): float(names(topics[a["topic"]], a["text"], own=own))
+        for a in answers
+        if a["how"] in (one, other)
+    }
+    cases = [case for how, *case in named if how == one]
+    gaps = [named[one, *case] - named[other, *case] for case in cases]
+    mean, low, high = clustered_mean(gaps, [topic for topic, _ in cases])
+    words = "" if own else " in other words"
+    print(f"{one} minus {other}{words}: {mean:.2f} ({low:.2f} to {high:.2f} over topics)")
 
 
 def table(answers: list[dict], topic: str, question: str = QUESTIONS[0]) -> HTML:

@@ -85,26 +85,27 @@ def build(out: Path, numbers: tuple[str, ...] = ()) -> None:
     """
     if out.exists() and any(out.iterdir()) and not (out / ".buildinfo").exists():
         raise CourseError(f"{out} is not empty and holds no site: name another folder by --out.")
-    shutil.rmtree(out, ignore_errors=True)
     there = (one for one in LESSONS if one.path.exists())
     chosen = [one for one in there if one.number in numbers or not numbers]
     warnings = io.StringIO()
+    package = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent
     with tempfile.TemporaryDirectory() as folder:
-        source, shown = Path(folder, "pages"), Path(folder, "shown")
+        source, shown, made = (Path(folder, name) for name in ("pages", "shown", "made"))
         write_pages(source, shown, chosen)
         inner = {"status": None, "warning": warnings, "freshenv": True}
         with patch_docutils(), docutils_namespace():  # or a second build warns of the first
-            app = Sphinx(source, None, out, Path(folder, "trees"), "html", SETTINGS, **inner)
+            app = Sphinx(source, None, made, Path(folder, "trees"), "html", SETTINGS, **inner)
             app.connect("html-page-context", finish)
             app.build()
-        shutil.copytree(shown, out / "shown")
-    package = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent
-    for file in (file for part in MATHJAX for file in package.glob(f"static/mathjax/{part}")):
-        to = out / "_static" / file.relative_to(package / "static")
-        to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, to)
-    for file in {*out.rglob("*.map"), *out.rglob("fontawesome.js*")}:
-        file.write_bytes(b"")  # the script has 1.6 MB: site.css takes the icons from their font
+        shutil.copytree(shown, made / "shown")
+        for file in (file for part in MATHJAX for file in package.glob(f"static/mathjax/{part}")):
+            to = made / "_static" / file.relative_to(package / "static")
+            to.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, to)
+        for file in {*made.rglob("*.map"), *made.rglob("fontawesome.js*")}:
+            file.write_bytes(b"")  # the script has 1.6 MB: site.css takes the icons from their font
+        shutil.rmtree(out, ignore_errors=True)  # not before: a build that breaks off spoils nothing
+        shutil.copytree(made, out)
     if warnings.getvalue():
         raise CourseError(f"Sphinx warns:\n{warnings.getvalue()}")
 

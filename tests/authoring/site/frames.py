@@ -31,7 +31,7 @@ def ask_for(notebook, lesson: str):
     for cell in notebook.cells:
         cells.append(cell)
         if cell.cell_type == "code" and "playground(" in cell.source:
-            code = "from tests.authoring.site import frames\n\nframes.draw(Out[max(Out)], "
+            code = "from tests.authoring.site import frames\n\nframes.draw(Out.get(len(In) - 2), "
             cells.append(new_code_cell(f"{code}'{lesson}-{cell.id}')"))
     notebook.cells = cells
     return notebook
@@ -58,12 +58,13 @@ def store(entries: dict[str, dict]) -> None:
 
 
 def draw(view, key: str) -> None:
-    """Store the frames of one playground."""
-    few = {n: s for n, c in view.controls.items() if 2 <= len(s := states(c)) <= MOST}
+    """Store the frames of what a cell ended with, where that is a playground."""
+    controls = getattr(view, "controls", {})
+    few = {n: s for n, c in controls.items() if 2 <= len(s := states(c)) <= MOST}
     if not few:
         return
-    name = min(few, key=lambda one: not hasattr(view.controls[one], "step"))
-    made, control = [], view.controls[name]
+    name = min(few, key=lambda one: not hasattr(controls[one], "step"))
+    made, control = [], controls[name]
     for number, value in enumerate(few[name]):
         with capture_output() as caught:
             view.draw(**{**view.value, name: value})

@@ -88,9 +88,10 @@ def lesson(notebook: dict, name: str, site: Site) -> dict:
         vote, rest = vote_in(text, known, name)
         cell["source"] = rest or "vote"
         cell["metadata"]["tags"] += ["remove-input"] * (not rest)
-        outputs = [
-            shown(out, f"{name[:2]}-{number}-{n}", site) for n, out in enumerate(cell["outputs"])
-        ]
+        drawn = any({"image/png", "text/html"} & set(o.get("data", {})) for o in cell["outputs"])
+        kind = "A picture of a tool" if drawn else "A tool"
+        key = f"{name[:2]}-{number}"
+        outputs = [shown(o, f"{key}-{n}", site, kind) for n, o in enumerate(cell["outputs"])]
         if film := stored().get(f"{name[:2]}-{cell['id']}"):
             outputs = [film_of(film)]
         elif vote:
@@ -185,9 +186,12 @@ def html_output(text: str) -> dict:
     return {"output_type": "display_data", "metadata": {}, "data": {"text/html": text}}
 
 
-def shown(output: dict, key: str, site: Site) -> dict | None:
-    """One stored output as HTML, its picture a file; text stays text. None: nothing to show."""
-    data = {kind: "".join(text) for kind, text in output.get("data", {}).items()}
+def shown(output: dict, key: str, site: Site, kind: str) -> dict | None:
+    """One stored output as HTML, its picture a file; text stays text. None: nothing to show.
+
+    kind: what a page without a kernel calls the cell's tool.
+    """
+    data = {form: "".join(text) for form, text in output.get("data", {}).items()}
     tool = TOOL.match(plain(output))
     if "image/png" in data:
         content = base64.b64decode(data["image/png"])
@@ -208,7 +212,7 @@ def shown(output: dict, key: str, site: Site) -> dict | None:
     if NOT_ANSWERED in "".join(output.get("text", "")) or (tool and "a question" in tool[1]):
         return None
     if tool:
-        return html_output(TOOL_LINE.format("A picture of a tool", html.escape(tool[1])))
+        return html_output(TOOL_LINE.format(kind, html.escape(tool[1])))
     return output
 
 
@@ -230,10 +234,11 @@ def film_of(film: dict) -> dict:
     else:
         inside = f"<pre>{html.escape(first['text'])}</pre>"
     data = html.escape(json.dumps([film["values"], frames], ensure_ascii=False))
+    widest = max(len(str(value)) for value in film["values"])  # or the range moves under a finger
     return html_output(
         f'<div class="film" data-film="{data}">{inside}<p class="said">{html.escape(first["alt"])}'
         f'</p><label>{control} <input type="range" max="{len(frames) - 1}" value="{start}"> '
-        f"<output>{film['values'][start]}</output></label>"
+        f'<output style="min-width: {widest}ch">{film["values"][start]}</output></label>'
         f"{TOOL_LINE.format(f'{len(frames)} stored pictures of a tool', control)}</div>"
     )
 

@@ -10,6 +10,15 @@ for (const side of ["primary", "secondary"]) {
 }
 addEventListener("hashchange", () => all("dialog[open]").forEach(menu => menu.close()));
 
+// ---- a displayed formula a little too wide is set smaller; one much too wide scrolls
+const fit = () => {
+  for (const formula of all('mjx-container[display="true"]')) {
+    const share = formula.clientWidth / formula.scrollWidth;
+    if (share < 1) formula.style.fontSize = `${Math.max(0.8, share) * parseFloat(getComputedStyle(formula).fontSize)}px`;
+  }
+};
+addEventListener("load", () => globalThis.MathJax?.startup?.promise?.then(fit));
+
 // ---- votes: what comes after one waits for it
 let vote = null;
 for (const element of all(".vote, .tag_waits")) {
@@ -73,9 +82,10 @@ for (const table of all(".sortable table")) all("th", table).forEach((head, colu
   head.replaceChildren(button);
   button.onclick = () => {
     const up = head.ariaSort != "ascending", body = table.tBodies[0], text = row => row.cells[column].textContent;
+    const order = (a, b) => a - b || a.localeCompare(b, "en", { numeric: true }); // numbers, then texts
     all("th", table).forEach(other => other.removeAttribute("aria-sort"));
     head.ariaSort = up ? "ascending" : "descending";
-    body.append(...[...body.rows].sort((a, b) => (up ? 1 : -1) * text(a).localeCompare(text(b), "en", { numeric: true })));
+    body.append(...[...body.rows].sort((a, b) => (up ? 1 : -1) * order(text(a), text(b))));
   };
 });
 
@@ -125,7 +135,8 @@ for (const explorer of all(".explorer")) {
   search.oninput = () => { found.replaceChildren(...buttons(hits().slice(0, 8))); near.textContent = search.value && `${hits().length} features`; draw(hits(), -1); };
   map.onmousemove = event => { near.textContent = label(nearest(event)); };
   map.onclick = event => choose(nearest(event));
+  const legend = make("p", "A dot is a feature, blue of A/0, grey of A/1, orange what the search finds.", { className: "said" });
   caption.append(search);
-  explorer.append(caption, found, near, map, card);
+  explorer.append(caption, found, near, map, legend, card);
   draw([], -1);
 }
