@@ -17,7 +17,7 @@ from helpers.datasets import grounds, scenes
 from helpers.ground.stats import interval
 
 Asked = tuple[scenes.Scene, list[str]]  # and a query for each of its things
-SCENES = (60, 200, 2)  # a column, at each size of a run
+SCENES = (30, 200, 2)  # a column, at each size of a run
 LARGE = (0.40, 0.50)  # a thing's side; .30 to .50 in the lessons' scenes of two
 
 
@@ -130,7 +130,7 @@ an art that training never showed (OpenMoji). Three people, asked by "who …?".
 * **energy**: the share of the map's positive part that lies there
 * **right way round**: for every query of the scene its own box has the highest mean
 
-Made by `python -m helpers make clip_maps` from `data/clip_emoji` (about 12 minutes of one quiet
+Made by `python -m helpers make clip_maps` from `data/clip_emoji` (about 7 minutes of one quiet
 core; resumable). The tensors hold for each scene, map and query hit, energy, and gap: the map's
 mean over the box minus that over the next best box. Numbers only; no picture or text of others is
 in it. Means over scenes, in brackets 95 % intervals by bootstrap over scenes.
