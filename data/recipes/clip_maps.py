@@ -18,7 +18,8 @@ from helpers.ground.stats import interval
 from notebooks.support.lesson02 import grounds
 
 Asked = tuple[scenes.Scene, list[str]]  # and a query for each of its things
-SCENES = (8, 200, 2)  # a column, at each size of a run
+SCENES = (30, 200, 2)  # a column, at each size of a run
+LARGE = (0.40, 0.50)  # a thing's side; .30 to .50 in the lessons' scenes of two
 
 
 def three_people(n: int) -> list[Asked]:
@@ -32,12 +33,13 @@ def three_people(n: int) -> list[Asked]:
 
 
 def columns(run: Run) -> dict[str, list[Asked]]:
-    """The table's columns: two things as the lessons draw them, in four other looks, and people."""
+    """The table's columns: two things as the lessons draw them, in five other looks, and people."""
     n = run.pick(*SCENES)
     looks = {
         "plain": scenes.USUAL,
         "noise": scenes.Look(grounds.noise),
         "photographs": scenes.Look(partial(grounds.photograph, names=UNSEEN_PHOTOS)),
+        "large": scenes.Look(sides=LARGE),
         "small": scenes.Look(sides=SMALL),
     }
     if not run.smoke:
@@ -121,16 +123,16 @@ WHATS = ("hit", "energy", "right way round")
 CARD = """# clip_maps
 
 How well the maps of lesson 02 point at what was asked, on {scenes} held-out scenes a column. Two
-things, asked by name: as the lessons draw them (plain), on noise, on photographs that training
-never showed, small (.15 to .30 of the side), and in an art that training never showed (OpenMoji).
-Three people, asked by "who …?".
+things, asked by name: as the lessons draw them (plain; .30 to .50 of the side), on noise, on
+photographs that training never showed, large (.40 to .50 of the side), small (.15 to .30), and in
+an art that training never showed (OpenMoji). Three people, asked by "who …?".
 
 * **hit**: the map's highest pixel lies in the box asked for, mean over the scene's queries
 * **energy**: the share of the map's positive part that lies there
 * **right way round**: for every query of the scene its own box has the highest mean
 
-Made by `python -m helpers make clip_maps` from `data/clip_emoji` (about 5 minutes on two quiet
-cores; resumable). The tensors hold for each scene, map and query hit, energy, and gap: the map's
+Made by `python -m helpers make clip_maps` from `data/clip_emoji` (about 7 minutes of one quiet
+core; resumable). The tensors hold for each scene, map and query hit, energy, and gap: the map's
 mean over the box minus that over the next best box. Numbers only; no picture or text of others is
 in it. Means over scenes, in brackets 95 % intervals by bootstrap over scenes.
 """

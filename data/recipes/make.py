@@ -56,7 +56,7 @@ class Recipe:
 TABLE = """\
 clip_emoji             clip_emoji:make         60  3.2  02 03
     an image-text model in open_clip's format, trained on scenes of emoji
-clip_maps              clip_maps:make           8  0.1  02
+clip_maps              clip_maps:make           7  0.1  02
     how well maps of clip_emoji point at what was asked, on held-out scenes
 scene_classifier       scene_classifier:make    5  0.7  03
     a small ReLU network with one score a concept of the scenes

@@ -10,8 +10,10 @@ from data.recipes.base import Run
 from helpers.attention import data, faithfulness, tables
 from helpers.attention import model as M
 from helpers.attention.diagnostic import train_one
-from helpers.attention.train import predict
+from helpers.attention.train import f1, predict
+from helpers.datasets import reviews
 from helpers.ground.errors import CourseError
+from helpers.ground.runtime import hub_or_packaged
 from tests.attention.reviews import few_reviews  # noqa: F401
 from tests.attention.texts import build, texts
 
@@ -129,3 +131,30 @@ def test_the_taus_are_those_of_a_loop_over_texts():
     for row, (a, b) in zip(taus[:, 11], ((0, 1), (0, 2), (1, 2)), strict=True):
         ((tau, _),) = faithfulness.kendall(measures[a], measures[b], one.content)
         assert row.item() == pytest.approx(tau, abs=1e-3)
+
+
+@pytest.mark.long
+def test_the_papers_row_at_the_papers_size():
+    """Jain & Wallace's row of SST by the shipped code and its settings of scale full, one start.
+
+    SST is on the hub alone; without it its source stands in, the sentences of Rotten Tomatoes.
+    """
+    size, sst = data.FULL["rotten"], "Stanford Sentiment Treebank"
+    corpus = hub_or_packaged(sst, data.sst, lambda: reviews.load("rotten"))
+    part = data.texts("rotten", size, corpus)
+    model, _ = train_one(part, size)
+    even, _ = train_one(part, size, guide=M.uniform, dev_guide=M.uniform)
+    taus = attention_tables.agreement(model, part.test[:200]).nanmean(1).tolist()
+    jsd = attention_tables.one_text_at_a_time(model, part)["jsd"].mean().item()
+    scores = f1(model, part.test), f1(even, part.test, guide=M.uniform)
+    row = dict(zip(attention_tables.ROWS, (*taus, jsd, *scores), strict=True))
+    paper = dict(zip(attention_tables.ROWS, attention_tables.PAPER["rotten"][1], strict=True))
+    for name, value in row.items():
+        print(f"{name:28} {value:.3f}   paper, SST {paper[name]:.3f}")
+    attention_gradient, attention_left_out, gradient_left_out = taus
+    assert 0.1 < attention_gradient < 0.5
+    assert 0.1 < attention_left_out < 0.5
+    assert 0.55 < gradient_left_out < 0.85
+    assert 0.4 < jsd < 0.6
+    assert min(scores) > 0.7
+    assert abs(scores[0] - scores[1]) < 0.05

@@ -19,12 +19,14 @@ from helpers.transformer.model import load
 
 NUMBER = re.compile(r"(?<![\w.])-?\d+\.?\d*(?:e[+-]\d+)?")
 STORED = (
+    "attention_imdb_tables",
+    "attention_tables",
     "clip_maps",
     "sae_controls",
     "sae_tables",
     "sae_trials",
 )  # their numbers themselves are stored
-SLOW = [r.name for r in RECIPES if r.name not in STORED and "attention" not in r.name]
+SLOW = [r.name for r in RECIPES if r.name not in STORED]
 
 
 def card(name: str) -> dict[str, list[float]]:
@@ -50,6 +52,8 @@ def named(numbers, label: str) -> list[float]:
 def flat(value) -> list[float]:
     if isinstance(value, int | float):
         return [value]
+    if isinstance(value, str):  # "0.256 (0.168 to 0.392)"
+        return [float(number) for number in NUMBER.findall(value)]
     return [
         n for part in (value.values() if isinstance(value, dict) else value) for n in flat(part)
     ]
