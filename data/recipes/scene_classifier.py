@@ -11,10 +11,11 @@ from torch.utils.data import DataLoader, Dataset
 from data.recipes import arts
 from data.recipes.base import Run
 from data.recipes.clip_emoji import SMALL
-from helpers.datasets import grounds, scenes
+from helpers.datasets import scenes
 from helpers.ground.artifacts import Checkpoint, still_numbers
 from helpers.ground.runtime import half_precision, in_chunks
 from helpers.nets.scene_classifier import PIXELS, load, network, preprocess
+from notebooks.support.lesson02 import grounds
 
 
 def labels(drawn: list[scenes.Scene]) -> Tensor:

@@ -88,10 +88,11 @@ def preprocess(image, size: int = SIZE) -> Tensor:
 @checked
 def as_image(inputs: Tensor) -> np.ndarray:
     """Back from one network input, (1, 3, H, W) or (3, H, W), to a picture (H, W, 3) uint8."""
+    inputs = inputs.detach().cpu()
     if tuple(inputs.shape[:-2]) not in ((3,), (1, 3)) or not inputs.isfinite().all():
         given = f"{tuple(inputs.shape)}, or some are NaN"
         raise CourseError(f"One input is (1, 3, H, W) or (3, H, W) of numbers, not {given}.")
-    pixels = inputs.detach().reshape(inputs.shape[-3:]).permute(1, 2, 0).float().cpu() * 128 + 127
+    pixels = inputs.reshape(inputs.shape[-3:]).permute(1, 2, 0).float() * 128 + 127
     return pixels.round().clamp(0, 255).byte().numpy()
 
 

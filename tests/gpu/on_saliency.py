@@ -208,7 +208,7 @@ CALLS = {
         lambda d, steps: gradients.smoothgrad(network(d), x(d), 1, samples=steps),
         waits=3,
     ),
-    guided.GuidedReLU: Call(guided_gradient, waits=1),
+    guided.GuidedReLU: Call(guided_gradient, waits=2),
     guided.guided_backprop: Call(lambda d: guided.guided_backprop(network(d), x(d), 1), waits=2),
     metrics.area: Call(lambda d: metrics.area(draw(d, 2, 5))),
     metrics.concentration: Call(lambda d: metrics.concentration(maps(d))),

@@ -235,7 +235,7 @@ SAE = {
     ),
     residual.fired_on: Call(
         lambda d: float(residual.fired_on(talker(d), dictionary(d), numbers()).sum()),
-        waits=4,
+        waits=5,
     ),
     residual.stream: Call(talked, waits=2),
     residual.loss: Call(talked, waits=2),
