@@ -29,7 +29,6 @@ from helpers.ground.runtime import setup
 JOBS = {  # recipe: (what must be done before, tokens a second of one quiet core)
     "lm_relu": ((), 45_000),
     "lm_relu_b": ((), 45_000),
-    "sae_a2": (("lm_relu",), 4_000),
     "sae_a": (("lm_relu",), 16_000),
     "sae_b": (("lm_relu_b",), 19_000),
     "sae_seed": (("lm_relu",), 19_000),
@@ -38,6 +37,7 @@ JOBS = {  # recipe: (what must be done before, tokens a second of one quiet core
     "lm_solu_ln": ((), 43_000),
     "lm_solu": ((), 43_000),
     "lm_gelu_ln": ((), 43_000),
+    "sae_a2": (("lm_relu",), 4_000),
     "lm_sizes": ((), 70_000),
     "sae_controls": (("lm_relu",), 20_000),
     "sae_trials": (("lm_relu",), 3_500),
