@@ -184,7 +184,7 @@ def test_any_typed_text_is_read_or_refused_in_a_sentence(text):
     assert reviews.plain_text(plain) == plain
     plain.encode()  # no half emoji
     assert not set("‘’ʼ′`´\ufeff\u200b") & set(plain)
-    words = data.typed_words(text)
+    words = reviews.typed_words(text)
     assert all(word.strip() == word != "" for word in words)
     vocabulary = Vocabulary([["good", "film"]])
     assert len(vocabulary.encode([*words, "good"])) == len(words) + 3
@@ -195,7 +195,7 @@ def test_any_typed_text_is_read_or_refused_in_a_sentence(text):
 
 @given(st.text(alphabet=string.ascii_letters + string.digits + "'.,-_!? \n"))
 def test_typed_english_is_read_like_the_training_texts(text):
-    assert data.typed_words(text) == data.words(text)
+    assert reviews.typed_words(text) == data.words(text)
 
 
 tokenizers = {

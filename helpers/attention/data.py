@@ -13,7 +13,6 @@ import torch
 from helpers.attention.model import AttentionModel, Vocabulary, new_model
 from helpers.attention.train import Settings
 from helpers.datasets import clinical_notes, reviews
-from helpers.datasets.reviews import typed_words  # noqa: F401
 from helpers.ground.artifacts import load_artifact, part_of
 from helpers.ground.errors import CourseError, checked
 

@@ -153,10 +153,10 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def still_numbers(weights: Iterable[Tensor], when: str) -> None:
-    """CourseError where a training has broken down: some weight is nan or infinite."""
+    """CourseError where a training has broken down: some number is NaN or infinite."""
     if not torch.stack([weight.isfinite().all() for weight in weights]).all():  # one wait
         cure = "Its checkpoint, if any, is still good: begin again with a smaller learning rate"
-        what = f"This training has broken down: after {when} some weights are not numbers"
+        what = f"This model has broken down: after {when} some of its numbers are NaN or infinite"
         raise CourseError(f"{what}. {cure}.")
 
 

@@ -125,7 +125,7 @@ class JumpReLU(SparseAutoencoder):
 
 
 class Matryoshka(BatchTopK):
-    """Its first features must also do alone. Bussmann, Nabeshima, Karvonen and Nanda 2025."""
+    """BatchTopK whose first features must also reconstruct alone. Bussmann et al. 2025."""
 
     def error(self, x: Tensor, f: Tensor) -> Tensor:
         """Mean of (x − b_dec − Σ_{i<m} f_i d_i)² over prefixes m, PREFIXES of all features."""

@@ -127,7 +127,9 @@ class Dictionary(nn.Module):
         super().__init__()
         self.sae = sae.eval().requires_grad_(False)
         self.scale = scale
-        still_numbers([*sae.parameters(), 0 * sae.b_dec / scale], "its training")
+        if scale <= 0:
+            raise CourseError(f"scale should be above 0, not {scale}.")
+        still_numbers(sae.parameters(), "its training")
 
     def rescaled(self, acts: Tensor) -> Tensor:
         """Activations (..., N) in the training's units; CourseError for others than it reads."""
@@ -144,12 +146,15 @@ class Dictionary(nn.Module):
     @checked
     def feature(self, acts, i: int) -> Tensor:
         """One feature alone, (..., N) → (...); of an L1 dictionary without computing the others."""
-        if i >= (M := len(self.sae.b_enc)):
-            raise CourseError(f"This dictionary has the features 0 to {M - 1}, and no {i}.")
+        self._refuse_unknown(i)
         if self.sae.settings.kind != "l1":
             return self.features(acts)[..., i]  # what fires may hang on a threshold or the others
         x = self.rescaled(acts) - self.sae.b_dec
         return F.relu(x @ self.sae.W_enc[:, i] + self.sae.b_enc[i])
+
+    def _refuse_unknown(self, i: int) -> None:
+        if i >= (M := len(self.sae.b_enc)):
+            raise CourseError(f"This dictionary has the features 0 to {M - 1}, and no {i}.")
 
     def reconstruct(self, acts: Tensor) -> Tensor:
         """(..., N) → (..., N); give it to the transformer as `edit`."""
@@ -163,7 +168,7 @@ class Dictionary(nn.Module):
     @checked
     def with_feature(self, feature: int, value: float):
         """An `edit` that sets a feature to `value`: x + (value − f_i) d_i, all else in place."""
-        self.feature(self.sae.b_dec, feature)  # or CourseError
+        self._refuse_unknown(feature)
 
         def edit(acts: Tensor) -> Tensor:
             change = value - self.feature(acts, feature)[..., None]

@@ -37,7 +37,7 @@ def test_words_are_lower_case_without_punctuation():
     ],
 )
 def test_typed_words_keep_what_people_type(text, words):
-    assert data.typed_words(text) == words
+    assert reviews.typed_words(text) == words
 
 
 def test_long_texts_are_left_out_and_rare_words_unknown(few_reviews):  # noqa: F811
@@ -109,7 +109,7 @@ def test_the_shipped_model_reads_reviews(attention):
 
 def test_curly_apostrophes_change_no_verdict():
     model, vocabulary = data.load()
-    read = lambda text: model(M.collate([(vocabulary.encode(data.typed_words(text)), 0)]))[0]
+    read = lambda text: model(M.collate([(vocabulary.encode(reviews.typed_words(text)), 0)]))[0]
     straight = "This isn't a film I'd see again; it wasn't even funny."
     assert torch.equal(read(straight), read(straight.replace("'", "’")))
 
@@ -127,7 +127,7 @@ def test_curly_apostrophes_change_no_verdict():
 )
 def test_a_review_that_cannot_be_read_ends_in_a_sentence(text, part):
     with pytest.raises(CourseError, match=part):
-        data.load()[1].encode(data.typed_words(text))
+        data.load()[1].encode(reviews.typed_words(text))
 
 
 def test_the_stored_tables():

@@ -3,6 +3,7 @@
 import torch
 
 from helpers.attention import data, diagnostic, faithfulness, model, tables, train
+from helpers.datasets import reviews
 from tests.gpu.calls import Call
 
 SIZE = data.Size(20, 1, embed=6, hidden=8, epochs=2, batch=4, rate=1e-2)
@@ -152,7 +153,7 @@ LEFT_OUT = {
         data.notes,
         data.sst,
         data.texts,
-        data.typed_words,
+        reviews.typed_words,
         data.words,
         model.AttentionModel.device,
         tables.Table.lams,

@@ -183,7 +183,7 @@ class Broken(Toy):
 def test_what_is_no_number_ends_in_a_sentence():
     with pytest.raises(CourseError, match="activations or weights are not numbers"):
         train([SparseAutoencoder(SETTINGS)], Broken(0), TRAINING)
-    with pytest.raises(CourseError, match="after 40 steps some weights are not numbers"):
+    with pytest.raises(CourseError, match="after 40 steps some of its numbers are NaN"):
         train([SparseAutoencoder(SETTINGS)], Broken(20), TRAINING)  # at the end
 
 
@@ -191,7 +191,7 @@ def test_what_is_no_number_ends_in_a_sentence():
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e30])
 def test_the_last_good_checkpoint_stays(kind, value, tmp_path):
     settings, checkpoint = replace(SETTINGS, kind=kind, k=3), Checkpoint("sae", tmp_path)
-    with pytest.raises(CourseError, match="after 21 steps .* not numbers. Its checkpoint.* good"):
+    with pytest.raises(CourseError, match="after 21 steps .* NaN .* checkpoint.* good"):
         train([build(settings)], Broken(20, value), TRAINING, checkpoint=checkpoint, save_every=0)
     state = checkpoint.load()
     assert state["step"] == 20
@@ -207,7 +207,7 @@ def test_the_last_good_checkpoint_stays(kind, value, tmp_path):
 def test_resampling_meets_what_is_no_number_before_the_next_save(bad, value):
     sae = SparseAutoencoder(SETTINGS)
     sae.b_enc.data[[3, 7]] = -1e35
-    with pytest.raises(CourseError, match="are not numbers"):
+    with pytest.raises(CourseError, match="are (not numbers|NaN)"):
         train([sae], Broken(bad, value), TRAINING)
 
 

@@ -62,7 +62,7 @@ def test_weights_that_are_not_numbers_end_in_a_sentence_and_keep_the_good_checkp
 
     steps, checkpoint = [], Checkpoint("lm", tmp_path)
     monkeypatch.setattr("helpers.transformer.train.backward", poisoned)
-    with pytest.raises(CourseError, match="after 7 steps some weights are not numbers"):
+    with pytest.raises(CourseError, match="after 7 steps some of its numbers are NaN"):
         train(SETTINGS, TRAINING, STREAM, checkpoint=checkpoint, save_every=0)
     state = checkpoint.load()
     assert state["step"] == 6
