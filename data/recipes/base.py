@@ -23,6 +23,7 @@ class Run:
     scale: str = "small"  # "small" or "full"
     smoke: bool = False  # seconds only: shows that the code runs
     begun: float = field(default_factory=time.perf_counter)
+    used: list[Checkpoint] = field(default_factory=list)  # to be forgotten once all is stored
 
     @property
     def name(self) -> str:
@@ -46,7 +47,14 @@ class Run:
     def checkpoint(self, part: str = "") -> Checkpoint:
         """Where a killed run goes on. A smoke run keeps its own, beside what it writes."""
         name = f"{self.out.name}-{part}" if part else self.out.name
-        return Checkpoint(name, root=self.out.parent / ".checkpoints" if self.smoke else None)
+        root = self.out.parent / ".checkpoints" if self.smoke else None
+        self.used.append(checkpoint := Checkpoint(name, root))
+        return checkpoint
+
+    def clear(self) -> None:
+        """Forget the checkpoints: what they were for is stored."""
+        for checkpoint in self.used:
+            checkpoint.clear()
 
     def save(self, tensors: dict[str, Tensor], *, version: int, meta: dict) -> None:
         """Store tensors and numbers in the run's folder."""

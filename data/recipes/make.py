@@ -70,7 +70,7 @@ diffusion              diffusion:make           4  0.6  03
     a small diffusion model that draws digits of 16 pixels
     remove and retrain: what digits networks still learn without each method's top pixels
 tokenizer              lm:tokenizer           0.5  0.1  07 08 09 10 11
-    byte-level BPE with 2,048 tokens for the language models
+    byte-level BPE with 4,096 tokens for the language models
 lm_relu                lm:language_model        5  1.5  08 09 10 11
     one-layer transformer with ReLU neurons: the model the dictionaries explain
 lm_relu_b              lm:language_model        5  1.5  10
@@ -87,12 +87,16 @@ lm_sizes               lm:sizes                10    2  08
     small SoLU+LN and GELU transformers in pairs
 lm_tables              lm:tables                3  0.1  08
     losses beside counting, small tasks over sizes
-sae_a                  sae:dictionaries        30    9  09 10 11
-    dictionaries A/0 (512), A/1 (4,096) and a second seed of A/1 on lm_relu
+sae_a                  sae:dictionaries        30    5  09 10 11
+    dictionaries A/0 (512) and A/1 (4,096) on lm_relu
+sae_seed               sae:dictionaries        30  4.3  10
+    a second seed of A/1
+sae_topk               sae:dictionaries        30  4.3  11
+    A/1 as a BatchTopK, to compare with A/2
 sae_b                  sae:dictionaries        11  4.3  10
     dictionary B/1 (4,096) on lm_relu_b
-sae_a2                 sae:dictionaries        21  3.6  11
-    dictionary A/2 (16,384) on lm_relu
+sae_a2                 sae:dictionaries        21 17.0  11
+    dictionary A/2 (16,384), a BatchTopK, on lm_relu
 sae_trials             sae:trials              10  0.1  09
     the λ sweep, and each ingredient taken away
 sae_controls           sae:controls             4  0.1  10

@@ -15,6 +15,7 @@ from data.recipes.lm import SOURCES, heldout
 from helpers.datasets import corpus
 from helpers.ground.runtime import half_precision
 from helpers.sae.features import PROXIES, Examples, examples, sparse_activations
+from helpers.sae.kinds import build
 from helpers.sae.model import Dictionary, Settings, SparseAutoencoder
 from helpers.sae.splitting import edges
 from helpers.sae.store import FOLDERS, VERSION, load, restore, there
@@ -25,16 +26,26 @@ from helpers.transformer.measure import ablate, token_losses
 from notebooks.support.lesson08.neurons import RuleList, best_rule, strongest
 
 WIDE = Settings(features=4096)
+TOPK = replace(WIDE, kind="batch_topk", k=24)
 SHIPPED = {  # folder: (transformer, its dictionaries, trained in one pass)
-    "sae_a": (
-        "lm_relu",
-        {"a0": Settings(features=512), "a1": WIDE, "a1_seed": replace(WIDE, seed=1)},
-    ),
+    "sae_a": ("lm_relu", {"a0": replace(WIDE, features=512), "a1": WIDE}),
+    "sae_seed": ("lm_relu", {"a1_seed": replace(WIDE, seed=1)}),
     "sae_b": ("lm_relu_b", {"b1": WIDE}),
-    "sae_a2": ("lm_relu", {"a2": Settings(features=16384)}),
+    "sae_topk": ("lm_relu", {"a1_topk": TOPK}),
+    "sae_a2": ("lm_relu", {"a2": replace(TOPK, features=16384, k_aux=512)}),
 }
-LONGER = {"sae_a2": Training(tokens=6_000_000)}  # four times the width wants more to learn from
-RARE = {"sae_a2": 3e-5}  # features that fire less often are not stored, to keep the download small
+L1 = Training(
+    tokens=30_000_000,
+    resample_at=(0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
+    silent_for=1 / 150,  # 200,000 activations: what fires on less than 1 in 200,000 begins anew
+)
+TRAININGS = dict.fromkeys(("sae_a", "sae_seed", "sae_b"), L1) | {
+    "sae_topk": Training(tokens=25_000_000, batch=2048, learning_rate=8e-4),
+    "sae_a2": Training(tokens=25_000_000, batch=2048, learning_rate=4e-4),  # ∝ 1/√features
+    "sae_trials": replace(L1, tokens=4_000_000, silent_for=0.05),
+    "sae_controls": replace(L1, tokens=4_000_000, silent_for=0.05),
+}
+RARE: dict[str, float] = {}  # features that fire less often than this are not stored
 BASE = Settings(features=1024)
 TRIALS = {f"l1 {l1:g}": replace(BASE, l1=l1) for l1 in (2e-3, 3e-3, 5e-3, 1e-2, 2e-2)} | {
     "not overcomplete": replace(BASE, features=512),
@@ -48,8 +59,9 @@ TRIALS |= {  # once more from other random weights
     for seed in (1, 2)
     for name in ("l1 0.005", "not overcomplete", "no input bias", "columns of any length")
 }
+NETWORKS = ("trained", "shuffled weights", "random weights")
 CONTROLS = {"seed 0": BASE, "seed 1": replace(BASE, seed=1)}
-FULL = {"tokens": 10_000_000}  # one pass over all the text there is
+FULL = {"tokens": corpus.SIZES["train"]}  # one pass over all the text there is
 
 
 def direction_map(directions: Tensor, *, seed: int = 0) -> Tensor:
@@ -63,7 +75,7 @@ def direction_map(directions: Tensor, *, seed: int = 0) -> Tensor:
 def dictionaries(run: Run) -> None:
     """Train one of SHIPPED, all its dictionaries in one pass, and store them at int8."""
     lm, settings = SHIPPED[run.name]
-    saes, silent, meta = _trained(run, lm, settings, LONGER.get(run.name, Training()))
+    saes, silent, meta = _trained(run, lm, settings, TRAININGS[run.name])
     model, rows = transformer.load(lm, device=run.device), _few(run)
     tensors = {}
     for name, sae in saes.items():
@@ -87,10 +99,10 @@ On held-out text (losses on 62,000 tokens, firing on 500,000; "dead": never fire
 
 {_numbers(meta["numbers"])}
 
-**Cut:** the paper trained on 8 billion activations. The corpus has 10 million tokens: `--full`
-sees each once.
+**Cut:** the paper trained on 8 billion activations.
 
 {SOURCES}""")
+    run.clear()
 
 
 def measure_dictionaries(run: Run) -> dict:
@@ -117,7 +129,7 @@ def measure_dictionaries(run: Run) -> dict:
 
 def trials(run: Run) -> None:
     """The λ sweep and an ingredient taken away each: trained in one pass, only numbers stored."""
-    saes, _, meta = _trained(run, "lm_relu", TRIALS, Training(tokens=600_000))
+    saes, _, meta = _trained(run, "lm_relu", TRIALS, TRAININGS[run.name])
     model, rows = transformer.load("lm_relu", device=run.device), _few(run)
     intact, ablated = _loss(model, rows), _loss(model, rows, ablate)
     numbers = {}
@@ -142,6 +154,7 @@ Dictionaries on lm_relu's activations, {BASE.features} features and λ = {BASE.l
 its L0, not its λ. Seeds are those of the random weights; the activations come in the same order.
 
 {SOURCES}""")
+    run.clear()
 
 
 def measure_trials(run: Run) -> dict:
@@ -178,6 +191,7 @@ that pass, where this rule names one token; "L0": features that fire on a token.
 {_numbers(numbers)}
 
 {SOURCES}""")
+    run.clear()
 
 
 def measure_controls(run: Run) -> dict:
@@ -187,8 +201,7 @@ def measure_controls(run: Run) -> dict:
 
 def _control(run: Run, network: str, model) -> tuple[dict, dict]:
     """What dictionaries of one network are like, and what is to be said about them."""
-    training = Training(tokens=130_000)
-    saes, _, meta = _trained(run, "lm_relu", CONTROLS, training, model, network)
+    saes, _, meta = _trained(run, "lm_relu", CONTROLS, TRAININGS[run.name], model, network)
     found = {name: Dictionary(sae, meta["scale"]) for name, sae in saes.items()}
     return {name: _explained(run, model, d) for name, d in found.items()}, meta
 
@@ -215,7 +228,8 @@ def _explained(run: Run, model, dictionary: Dictionary) -> dict:
 def index(run: Run) -> None:
     """Where features (500,000 held-out tokens) and neurons (250,000) fire, and in which text."""
     rows, domains = corpus.stream("heldout").contexts()
-    names = [n for n in ("a0", "a1", "a2", "lm_relu", "lm_solu_ln") if there(FOLDERS.get(n, n))]
+    names = ("a0", "a1", "a1_topk", "a2", "lm_relu", "lm_solu_ln")
+    names = [name for name in names if there(FOLDERS.get(name, name))]
     tensors, tokens, units_of = {}, {}, {}
     for name in names[:1] if run.smoke else names:
         pick = torch.arange(0, len(rows), 400 if run.smoke else 2 if name in FOLDERS else 4)
@@ -258,7 +272,7 @@ def measure_index(run: Run) -> dict:
 def tables(run: Run) -> None:
     """Universality between seeds and transformers, the splitting graphs, and the map."""
     rows = heldout(run.smoke)[0][::2]
-    names = ("a0", "a1", "a1_seed", "b1", "lm_relu", "lm_relu_b", "a2")
+    names = ("a0", "a1", "a1_seed", "b1", "lm_relu", "lm_relu_b", "a1_topk", "a2")
     names = [name for name in names if there(FOLDERS.get(name, name))]
     fired = {name: sparse_activations(*_units(run, name), rows) for name in names}
     tensors = {}
@@ -267,7 +281,7 @@ def tables(run: Run) -> None:
         if a in fired and b in fired:
             best, match = best_matches(fired[a], fired[b])
             tensors |= {f"{pair}.correlation": best.half(), f"{pair}.match": _small_int(match)}
-    for pair in ("a0>a1", "a1>a2"):
+    for pair in ("a0>a1", "a1>a2", "a1_topk>a2"):
         narrow, wide = pair.split(">")
         if narrow in fired and wide in fired:
             for field, value in edges(fired[narrow], fired[wide])._asdict().items():
@@ -372,6 +386,7 @@ def pack(sae: SparseAutoencoder, name: str, silent: Tensor | None = None) -> dic
     silent = torch.zeros_like(sae.b_enc, dtype=torch.bool) if silent is None else silent
     rows = (~silent).nonzero().flatten()
     tensors = {"rows": _small_int(rows), "b_e": sae.b_enc[rows], "b_d": sae.b_dec}
+    tensors |= {"threshold": sae.threshold} if hasattr(sae, "threshold") else {}
     for key, matrix in (("W_e", sae.W_enc.T[rows]), ("W_d", sae.W_dec[rows])):  # (alive, N)
         step = matrix.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
         tensors[key] = (matrix / step).round().to(torch.int8)
@@ -427,10 +442,9 @@ def _trained(run: Run, lm: str, settings: dict, training: Training, model=None, 
     rows = corpus.stream("heldout" if run.smoke else "train").contexts()[0]
     model = model or transformer.load(lm, device=run.device)
     inputs = ActivationBuffer(model, rows, bfloat16=training.bfloat16)
-    saes = {key: SparseAutoencoder(s).to(run.device) for key, s in settings.items()}
-    checkpoint = run.checkpoint(part)
-    trained = train(list(saes.values()), inputs, training, checkpoint=checkpoint)
-    checkpoint.clear()
+    saes = {key: build(s).to(run.device) for key, s in settings.items()}
+    where = {"checkpoint": run.checkpoint(part), "save_every": run.pick(120, 120, 0)}  # seconds
+    trained = train(list(saes.values()), inputs, training, **where)
     return (
         saes,
         dict(zip(saes, trained.silent, strict=True)),

@@ -4,7 +4,9 @@ import hashlib
 import importlib.util
 import io
 import json
+import math
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -163,6 +165,8 @@ def still_numbers(weights: Iterable[Tensor], when: str) -> None:
 class Checkpoint:
     """Where a long training left off, in ROOT/.checkpoints; a kill leaves the last one whole."""
 
+    until = math.inf  # on time.monotonic(): the first save after it ends the run
+
     def __init__(self, name: str, root: Path | None = None):
         self.path = (root or ROOT / ".checkpoints") / f"{name}.pt"
 
@@ -181,6 +185,8 @@ class Checkpoint:
         """Store tensors, numbers, strings and containers of these, such as state dicts."""
         torch.save(state, buffer := io.BytesIO())
         write_atomically(self.path, buffer.getvalue())
+        if time.monotonic() > self.until:
+            raise KeyboardInterrupt
 
     def clear(self) -> None:
         """Forget it: the training is done."""

@@ -13,14 +13,15 @@ from helpers.sae.features import Examples
 from helpers.sae.kinds import build
 from helpers.sae.model import Dictionary, Settings
 
-VERSION = 1
-FOLDERS = {"a0": "sae_a", "a1": "sae_a", "a1_seed": "sae_a", "b1": "sae_b", "a2": "sae_a2"}
+VERSION = 2
+FOLDERS = {"a0": "sae_a", "a1": "sae_a", "a1_seed": "sae_seed", "b1": "sae_b"}
+FOLDERS |= {"a1_topk": "sae_topk", "a2": "sae_a2"}
 Device = torch.device | str
 
 
 @checked
 def load(name: str = "a1", *, device: Device = "cpu") -> Dictionary:
-    """Dictionary "a0" (512 features), "a1", "a1_seed", "a2" (16,384), or "b1" of lm_relu_b."""
+    """Dictionary "a0" (512 features), "a1", "a1_seed", "a1_topk", "a2" (16,384), "b1"."""
     return restore(*load_artifact(_folder(name), version=VERSION, device=device), name)
 
 

@@ -95,7 +95,7 @@ def train(saes, inputs, training: Training, *, checkpoint=None, save_every=120.0
                     dead = log.n_since_fired > training.silent_for * training.steps  # (M,)
                     resample(sae, optimizer, dead, x, seed=step)
         saver.after(step, lambda: state_of(saes, optimizer, logs))
-    saver.check(training.steps)
+    saver.done(training.steps, lambda: state_of(saes, optimizer, logs))
     history = [[pair.tolist() for pair in log.history] for log in logs]
     return Trained(history, [log.n_since_fired >= 0.2 * training.steps for log in logs])
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from helpers.ground.artifacts import load_artifact, part_of
 from helpers.ground.errors import CourseError, checked
 
-VERSION = 1  # of the stored weights
+VERSION = 2  # of the stored weights
 
 
 def solu(x: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ class Settings:
     d_mlp: int = 512  # neurons
     heads: int = 4
     context: int = 128  # positions
-    vocabulary: int = 2048
+    vocabulary: int = 4096
 
 
 class Neurons(NamedTuple):
@@ -81,10 +81,13 @@ class OneLayerTransformer(nn.Module):
     @checked
     def forward(self, tokens, edit: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Logits (B, T, V). `edit` may replace the neurons' activations (B, T, F) before W_out."""
+        return self.unembed(self.last(tokens, edit))
+
+    def last(self, tokens: Tensor, edit: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """What the unembedding reads, (B, T, D)."""
         x = self.residual(tokens)  # (B, T, D)
         acts = self.neurons(x).post  # (B, T, F)
-        x = x + self.W_out(edit(acts) if edit else acts)
-        return self.unembed(self.norm_final(x))
+        return self.norm_final(x + self.W_out(edit(acts) if edit else acts))
 
     @checked
     def residual(self, tokens) -> Tensor:
@@ -103,8 +106,14 @@ class OneLayerTransformer(nn.Module):
         """Causal self-attention with H heads, (B, T, D) → (B, T, D)."""
         heads = self.qkv(x).unflatten(-1, (3, self.settings.heads, -1))  # (B, T, 3, H, D/H)
         q, k, v = heads.permute(2, 0, 3, 1, 4)  # (B, H, T, D/H) each
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + self.future(x)  # (B, H, T, T)
+        mixed = scores.softmax(dim=-1).to(v.dtype) @ v  # PyTorch's fused one learns at half speed
         return self.attention_out(mixed.transpose(1, 2).flatten(-2))
+
+    def future(self, x: Tensor) -> Tensor:
+        """−∞ above the diagonal, else 0, (T, T): no place looks at later ones."""
+        T = x.shape[-2]
+        return torch.full((T, T), -torch.inf, device=x.device).triu(1)
 
     def neurons(self, x: Tensor) -> Neurons:
         """The MLP's hidden layer for a residual stream (B, T, D)."""

@@ -24,7 +24,7 @@ ACTIVATIONS = {
     "gelu": lambda x: x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2,
     "solu": lambda x: x * reader.softmax(x),
 }
-TOKENS = np.random.default_rng(0).integers(2048, size=90)
+TOKENS = np.random.default_rng(0).integers(4096, size=90)
 CLOSE = {"rtol": 1e-3, "atol": 1e-4}
 
 

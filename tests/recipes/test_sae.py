@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from data.recipes.sae import best_matches, export_saelens, pack, summary
 from helpers.ground.artifacts import load_artifact, save_artifact
+from helpers.sae.kinds import build
 from helpers.sae.model import Dictionary, Settings, SparseAutoencoder
 from helpers.sae.store import restore
 from tests.recipes import smoke
@@ -125,3 +126,16 @@ def test_export_loads_in_saelens_where_it_is_installed(dictionary, tmp_path):
     folder = export_saelens(dictionary, tmp_path / "sae")
     sae = sae_lens.SAE.load_from_disk(str(folder), device="cpu")
     torch.testing.assert_close(sae(acts()), dictionary.reconstruct(acts()), rtol=1e-4, atol=1e-5)
+
+
+def test_a_threshold_is_stored_with_its_dictionary():
+    settings = {"neurons": 32, "features": 80, "kind": "batch_topk", "k": 5.0}
+    sae = build(Settings(**settings)).eval()
+    sae.threshold.fill_(0.7)
+    again = restore(
+        pack(sae, "x"), {"scale": 1.7, "dictionaries": {"x": {"settings": settings}}}, "x"
+    )
+    wanted = Dictionary(sae, 1.7).features(acts())
+    features = again.features(acts())
+    assert features[features > 0].min() > 0.7
+    assert (features > 0).eq(wanted > 0).float().mean() > 0.99

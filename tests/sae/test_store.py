@@ -13,7 +13,7 @@ def test_names_that_do_not_exist_speak():
     for loader in (load, load_numbers):
         with pytest.raises(CourseError, match="a0, a1"):
             loader("a9")
-    assert set(FOLDERS.values()) == {"sae_a", "sae_b", "sae_a2"}
+    assert set(FOLDERS.values()) == {"sae_a", "sae_b", "sae_a2", "sae_seed", "sae_topk"}
 
 
 def test_loading_leaves_the_readers_random_numbers_alone():

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from helpers.datasets import corpus
 from helpers.ground.artifacts import Checkpoint
@@ -44,10 +45,57 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path, monkeypatch):
     assert whole.losses == resumed.losses
 
 
-def test_saving_goes_by_the_clock(tmp_path):
+def test_saving_goes_by_the_clock_and_the_end_is_saved(tmp_path, monkeypatch):
     checkpoint = Checkpoint("lm", tmp_path)
+    with monkeypatch.context() as patch:
+        dies_at(9, patch)
+        with pytest.raises(Killed):
+            train(SETTINGS, TRAINING, STREAM, checkpoint=checkpoint)
+    assert checkpoint.load() is None, "nine steps take no two minutes"
     train(SETTINGS, TRAINING, STREAM, checkpoint=checkpoint)
-    assert checkpoint.load() is None, "twelve steps take no two minutes"
+    assert checkpoint.load()["step"] == 12
+
+
+def test_looks_are_noted_and_a_resumed_run_keeps_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("helpers.transformer.train.LOOK", 4 * 4 * corpus.CONTEXT)
+    look = lambda model: model.W_in.weight.mean().item()
+    whole = train(SETTINGS, TRAINING, STREAM, look=look)
+    assert len(whole.looks) == 3
+    checkpoint = Checkpoint("lm", tmp_path)
+    with monkeypatch.context() as patch:
+        dies_at(9, patch)
+        with pytest.raises(Killed):
+            train(SETTINGS, TRAINING, STREAM, checkpoint=checkpoint, save_every=0, look=look)
+    again = train(SETTINGS, TRAINING, STREAM, checkpoint=checkpoint, save_every=0, look=look)
+    assert again.looks == whole.looks
+
+
+def test_a_run_whose_time_is_over_stops_after_a_save(tmp_path, monkeypatch):
+    monkeypatch.setattr(Checkpoint, "until", 0.0)
+    checkpoint = Checkpoint("lm", tmp_path)
+    for wanted in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            train(SETTINGS, TRAINING, STREAM, checkpoint=checkpoint, save_every=0)
+        assert checkpoint.load()["step"] == wanted
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_the_loss_in_pieces_is_cross_entropy(bfloat16, monkeypatch):
+    monkeypatch.setattr("helpers.transformer.train.ROWS", 100)
+    rows = batch(STREAM, 0, TRAINING)
+    found = []
+    for model in (OneLayerTransformer(SETTINGS), OneLayerTransformer(SETTINGS)):
+        initialise(model, 0)
+        if found:
+            loss = backward(model, rows, Training(micro=2, bfloat16=bfloat16))
+        else:
+            loss = F.cross_entropy(model(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten())
+            loss.backward()
+        found.append(
+            torch.cat([loss.detach()[None], *(p.grad.flatten() for p in model.parameters())])
+        )
+    wrong = (found[1] - found[0]).norm() / found[0].norm()
+    assert wrong < (0.02 if bfloat16 else 1e-5)
 
 
 def test_weights_that_are_not_numbers_end_in_a_sentence_and_keep_the_good_checkpoint(
