@@ -56,9 +56,9 @@ class Run:
         for checkpoint in self.used:
             checkpoint.clear()
 
-    def save(self, tensors: dict[str, Tensor], *, version: int, meta: dict) -> None:
-        """Store tensors and numbers in the run's folder."""
-        save_artifact(self.out, tensors, version=version, meta=meta)
+    def save(self, tensors: dict[str, Tensor], *, version: int, meta: dict, bits=None) -> None:
+        """Store tensors and numbers in the run's folder; bits: of matrices to be rounded."""
+        save_artifact(self.out, tensors, version=version, meta=meta, bits=bits)
 
     def load(self, *, version: int | None = None) -> tuple[dict[str, Tensor], dict]:
         """What lies in the run's folder."""

@@ -61,9 +61,9 @@ def by_domain(losses: Tensor, domains: Tensor) -> dict[str, float]:
 
 
 def language_model(run: Run) -> None:
-    """Train one of SHIPPED and store it in half precision, with its training losses."""
+    """Train one of SHIPPED and store it with 8 bits a weight, with its training losses."""
     tensors, meta = _trained(run, *SHIPPED[run.name])
-    run.save(tensors, version=VERSION, meta=meta)
+    run.save(tensors, version=VERSION, meta=meta, bits=matrices(tensors))
     run.card(f"""# {run.name}: a one-layer transformer
 {_made(run, meta)}
 
@@ -91,7 +91,7 @@ def sizes(run: Run) -> None:
     for part, (settings, training) in SIZES.items():
         found, meta[part] = _trained(run, settings, training, part)
         tensors |= {f"{part}.{key}": value for key, value in found.items()}
-    run.save(tensors, version=VERSION, meta={"models": meta})
+    run.save(tensors, version=VERSION, meta={"models": meta}, bits=matrices(tensors))
     run.card(f"""# Small SoLU+LN and GELU transformers in pairs
 One-layer transformers with d_model 16, 32 and 64 (three seeds) and four times as many neurons. Both
 of a pair saw the same tokens in the same order. The 128-wide pair is lm_gelu and lm_solu_ln.
@@ -207,7 +207,7 @@ def heldout(few: bool = False) -> tuple[Tensor, Tensor]:
 
 
 def _trained(run: Run, settings: Settings, training: Training, part: str = "") -> tuple:
-    """A model's weights in float16, and what is to be said about it."""
+    """A model's weights, and what is to be said about it."""
     if run.scale == "full":
         training = replace(training, micro=training.batch)  # the whole batch at once
     if run.smoke:
@@ -219,7 +219,7 @@ def _trained(run: Run, settings: Settings, training: Training, part: str = "") -
     rows = heldout(run.smoke)[0][::4]
     look = lambda model: token_losses(model, rows).mean().item()
     model, losses, looks = train(settings, training, tokens, look=look, **where)
-    tensors = {key: value.half().cpu() for key, value in model.state_dict().items()}
+    tensors = {key: value.cpu() for key, value in model.state_dict().items()}
     return tensors, {
         "settings": asdict(settings),
         "training": asdict(training),
@@ -227,6 +227,11 @@ def _trained(run: Run, settings: Settings, training: Training, part: str = "") -
         "looks": looks,
         "minutes": run.minutes,
     }
+
+
+def matrices(tensors: dict[str, Tensor]) -> dict[str, int]:
+    """The matrices among a model's tensors get 8 bits a number, vectors stay float32."""
+    return {key: 8 for key, value in tensors.items() if value.ndim == 2}
 
 
 def _made(run: Run, meta: dict) -> str:
@@ -239,7 +244,7 @@ def _made(run: Run, meta: dict) -> str:
 minutes on {run.device.type}: {settings} (data/tokenizer); {tokens:.1f} M tokens, {passes:.1f}
 passes over the corpus's {corpus.SIZES["train"] / 1e6:.0f} M (helpers/datasets/corpus.py),
 in batches of {training.batch} rows, seed {training.seed},
-{"bfloat16" if training.bfloat16 else "float32"}. Stored in half precision."""
+{"bfloat16" if training.bfloat16 else "float32"}. Stored with 8 bits a weight."""
 
 
 def _losses(model: OneLayerTransformer, few: bool = False) -> dict:

@@ -1,6 +1,7 @@
 """Makes and measures data/sae_*: `python -m helpers make sae_a`."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -45,6 +46,7 @@ TRAININGS = dict.fromkeys(("sae_a", "sae_seed", "sae_b"), L1) | {
     "sae_trials": replace(L1, tokens=4_000_000, silent_for=0.05),
     "sae_controls": replace(L1, tokens=4_000_000, silent_for=0.05),
 }
+BITS = {"sae_a": 8}  # lessons 09 and 10 compute with it; 4 otherwise
 RARE: dict[str, float] = {}  # features that fire less often than this are not stored
 BASE = Settings(features=1024)
 TRIALS = {f"l1 {l1:g}": replace(BASE, l1=l1) for l1 in (2e-3, 3e-3, 5e-3, 1e-2, 2e-2)} | {
@@ -73,11 +75,11 @@ def direction_map(directions: Tensor, *, seed: int = 0) -> Tensor:
 
 
 def dictionaries(run: Run) -> None:
-    """Train one of SHIPPED, all its dictionaries in one pass, and store them at int8."""
+    """Train one of SHIPPED, all its dictionaries in one pass, and store them rounded."""
     lm, settings = SHIPPED[run.name]
     saes, silent, meta = _trained(run, lm, settings, TRAININGS[run.name])
     model, rows = transformer.load(lm, device=run.device), _few(run)
-    tensors = {}
+    tensors, bits = {}, BITS.get(run.name, 4)
     for name, sae in saes.items():
         dictionary = Dictionary(sae, meta["scale"])
         if threshold := RARE.get(run.name):
@@ -85,17 +87,17 @@ def dictionaries(run: Run) -> None:
             silent[name] |= _density(fired).to(silent[name].device) < threshold
         tensors |= pack(sae, name, silent[name])
         meta["dictionaries"][name]["loss_float32"] = _loss(model, rows, dictionary.reconstruct)
-    run.save(tensors, version=VERSION, meta=meta)
+    how = {"version": VERSION, "bits": matrices(saes, bits)}
+    run.save(tensors, meta=meta, **how)
     meta["numbers"] = measure_dictionaries(run)
-    run.save(tensors, version=VERSION, meta=meta)
+    run.save(tensors, meta=meta, **how)
     run.card(f"""# {run.name}: dictionaries on the neurons of {lm}
 Sparse autoencoders with {", ".join(f"{s.features:,} ({name})" for name, s in settings.items())}
-features. {_made(run, meta)} Stored at int8 for each feature's row; features that
-did not fire once in the last fifth of the run are not stored{_rare(run)}, and loading gives them
-zeros.
+features. {_made(run, meta)} Stored with {bits} bits a weight; features that did not fire once in
+the last fifth of the run are not stored{_rare(run)}, and loading gives them zeros.
 
 On held-out text (losses on 62,000 tokens, firing on 500,000; "dead": never fires there;
-"ultra-low": on fewer than 1 in 100,000 tokens; "loss_replaced_float32": before rounding to int8):
+"ultra-low": on fewer than 1 in 100,000 tokens; "loss_replaced_float32": before rounding):
 
 {_numbers(meta["numbers"])}
 
@@ -379,7 +381,7 @@ def _density(fired: csc_matrix) -> Tensor:
 
 
 def pack(sae: SparseAutoencoder, name: str, silent: Tensor | None = None) -> dict[str, Tensor]:
-    """What `helpers.sae.store.restore` reads: int8 with one float32 step for each feature's row.
+    """What `helpers.sae.store.restore` reads: W_e and W_d with a row a feature, biases, θ.
 
     Features marked in `silent` (M,) have died in training and are left out.
     """
@@ -387,11 +389,13 @@ def pack(sae: SparseAutoencoder, name: str, silent: Tensor | None = None) -> dic
     rows = (~silent).nonzero().flatten()
     tensors = {"rows": _small_int(rows), "b_e": sae.b_enc[rows], "b_d": sae.b_dec}
     tensors |= {"threshold": sae.threshold} if hasattr(sae, "threshold") else {}
-    for key, matrix in (("W_e", sae.W_enc.T[rows]), ("W_d", sae.W_dec[rows])):  # (alive, N)
-        step = matrix.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
-        tensors[key] = (matrix / step).round().to(torch.int8)
-        tensors[f"{key}_step"] = step.flatten()
+    tensors |= {"W_e": sae.W_enc.T[rows], "W_d": sae.W_dec[rows]}  # (alive, N)
     return {f"{name}.{key}": t.detach().cpu().contiguous() for key, t in tensors.items()}
+
+
+def matrices(names: Iterable[str], bits: int) -> dict[str, int]:
+    """How many bits the weights of dictionaries get, for `save_artifact`."""
+    return {f"{name}.{key}": bits for name in names for key in ("W_e", "W_d")}
 
 
 def export_saelens(dictionary: Dictionary, folder: Path, *, model_name: str = "lm_relu") -> Path:

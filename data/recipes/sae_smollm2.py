@@ -11,7 +11,7 @@ from torch import Tensor
 
 from data.recipes.base import Run, table
 from data.recipes.lm import SOURCES
-from data.recipes.sae import pack, summary
+from data.recipes.sae import matrices, pack, summary
 from helpers.pretrained import smollm2
 from helpers.sae.features import examples_in
 from helpers.sae.kinds import build
@@ -64,14 +64,15 @@ def make(run: Run) -> None:
         "dictionaries": {"smollm2": {"settings": asdict(settings)}},
     }
     tensors = pack(sae, "smollm2") | {"smollm2.threshold": sae.threshold.cpu()}
-    run.save(tensors, version=VERSION, meta=meta)
-    dictionary = restore(tensors, meta, "smollm2").to(run.device)
+    how = {"version": VERSION, "bits": matrices(["smollm2"], 8)}
+    run.save(tensors, meta=meta, **how)
+    dictionary = restore(*run.load(), "smollm2").to(run.device)
     rows, domains = residual.windows(tokenizer, size=run.pick(SEEN, SEEN, 8))
     fired = residual.fired_on(lm, dictionary, rows)  # (R · T, M)
     tensors |= index(fired, rows, domains)
-    run.save(tensors, version=VERSION, meta=meta)
+    run.save(tensors, meta=meta, **how)
     meta["numbers"] = measure(run, fired)
-    run.save(tensors, version=VERSION, meta=meta)
+    run.save(tensors, meta=meta, **how)
     write_card(run, meta)
     checkpoint.clear()
 

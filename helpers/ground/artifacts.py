@@ -21,15 +21,23 @@ from helpers.ground.runtime import decided_scale
 SHARD_BYTES = 14 * 2**20 - 2**16  # no file in data/ is larger than 14 MiB, header included
 
 
-def save_artifact(where: str | Path, tensors: dict[str, Tensor], *, version, meta: dict) -> Path:
+def save_artifact(
+    where: str | Path, tensors: dict[str, Tensor], *, version, meta: dict, bits=None
+) -> Path:
     """Store tensors in data/NAME, or in a folder: safetensors shards and a manifest.
 
-    A shard's file name holds its hash and the manifest is replaced last, so a run killed anywhere
-    leaves the old artifact or the new one. meta: anything JSON can hold. Returns the folder.
+    bits: {name: 8 or 4} of matrices to be rounded. A shard's file name holds its hash and the
+    manifest is replaced last, so a run killed anywhere leaves the old artifact or the new one.
+    meta: anything JSON can hold. Returns the folder.
     """
     folder = ROOT / "data" / where
     folder.mkdir(parents=True, exist_ok=True)
+    tensors, bits = dict(tensors), bits or {}
+    for key, count in bits.items():
+        tensors[key], tensors[f"{key}_step"] = rounded(tensors[key], count)
     shapes = {key: {"shape": list(tensor.shape), "files": []} for key, tensor in tensors.items()}
+    for key, count in bits.items():
+        shapes[key]["bits"] = count
     manifest = {"version": version, "meta": meta, "files": {}, "tensors": shapes}
     for shard in _shards(tensors):
         content = save({f"{key}#{part}": rows.contiguous().cpu() for key, part, rows in shard})
@@ -63,7 +71,30 @@ def load_artifact(where: str | Path, *, version=None, device="cpu") -> tuple[dic
     for key, entry in manifest["tensors"].items():
         rows = [shards[file][f"{key}#{part}"] for part, file in enumerate(entry["files"])]
         tensors[key] = torch.cat(rows).reshape(entry["shape"]).to(device)
+    for key, entry in manifest["tensors"].items():
+        if "bits" in entry:
+            tensors[key] = widened(tensors[key], tensors.pop(f"{key}_step"))
     return tensors, manifest["meta"]
+
+
+def rounded(matrix: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+    """A matrix (R, C) in whole numbers, int8, and their steps.
+
+    bits 8: (R, C), one float32 step a row (R, 1). bits 4: two numbers in a byte, the first in its
+    lower half, (R, C/2), and a float16 step for each 32 of them, (R, C/32).
+    """
+    groups = matrix.detach().float().unflatten(1, (-1, 32 if bits == 4 else matrix.shape[1]))
+    step = groups.abs().amax(dim=-1) / (2 ** (bits - 1) - 1)  # (R, groups)
+    step = step.half().clamp(min=1e-7) if bits == 4 else step.clamp(min=1e-12)
+    whole = (groups / step[..., None].float()).round().to(torch.int8).flatten(1)
+    return (whole[:, ::2] & 15 | whole[:, 1::2] << 4) if bits == 4 else whole, step
+
+
+def widened(whole: Tensor, step: Tensor) -> Tensor:
+    """The matrix (R, C) in float32 that `rounded` has rounded."""
+    if step.dtype == torch.float16:
+        whole = torch.stack([whole << 4 >> 4, whole >> 4], dim=-1).flatten(1)
+    return (whole.unflatten(1, (step.shape[1], -1)) * step[..., None].float()).flatten(1)
 
 
 def part_of(tensors: dict[str, Tensor], start: str) -> dict[str, Tensor]:

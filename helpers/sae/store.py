@@ -28,7 +28,7 @@ def load(name: str = "a1", *, device: Device = "cpu") -> Dictionary:
 def restore(tensors: dict[str, Tensor], meta: dict, name: str) -> Dictionary:
     """The dictionary NAME of a folder, on the tensors' device; features not stored are zeros.
 
-    For each feature in `rows` W_e and W_d are stored in int8 with a float32 step a row, and b_e.
+    For each feature in `rows`: W_e, W_d (rows, N) and b_e.
     """
     stored = part_of(tensors, f"{name}.")
     rows = stored["rows"].long()
@@ -36,8 +36,8 @@ def restore(tensors: dict[str, Tensor], meta: dict, name: str) -> Dictionary:
     sae = build(settings).to(rows.device).requires_grad_(False)
     for parameter in sae.parameters():
         parameter.zero_()
-    sae.W_enc[:, rows] = (stored["W_e"].float() * stored["W_e_step"][:, None]).T
-    sae.W_dec[rows] = F.normalize(stored["W_d"].float() * stored["W_d_step"][:, None], dim=-1)
+    sae.W_enc[:, rows] = stored["W_e"].T
+    sae.W_dec[rows] = F.normalize(stored["W_d"], dim=-1)
     sae.b_enc[rows] = stored["b_e"]
     sae.b_dec.copy_(stored["b_d"])
     if "threshold" in stored:

@@ -41,6 +41,21 @@ def test_what_was_stored_comes_back(tmp_path):
         assert torch.equal(loaded[name], tensor)
 
 
+@pytest.mark.parametrize("bits", [8, 4])
+def test_a_rounded_matrix_is_off_by_half_a_step_at_most(tmp_path, bits):
+    matrix = torch.randn(50, 96, generator=torch.Generator().manual_seed(0))
+    matrix[3] *= 1000
+    save_artifact(tmp_path, {"m": matrix, "v": matrix[0]}, version=1, meta={}, bits={"m": bits})
+    tensors, _ = load_artifact(tmp_path)
+    groups = matrix.unflatten(1, (-1, 32 if bits == 4 else 96))
+    step = groups.abs().amax(-1, keepdim=True) / (127 if bits == 8 else 7)
+    off = (tensors["m"] - matrix).unflatten(1, groups.shape[1:]).abs()
+    assert (off <= 0.503 * step).all()
+    assert (off > 0.4 * step).float().mean() > 0.1  # no finer than promised
+    assert tensors["v"].equal(matrix[0])
+    assert sorted(tensors) == ["m", "v"]
+
+
 def test_large_tensors_are_cut_into_shards_below_the_limit(tmp_path, monkeypatch):
     monkeypatch.setattr(artifacts, "SHARD_BYTES", 4000)
     generator = torch.Generator().manual_seed(0)

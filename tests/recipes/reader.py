@@ -16,7 +16,15 @@ def read(folder) -> tuple[dict, dict]:
     whole = {}
     for name, entry in manifest["tensors"].items():
         parts = [rows[file, f"{name}#{i}"] for i, file in enumerate(entry["files"])]
-        whole[name] = np.concatenate(parts).astype(np.float32).reshape(entry["shape"])
+        whole[name] = np.concatenate(parts).reshape(entry["shape"])
+    for name, entry in manifest["tensors"].items():
+        if "bits" in entry:
+            w, step = whole[name], whole.pop(f"{name}_step")
+            if entry["bits"] == 4:  # two in a byte, the first in its lower half
+                w = np.stack([w << 4 >> 4, w >> 4], axis=-1)
+            w = w.reshape(*step.shape, -1) * step[..., None].astype(np.float32)
+            whole[name] = w.reshape(len(w), -1)
+    whole = {name: w.astype(np.float32) for name, w in whole.items()}
     return whole, manifest["meta"]
 
 
@@ -52,9 +60,8 @@ def transformer(w, tokens, heads, activation):
 
 def dictionary(w, acts, scale, count):
     """Features (T, count) and the reconstruction (T, N) of activations (T, N)."""
-    W_enc, W_dec = (w[key] * w[f"{key}_step"][:, None] for key in ("W_e", "W_d"))
-    W_dec = W_dec / np.linalg.norm(W_dec, axis=1, keepdims=True)
-    f = np.maximum((acts * scale - w["b_d"]) @ W_enc.T + w["b_e"], 0)
+    W_dec = w["W_d"] / np.linalg.norm(w["W_d"], axis=1, keepdims=True)
+    f = np.maximum((acts * scale - w["b_d"]) @ w["W_e"].T + w["b_e"], 0)
     f = f * (f > w.get("threshold", 0))
     features = np.zeros((len(f), count), f.dtype)
     features[:, w["rows"].astype(int)] = f
