@@ -96,7 +96,7 @@ ROOMS = {
         {
             "10.twelve": "You chose (a); it is (b).",
             "10.tail": "You chose (a); it is (c).",
-            "10.pinned": "You chose (a); it is (c).",
+            "10.pinned": "You chose (a); it is (b).",
             "10.shuffled": "You chose (a); it is (c).",
         },
         {"10.missing": ["10.missing", "10.variance", "10.larger-models"]},

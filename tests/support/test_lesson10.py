@@ -17,8 +17,10 @@ from helpers.lesson import answers as store_module
 from helpers.lesson.answers import pool
 from helpers.lesson.checks import RIGHT
 from helpers.lesson.rating import Rating
-from helpers.sae.features import Examples
+from helpers.sae.features import PROXIES, Examples, examples, proxy_masks, sparse_activations
+from helpers.sae.store import load
 from helpers.transformer.model import OneLayerTransformer, Settings
+from helpers.transformer.model import load as load_transformer
 from notebooks.support.lesson10 import checks as check
 from notebooks.support.lesson10 import feature_rating as rating
 from notebooks.support.lesson10 import figures
@@ -133,6 +135,29 @@ def ranks(x):
 )
 def test_best_match(f, said):
     assert said in check.best_match.verdict(f)
+
+
+# ---- section 3's other network
+@pytest.mark.long
+def test_at_equal_recall_features_are_ahead_in_one_kind_of_five_in_the_second_transformer():
+    """Cell "What you should see" of section 3. Chosen on other text than judged on."""
+    rows, domains = corpus.stream("heldout").contexts()
+    model, b1 = load_transformer("lm_relu_b").requires_grad_(False), load("b1")
+    fresh, masks = rows[1::12][:640], proxy_masks(rows[1::12][:640], domains[1::12][:640])
+    fired, best = [], []
+    for units in (b1.features, None):
+        seen = sparse_activations(units, model, rows[::8])
+        some = rows[::8].flatten(), domains[::8].flatten(), torch.arange(seen.shape[0])
+        best.append(examples(seen, *some).correlation.argmax(dim=0))
+        fired.append(sparse_activations(units, model, fresh))
+    ahead = 0
+    for k in map(PROXIES.index, ("arabic script", "base64", "dna", "latex", "code")):
+        feature, neuron = (acts[:, int(i[k])] for acts, i in zip(fired, best, strict=True))
+        at = neuron.indices[np.argsort(-neuron.data)]  # strongest first
+        goal = masks[k][feature.indices].sum()
+        strict = at[: np.searchsorted(masks[k][at].cumsum(), goal) + 1]
+        ahead += masks[k][feature.indices].mean() > masks[k][strict].mean()
+    assert ahead == 1
 
 
 # ---- the rubric
