@@ -53,7 +53,8 @@ def make(run: Run) -> None:
     words = dict(zip(puzzles, answers, strict=True))
     sheets = _sheets(puzzles, words)
     if by_hand:
-        _, answers = _ask("simulate", SIMULATE, [_question(sheet) for sheet in sheets])
+        simulator, answers = _ask("simulate", SIMULATE, [_question(sheet) for sheet in sheets])
+        author = f"{author} {simulator}"
         guesses = [_read(answer, s) for answer, s in zip(answers, sheets, strict=True)]
     else:
         guesses = [[_line(speaker.simulate(s.words, t)) for t in s.texts] for s in sheets]
