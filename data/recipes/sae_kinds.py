@@ -15,11 +15,13 @@ from helpers.datasets import corpus
 from helpers.sae.features import Examples, examples, proxy_masks, sparse_activations
 from helpers.sae.kinds import KINDS, build
 from helpers.sae.model import Dictionary, Settings, SparseAutoencoder
+from helpers.sae.store import VERSION
 from helpers.sae.train import Training, train, update
 from helpers.transformer import model as transformer
 from helpers.transformer.activations import ActivationBuffer
 from helpers.transformer.measure import loss_recovered
 from notebooks.support.lesson08.neurons import RuleList, best_rule
+from notebooks.support.lesson13.detectors import rich
 from notebooks.support.lesson13.world import (
     ENOUGH,
     L0,
@@ -32,7 +34,6 @@ from notebooks.support.lesson13.world import (
     score,
 )
 
-VERSION = 1
 SEEDS = range(5)
 PILOT = 100  # a world of its own, in which λ, the rate and the length were chosen
 PRICES = (0.02, 0.04, 0.07, 0.12)  # λ of "l1", of which one is drawn for equal L0
@@ -171,9 +172,9 @@ def controls(run: Run) -> None:
 "permuted weights": lm_relu with the entries of every matrix shuffled; "random transformer": before
 training; "frozen": a random half of the BatchTopK stays as it is. Held-out text, 26,000 tokens.
 "rule": share of units (that fire in twenty contexts) of whose 20 strongest firings one rule covers
-80 %; "probe": for each kind of text the correlation of the best unit, chosen on one half and
-measured on the other; "simulation": correlation of a unit with the mean strength of its tokens,
-12 units.
+80 %; "probe": for each kind of text the correlation of the best unit, chosen on one half of
+contexts rich in each kind and measured on the other; "simulation": correlation of a unit with the
+mean strength of its tokens, 12 units.
 
 {table(shown)}
 """)
@@ -204,7 +205,7 @@ def on_model(name: str, run: Run) -> dict[str, dict[str, list[float]]]:
     """{units: their scores} of one transformer: the kinds, or BatchTopK alone."""
     lm = model_of(name, run.device)
     texts = corpus.stream("heldout" if run.smoke else "train").contexts()[0]
-    texts = texts[:: run.pick(122, 1, 400)]  # 640 contexts at scale small
+    texts = texts[:: run.pick(122, 1, 400)]  # 1,409 contexts at scale small
     inputs = ActivationBuffer(lm, texts)
     saes = {name: build(replace(REAL, kind="batch_topk"))}
     if name == "lm_relu":
@@ -216,6 +217,7 @@ def on_model(name: str, run: Run) -> dict[str, dict[str, list[float]]]:
     on_device = [sae.to(run.device) for sae in saes.values()]
     train(on_device, inputs, training, checkpoint=part, save_every=20.0)
     rows, kinds = corpus.stream("heldout").contexts()
+    by_kind = [(rows[at], kinds[at]) for at in rich(kinds).values()]
     few = slice(0, 20 * 39 if run.smoke else 200 * 39, 39)
     rows, kinds = rows[few], kinds[few]
     rules = RuleList(rows, kinds)
@@ -225,7 +227,7 @@ def on_model(name: str, run: Run) -> dict[str, dict[str, list[float]]]:
         if key in found:
             continue
         dictionary = Dictionary(sae, inputs.scale)
-        found[key] = scores(dictionary.features, lm, rows, kinds, rules)
+        found[key] = scores(dictionary.features, lm, rows, kinds, rules, by_kind)
         x = inputs.sample(8192, seed=10**6)
         left = (sae(x) - x).square().sum() / (x - x.mean(0)).square().sum()
         found[key]["variance"] = [round(1 - left.item(), 4)]
@@ -234,16 +236,19 @@ def on_model(name: str, run: Run) -> dict[str, dict[str, list[float]]]:
             found[key]["loss recovered"] = [round(kept, 4)]
         scored.save(found)
     if name == "lm_relu":
-        found["neurons"] = scores(None, lm, rows, kinds, rules)
+        found["neurons"] = scores(None, lm, rows, kinds, rules, by_kind)
     part.clear()
     scored.clear()
     return found
 
 
 def scores(
-    units: Callable | None, lm, rows: Tensor, kinds: Tensor, rules: RuleList
+    units: Callable | None, lm, rows: Tensor, kinds: Tensor, rules: RuleList, by_kind: list
 ) -> dict[str, list[float]]:
-    """Lesson 10's scores of units on rows (R, T): a number a unit, or a kind of text."""
+    """Lesson 10's scores of units on rows (R, T): a number a unit, or a kind of text.
+
+    by_kind: rows and kinds in which every kind of text is found, to choose on and to measure on.
+    """
     fired = sparse_activations(units, lm, rows)  # (R · T, M)
     seen = examples(fired, rows, kinds, torch.arange(rows.numel()))
     alive = (seen.top >= 0).all(dim=1).nonzero().flatten()  # fire in twenty contexts
@@ -253,12 +258,12 @@ def scores(
     for i in drawn[:12].tolist():
         acts = torch.from_numpy(fired[:, [i]].toarray()).view(rows.shape)
         simulated.append(by_tokens(acts, seen, i, rows))
-    half = fired.shape[0] // 2
+    halves = [(sparse_activations(units, lm, text), proxy_masks(text, k)) for text, k in by_kind]
     return {
         "L0": [fired.nnz / fired.shape[0]],
         "dead": [float((seen.density == 0).float().mean())],
         "rule": [float(passed) for passed in passes],
-        "probe": probes(fired[:half], fired[half:], proxy_masks(rows, kinds), half),
+        "probe": probes(*halves),
         "simulation": [round(float(value), 4) for value in simulated],
     }
 
@@ -298,12 +303,15 @@ def by_tokens(acts: Tensor, seen: Examples, unit: int, rows: Tensor) -> float:
     return float(np.corrcoef(true, simulated)[0, 1])
 
 
-def probes(one, other, masks: np.ndarray, half: int) -> list[float]:
-    """For each of PROXIES the correlation, in the other half, of the unit that is best in one."""
+def probes(one, other) -> list[float]:
+    """For each of PROXIES the correlation, in the other half, of the unit that is best in one.
+
+    A half: activations (T, M) and masks of the kinds of text (P, T).
+    """
     found = []
-    for mask in masks:
-        best = int(np.nanargmax(_correlations(one, mask[:half])))
-        found.append(round(float(_correlations(other[:, [best]], mask[half:])[0]), 4))
+    for chosen, measured in zip(one[1], other[1], strict=True):
+        best = int(np.nanargmax(_correlations(one[0], chosen)))
+        found.append(round(float(_correlations(other[0][:, [best]], measured)[0]), 4))
     return found
 
 

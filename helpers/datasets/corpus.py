@@ -12,8 +12,8 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,7 +79,7 @@ def documents(domain: str, split: str = "heldout") -> Iterator[str]:
     if domain not in DOMAINS:
         raise CourseError(f"No kind of text {domain!r}: choose one of {', '.join(DOMAINS)}.")
     texts = makers[domain](split) if domain in makers else _names(domain, split)
-    return iter(_shuffled(texts, salt=domain))
+    return iter(shuffled(texts, salt=domain))
 
 
 @lru_cache(maxsize=1)
@@ -148,7 +148,7 @@ def _encoded(domain: str, split: str) -> Iterator[np.ndarray]:
     """The documents of a domain as tokens, for ever: all of them, then again in another order."""
     texts = list(documents(domain, split))
     for turn in itertools.count():
-        texts = _shuffled(texts, salt=str(turn)) if turn else texts
+        texts = shuffled(texts, salt=str(turn)) if turn else texts
         for start in range(0, len(texts), 200):
             for encoding in tokenizer().encode_batch_fast(texts[start : start + 200]):
                 yield np.array([END] + encoding.ids, np.int16)
@@ -172,25 +172,34 @@ def _mathematics(split: str) -> list[str]:
                 if message["role"].startswith("Model") and message["text"]:
                     homes.setdefault(message["text"].strip(), set()).add(name)
     lone = {text: min(names) for text, names in homes.items() if len(names) == 1}
-    return [text for text, name in lone.items() if _belongs(name, split, heldout=0.1)]
+    return [text for text, name in lone.items() if belongs(name, split, heldout=0.1)]
 
 
 def _code(split: str) -> list[str]:
-    """Files of sympy and mpmath, in pieces of about 1,500 characters that end at a line's end."""
-    pieces = []
-    for package in ("mpmath", "sympy"):
-        folder = _folder(package)
-        for name in sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.py")):
-            generated = re.search("(^|/)(tests|benchmarks|_antlr|autolev)/", name)
-            if not generated and _belongs(f"{package}/{name}", split, heldout=0.1):
-                piece = ""
-                for line in _read(package, name).splitlines(keepends=True):
-                    piece += line
-                    if len(piece) > 1500:
-                        pieces.append(piece)
-                        piece = ""
-                pieces += [piece] if piece.strip() else []
-    return pieces
+    """Files of sympy and mpmath, in pieces."""
+
+    def wanted(package: str, name: str) -> bool:
+        generated = re.search("(^|/)(tests|benchmarks|_antlr|autolev)/", name)
+        return not generated and belongs(f"{package}/{name}", split, heldout=0.1)
+
+    packages = ("mpmath", "sympy")
+    return [piece for package in packages for piece in pieces(package, partial(wanted, package))]
+
+
+def pieces(package: str, wanted: Callable[[str], bool]) -> list[str]:
+    """A package's Python files, in pieces of about 1,500 characters that end at a line's end."""
+    found = []
+    folder = _folder(package)
+    for name in sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.py")):
+        if wanted(name):
+            piece = ""
+            for line in _read(package, name).splitlines(keepends=True):
+                piece += line
+                if len(piece) > 1500:
+                    found.append(piece)
+                    piece = ""
+            found += [piece] if piece.strip() else []
+    return found
 
 
 def _names(domain: str, split: str) -> list[str]:
@@ -201,11 +210,11 @@ def _names(domain: str, split: str) -> list[str]:
         names = {}
         for picture, entry in json.loads(_read("emoji", f"unicode_codes/{file}")).items():
             toned = any("\U0001f3fb" <= c <= "\U0001f3ff" for c in picture)
-            if not toned and _belongs(picture.replace("\ufe0f", ""), split, heldout=0.2):
+            if not toned and belongs(picture.replace("\ufe0f", ""), split, heldout=0.2):
                 name = entry["en"] if language == "en" else entry
                 names[name.strip(":").replace("_", " ")] = None
         for turn in range(4):
-            dealt = _shuffled(names, salt=f"{language} {turn}")
+            dealt = shuffled(names, salt=f"{language} {turn}")
             texts += ["\n".join(dealt[i : i + 30]) for i in range(0, len(dealt), 30)]
     return texts
 
@@ -231,11 +240,12 @@ def _hash(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def _shuffled(texts: Iterable[str], *, salt: str) -> list[str]:
+def shuffled(texts: Iterable[str], *, salt: str) -> list[str]:
+    """In an order that follows from the texts and the salt alone."""
     return sorted(texts, key=lambda text: _hash(salt + text))
 
 
-def _belongs(name: str, split: str, *, heldout: float) -> bool:
+def belongs(name: str, split: str, *, heldout: float) -> bool:
     """Whether a name belongs to a split; "heldout" gets about this share of all names."""
     return (int.from_bytes(_hash(name)[:4]) < heldout * 2**32) == (split == "heldout")
 

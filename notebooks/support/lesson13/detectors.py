@@ -24,15 +24,23 @@ class Tokens(NamedTuple):
     kind: Tensor  # (T,) place in corpus.DOMAINS
 
 
+def rich(domains: Tensor) -> dict[str, Tensor]:
+    """Contexts richest in each kind of text, to "learn" from one half of the stream and to "test"
+    on the other; domains (R, T)."""
+    share = F.one_hot(domains.long(), len(corpus.DOMAINS)).float().mean(1)  # (R, kinds)
+    half = len(domains) // 2
+    return {
+        name: begin + share[begin : begin + half].topk(count, dim=0).indices.flatten()
+        for begin, (name, count) in zip((0, half), PARTS.items(), strict=True)
+    }
+
+
 @torch.no_grad()
 def pools(lm, dictionary, alive: Tensor, device) -> dict[str, Tokens]:
     """Tokens to "learn" on, and of the other half to "test" on; features: those of `alive`."""
     rows, domains = corpus.stream("heldout").contexts()
-    share = F.one_hot(domains.long(), len(corpus.DOMAINS)).float().mean(1)  # (R, kinds)
     found = {}
-    half = len(rows) // 2
-    for begin, (name, count) in zip((0, half), PARTS.items(), strict=True):
-        picked = begin + share[begin : begin + half].topk(count, dim=0).indices.flatten()
+    for name, picked in rich(domains).items():
         acts = [lm.activations(part.to(device)).flatten(0, 1) for part in rows[picked].split(16)]
         features = [dictionary.features(part)[:, alive] for part in acts]
         kind = domains[picked].flatten().to(device)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from scipy.sparse import csc_matrix, vstack
 from torch import Tensor
 
-from helpers.datasets import corpus
+from helpers.datasets import corpus, reviews
 from helpers.ground.artifacts import load_artifact
 from helpers.ground.errors import checked
 from helpers.ground.runtime import in_chunks
@@ -49,11 +49,23 @@ def windows(tokenizer, split: str = "heldout", *, size: int = SEEN) -> tuple[Ten
 
 
 def _tokens(tokenizer, domain: str, split: str) -> Iterator[int]:
-    documents = corpus.documents(domain, split)  # one after another, END behind each
+    documents = _documents(domain, split)  # one after another, END behind each
     while some := list(islice(documents, 100)):
         for ids in tokenizer(some, verbose=False)["input_ids"]:
             yield from ids
             yield END
+
+
+def _documents(domain: str, split: str) -> Iterator[str]:
+    """As the dictionary learned them, from version 1 of the corpus: IMDb alone, mpmath alone."""
+    if domain == "mathematics":
+        return corpus.documents(domain, split)
+    if domain == "reviews":
+        imdb = reviews.load("imdb")
+        texts = imdb.test.texts if split == "heldout" else imdb.train.texts
+    else:
+        texts = corpus.pieces("mpmath", lambda name: corpus.belongs(name, split, heldout=0.3))
+    return iter(corpus.shuffled(texts, salt=domain))
 
 
 @torch.no_grad()
