@@ -190,12 +190,12 @@ def test_checking_leaves_the_readers_random_numbers_alone(acts):
 
 # ---- what trains, and where it fires ----
 def test_seeds_of_the_trials_stand_together(monkeypatch):
-    row = {"L0": 3.0, "loss_recovered": 0.5}
+    row = {"L0": 3.0, "loss_recovered": 0.5, "dead": 0.1}
     stored = {"no L1": row, "l1 0.01": row, "seed 1, l1 0.01": row | {"L0": 4.0}}
     monkeypatch.setattr(training, "load_trials", lambda: stored)
     found = training.trials()
-    assert found["l1 0.01"].tolist() == [[3.0, 0.5], [4.0, 0.5]]
-    assert found["no L1"].tolist() == [[3.0, 0.5]]
+    assert found["l1 0.01"].tolist() == [[3.0, 0.5, 0.1], [4.0, 0.5, 0.1]]
+    assert found["no L1"].tolist() == [[3.0, 0.5, 0.1]]
 
 
 class Reviews:
