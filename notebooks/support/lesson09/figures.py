@@ -48,11 +48,12 @@ def opened(words: Sequence[str], parts: Mapping[str, Tensor]):
 
 
 def plane(sweep: np.ndarray, points: Mapping[str, np.ndarray]):
-    """Loss recovered over L0: the λ sweep (5, 2) as a curve, others as points (n, 2)."""
+    """Loss recovered over L0, the first two columns: the λ sweep as a curve, others as points."""
     series = {"all ingredients, λ swept": sweep, "the paper's A/1": [(10, 0.79), (20, 0.79)]}
-    lines, series = list(series), {k: np.transpose(v) for k, v in (series | points).items()}
+    lines, series = list(series), {k: np.transpose(v)[:2] for k, v in (series | points).items()}
     look = {"xlabel": "L0: features that fire on a token", "ylabel": "loss recovered", "size": 7}
-    ticks = {"xticks": [2, 5, 10, 20, 50, 100], "xticklabels": ["2", "5", "10", "20", "50", "100"]}
+    at = [2, 5, 10, 20, 50, 100, 200, 500, 1000]
+    ticks = {"xticks": at, "xticklabels": [str(L0) for L0 in at]}
     look |= {"xscale": "log", "height": 3.8, "lines": lines} | ticks
     caption = "1,024 features; a point a seed. The paper gives L0 as below 20: a bar from 10 to 20."
     return plots.scatter(series, caption=caption, **look)

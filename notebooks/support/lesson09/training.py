@@ -93,11 +93,11 @@ def refit(x: Tensor, f: Tensor, W_dec: Tensor) -> Tensor:
 
 
 def trials() -> dict[str, np.ndarray]:
-    """Small dictionaries of data/sae_trials: (seeds, 2), L0 and loss recovered, by their change."""
+    """data/sae_trials by what was changed: L0, loss recovered and the share of dead, (seeds, 3)."""
     found = {}
     for name, row in load_trials().items():
         change = name.removeprefix("seed 1, ").removeprefix("seed 2, ")
-        found.setdefault(change, []).append((row["L0"], row["loss_recovered"]))
+        found.setdefault(change, []).append([row[k] for k in ("L0", "loss_recovered", "dead")])
     return {change: np.array(rows) for change, rows in found.items()}
 
 
