@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from helpers.datasets import corpus
 from helpers.ground.artifacts import Checkpoint, still_numbers
-from helpers.ground.errors import checked
+from helpers.ground.errors import MayBe0, checked
 from helpers.transformer.model import OneLayerTransformer, initialise
 
 
@@ -27,7 +27,7 @@ class Training:
     batch: int = 16  # sequences a step
     micro: int = 8  # sequences at once: 8 fill a core's cache (30k tokens/s, with 16 it is 24k)
     learning_rate: float = 2e-3  # reached after `warmup` steps, then a cosine down to a tenth
-    warmup: int = 200
+    warmup: MayBe0 = 200
     weight_decay: float = 0.01
     seed: int = 0  # of the weights and of the order of the texts
     bfloat16: bool = False  # faster where the processor has it; float32 otherwise
@@ -45,7 +45,9 @@ class Trained(NamedTuple):
 
 
 @checked
-def train(settings, training, stream, *, device="cpu", checkpoint=None, save_every=120) -> Trained:
+def train(
+    settings, training, stream, *, device="cpu", checkpoint=None, save_every=120.0
+) -> Trained:
     """A model trained on a stream of tokens (N,).
 
     Everything random follows from the seed and the step, so a run that was killed repeats the steps
