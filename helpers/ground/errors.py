@@ -55,7 +55,7 @@ def checked(made: Callable) -> Callable:
 
     1. An option is of the kind of its annotation, or of its default: a number, a text, a tensor, a
        class of the course. Numbers are finite, and not below 0 where the default is not; what is
-       counted is at least 1 where the default is. Annotated: the least number, or words for it.
+       counted is at least 1 where the default is, if its annotation (MayBe0) has no other least.
     2. A function that is handed over and annotated to give a tensor is held to that.
     3. What cannot be computed with the rest is said with all that was given. Errors in models and
        functions that are neither the course's nor a library's stay as they are.
@@ -117,23 +117,21 @@ def _of_others(error: Exception) -> bool:
 
 def _look(value, option: inspect.Parameter) -> None:
     """CourseError for a value that is none for this option of a function."""
-    default, asked, said = option.default, option.annotation, None
+    default, asked = option.default, option.annotation
     asked = type(default) if asked is option.empty else asked
-    if get_origin(asked) is Annotated:
-        asked, said = get_args(asked)[:2]
+    asked, *least = get_args(asked) if get_origin(asked) is Annotated else (asked,)
     kinds = get_args(asked) if isinstance(asked, UnionType) else [asked]
     kinds = [Callable if k is FunctionType else get_origin(k) or k for k in kinds]
     known = all(k in KINDS or k.__module__.startswith(("helpers", "torch")) for k in kinds)
     others = [k for k in kinds if k is not NoneType]
     number = any(k in (int, float) for k in others)  # beside a tensor, as a baseline, it may be all
-    least = said if isinstance(said, int) else _least(default, *others[:1] or [None])
+    least = least[0] if least else _least(default, *others[:1] or [None])
     if option.name in ("device", "generator") and (value is not None or default is not None):
         _look_for(option.name, value)
     elif value is default or not known or not others or (number and len(others) > 1):
         return
     elif not any(_fits(value, k, least) for k in kinds):
         words = " or ".join(KINDS.get(k, f"a {k.__name__}") for k in others)
-        words = said if isinstance(said, str) else words
         words += f" of {least} or more" if number and least >= 0 else ""
         raise CourseError(f"{option.name} should be {words}, not {shown(value)}.")
 

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,6 @@ from helpers.ground.stats import wide
 
 Target = int | Sequence[int] | Tensor
 Baseline = float | Tensor
-Model = Annotated[nn.Module, "an nn.Module (wrap a function in one)"]
 Method = Callable[..., Tensor]  # such as gradient: method(model, inputs, target) -> maps
 
 
@@ -135,7 +133,7 @@ def derivatives(score: Tensor, at: Sequence[Tensor]) -> list[Tensor]:
 
 
 @checked
-def scores(model: Model, inputs: Tensor, target: Target, *, softmax: bool = False) -> Tensor:
+def scores(model: nn.Module, inputs: Tensor, target: Target, *, softmax: bool = False) -> Tensor:
     """The target's logit (or probability) for each picture, (B,), without gradients."""
     x, target = check(model, inputs, target)
     with frozen_eval(model):

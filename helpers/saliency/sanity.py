@@ -133,8 +133,6 @@ def numbers_of(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 def as_list(layers: str | Sequence) -> list:
     """Names as a list, also a single one."""
-    if not isinstance(layers, (str, Sequence)):
-        raise CourseError(f"Layers are given by their names, not as a {type(layers).__name__}.")
     return [layers] if isinstance(layers, str) else list(layers)
 
 
