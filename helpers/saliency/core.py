@@ -133,7 +133,7 @@ def derivatives(score: Tensor, at: Sequence[Tensor]) -> list[Tensor]:
 
 
 @checked
-def scores(model: nn.Module, inputs: Tensor, target: Target, *, softmax: bool = False) -> Tensor:
+def scores(model, inputs, target: Target, *, softmax: bool = False) -> Tensor:
     """The target's logit (or probability) for each picture, (B,), without gradients."""
     x, target = check(model, inputs, target)
     with frozen_eval(model):
