@@ -40,7 +40,7 @@ class TopK(SparseAutoencoder):
         """Count for how many activations each feature has been silent."""
         self.silent_for.add_(len(f)).masked_fill_(f.any(dim=0), 0)
 
-    def extra(self, x: Tensor, f: Tensor) -> Tensor:
+    def extra(self, x: Tensor, f: Tensor, left_over: Tensor | None = None) -> Tensor:
         """L_aux for x (B, N), the mean of (e − ê)²; 0 where no feature is dead (appendix A.2).
 
         ê is what the dead features write for an input, its k_aux largest of them alone.
@@ -50,7 +50,8 @@ class TopK(SparseAutoencoder):
         some = dead.nonzero().flatten() if on_cpu else torch.arange(len(dead), device=x.device)
         if not len(some):
             return x.new_zeros(())
-        left_over = (x - self.decode(f)).detach()  # e (B, N)
+        if left_over is None:
+            left_over = (x - self.decode(f)).detach()  # e (B, N)
         a = (x - self.b_dec) @ self.W_enc[:, some] + self.b_enc[some]
         g = TopK.activate(self, a * dead[some], self.settings.k_aux)  # (B, dead)
         return (g @ self.W_dec[some] - left_over).pow(2).mean() * dead.any()

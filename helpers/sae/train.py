@@ -144,7 +144,7 @@ def backward(sae: SparseAutoencoder, x: Tensor, bfloat16: bool) -> tuple[Loss, T
     sparse = SPARSE and x.device.type == "cpu" and sae.settings.kind in PLAIN
     if sparse and int(f.count_nonzero()) < FEW * f.numel():
         f = f.detach()
-        return sparse_gradients(sae, x, f), f
+        return sparse_gradients(sae, x, f, half), f
     with half:
         loss = sae.loss(x, f)
     loss.total.backward()
@@ -152,7 +152,7 @@ def backward(sae: SparseAutoencoder, x: Tensor, bfloat16: bool) -> tuple[Loss, T
 
 
 @torch.no_grad()
-def sparse_gradients(sae: SparseAutoencoder, x: Tensor, f: Tensor) -> Loss:
+def sparse_gradients(sae: SparseAutoencoder, x: Tensor, f: Tensor, half) -> Loss:
     """The gradients of `sae.loss`, written out so that only features that fire cost anything.
 
     x (B, N), f (B, M). 64 ms a step instead of 164 at L0 23 of 4,096, batches of 1,024, two cores;
@@ -161,12 +161,12 @@ def sparse_gradients(sae: SparseAutoencoder, x: Tensor, f: Tensor) -> Loss:
     A feature that does not fire gets no gradient at all: that is why dead features stay dead, and
     why the kinds that keep the k largest have a loss for them besides (`extra`).
     """
-    l1 = sae.settings.kind == "l1"
-    with torch.set_grad_enabled(not l1):
-        sparsity = sae.extra(x, f)
-        added = sae.price * sparsity
-    f = f.to(x.dtype).to_sparse_csr()
+    l1, dense = sae.settings.kind == "l1", f.to(x.dtype)
+    f = dense.to_sparse_csr()
     error = f @ sae.W_dec + sae.b_dec - x  # (B, N): x̂ − x
+    with torch.set_grad_enabled(not l1), half:
+        sparsity = sae.extra(x, dense) if l1 else sae.extra(x, f, -error)
+        added = sae.price * sparsity
     into_x = 2 * error / error.numel()  # ∂ mse / ∂ x̂
     into_f = torch.sparse.sampled_addmm(f, into_x, sae.W_dec.T, beta=0)  # (B, M), only where f > 0
     if l1:
