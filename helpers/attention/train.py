@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from helpers.attention.model import AttentionModel, Batch, collate, probabilities
 from helpers.ground.artifacts import still_numbers
-from helpers.ground.errors import CourseError, MayBe0, checked
+from helpers.ground.errors import CourseError, MayBe0, checked, same_shape
 
 Guide = Tensor | Callable[[Tensor], Tensor] | None  # weights that replace a model's own, see `pick`
 ATTENTION = ("W1", "W2", "v", "query")  # the parts of a model that no weight decay touches
@@ -62,7 +62,7 @@ def label_loss(model: AttentionModel, data: list[tuple]) -> Callable:
 def pick(guide: Guide, batch: Batch) -> Tensor | None:
     """Weights (B, T) by a guide: a function such as `uniform`, or (N, T) of all texts; or None."""
     if guide is None or callable(guide):
-        return guide and guide(batch.content)
+        return guide and same_shape(guide(batch.content), batch.content, "What guide gives")
     return guide[batch.index, : batch.words.shape[1]]
 
 

@@ -5,7 +5,6 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import zip_longest
 from math import inf
 from numbers import Integral, Real
 from pathlib import Path
@@ -56,8 +55,7 @@ def checked(made: Callable) -> Callable:
     1. An option is of the kind of its annotation, or of its default: a number, a text, a tensor, a
        class of the course. Numbers are finite, and not below 0 where the default is not; what is
        counted is at least 1 where the default is, if its annotation (MayBe0) has no other least.
-    2. A function that is handed over and annotated to give a tensor is held to that.
-    3. What cannot be computed with the rest is said with all that was given. Errors in models and
+    2. What cannot be computed with the rest is said with all that was given. Errors in models and
        functions that are neither the course's nor a library's stay as they are.
     """
     if isinstance(made, type):
@@ -76,10 +74,8 @@ def checked(made: Callable) -> Callable:
         for name, value in given:
             if name in wanted():
                 _look(value, wanted()[name])
-        pairs = zip_longest(args, wanted().values())  # fewer args than options or, with *args, more
-        named = {name: _held(value, wanted().get(name)) for name, value in options.items()}
         try:
-            return made(*[_held(*pair) for pair in pairs][: len(args)], **named)
+            return made(*args, **options)
         except RAW as error:
             if _of_others(error):
                 raise
@@ -90,22 +86,6 @@ def checked(made: Callable) -> Callable:
             raise CourseError(UNKNOWN if unknown else what) from error
 
     return looked_at
-
-
-def _held(value, option: inspect.Parameter | None):
-    """A function annotated to give a tensor, which then says what else it gives; others as is."""
-    asked = option.annotation if option and callable(value) else None
-    calls = [k for k in (asked, *get_args(asked)) if get_origin(k) is Callable]
-    if not calls or not hasattr(gives := get_args(calls[0])[-1], "detach"):
-        return value
-
-    @functools.wraps(value)
-    def held(*args, **options):
-        if not isinstance(result := value(*args, **options), gives):
-            raise CourseError(f"{option.name} should return a tensor, not {shown(result)}.")
-        return result
-
-    return held
 
 
 def _of_others(error: Exception) -> bool:
