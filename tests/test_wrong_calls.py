@@ -452,7 +452,6 @@ WRONG |= {
     "an edit that gives an array": lambda: tiny()(TOKENS, lambda acts: acts.detach().numpy()),
     "an edit of another width": lambda: tiny()(TOKENS, lambda acts: acts[..., :3]),
     "an edit of one token": lambda: tiny()(TOKENS, lambda acts: acts[0, 0]),  # spread silently
-    "losses of nan": lambda: measure.token_losses(with_nan(tiny()), TOKENS),
     "units that give None": lambda: features.sparse_activations(lambda a: None, tiny(), TOKENS),
     "toys that nothing draws": lambda: toy_models.train_toys(
         toy_models.ToySettings(steps=1), torch.zeros(1), torch.ones(5), draw=lambda *_, **__: None
@@ -478,8 +477,6 @@ WRONG |= {
     "settings of a kind": lambda: kinds.build("topk"),
     "k of 0": lambda: kinds.build(sae.Settings(kind="topk", k=0)),
     "activations of another width": lambda: sae_of().features(torch.rand(3, 11)),
-    "activations with nan": lambda: sae_of().features(torch.full((3, 12), torch.nan)),
-    "activations with nan, one feature": lambda: sae_of().feature(inputs(3) / 0, 3),
     "encoded in lists": lambda: tiny_sae().encode([[0.0] * 12]),
     "decoded of another width": lambda: tiny_sae().decode(torch.rand(3, 12).double()),
     "activations in lists": lambda: sae_of().features([[0.0] * 12]),

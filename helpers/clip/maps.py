@@ -266,7 +266,7 @@ def put_back(maps: Tensor, image: Tensor) -> Tensor:
 
 
 @checked
-def explain(method: Method, model, image: Tensor, texts: Tensor, **options) -> Tensor:
+def explain(method: Method, model, image, texts, **options) -> Tensor:
     """A method of `saliency`, channels summed, applied to the similarity: (Q, H, W)."""
     refuse_raw(model, image, texts)
     x = whole(model, image).expand(len(texts), -1, -1, -1)  # the picture once for each text

@@ -12,12 +12,13 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from helpers.ground.errors import CourseError, checked
-from helpers.sae.model import NO_NUMBERS, Loss, SparseAutoencoder, geometric_median
+from helpers.sae.model import Loss, SparseAutoencoder, geometric_median
 from helpers.transformer.train import Saver
 
 PLAIN = ("l1", "topk", "batch_topk")  # kinds whose gradients `sparse_gradients` writes out
 FEW = 0.03  # share of features that fire, below which sparse products win on a processor
 SPARSE = sys.platform == "linux" and torch.backends.mkl.is_available()  # else PyTorch lacks them
+NO_NUMBERS = "Some activations or weights are not numbers: look at the model they come from."
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
 
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from helpers.ground.errors import CourseError, checked
+from helpers.ground.errors import CourseError, checked, shown
 from helpers.ground.stats import spearman
 from helpers.saliency.cam import find_layer
 from helpers.saliency.core import Method, as_tensor, refuse_unfit
@@ -133,6 +133,8 @@ def numbers_of(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 def as_list(layers: str | Sequence) -> list:
     """Names as a list, also a single one."""
+    if not isinstance(layers, (str, Sequence)):
+        raise CourseError(f"Layers are given by their names, not as {shown(layers)}.")
     return [layers] if isinstance(layers, str) else list(layers)
 
 

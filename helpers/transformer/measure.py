@@ -33,9 +33,7 @@ def token_losses(model: OneLayerTransformer, contexts: Tensor, edit: Edit | None
         losses = F.cross_entropy(wide(logits).flatten(0, 1), after.flatten(), reduction="none")
         return losses.view_as(after)
 
-    losses = in_chunks(of, contexts, chunk=rows_at_once(device))
-    still_numbers([losses], "its training")
-    return losses
+    return in_chunks(of, contexts, chunk=rows_at_once(device))
 
 
 def rows_at_once(device: torch.device) -> int:
@@ -48,4 +46,5 @@ def loss_recovered(model: OneLayerTransformer, contexts: Tensor, edit: Edit) -> 
     intact = token_losses(model, contexts).mean()
     edited = token_losses(model, contexts, edit).mean()
     ablated = token_losses(model, contexts, ablate).mean()
+    still_numbers([intact, edited], "its training")
     return ((ablated - edited) / (ablated - intact)).item()

@@ -63,11 +63,11 @@ helpers/saliency/guided.py: if any(isinstance(part, torch.jit.ScriptModule) for 
 => if not parts:
 E no masks
 saliency/test_behaviour.py::test_bad_options
-helpers/ground/errors.py: return whole and _least(option, kind) <= value < inf and value > -inf
+helpers/ground/errors.py: return whole and least <= value < inf and value > -inf
 => return True
 E no crops
 clip/test_maps.py::test_what_cannot_be_mapped_ends_in_a_sentence
-helpers/ground/errors.py: return whole and _least(option, kind) <= value < inf and value > -inf
+helpers/ground/errors.py: return whole and least <= value < inf and value > -inf
 => return True
 E a batch of one picture
 test_fuzz.py::test_a_picture_in_any_usual_form_is_the_same_picture
