@@ -31,8 +31,8 @@ helpers/saliency/sanity.py: (p.float() if p.itemsize == 1 else p).normal_
 => p.normal_
 C a transformer's attention and tokens stay trained
 saliency/test_sanity.py::test_nothing_that_was_learned_is_left
-helpers/saliency/sanity.py: p.fill_(torch.nan)
-=> pass
+helpers/saliency/sanity.py: if p.isnan().any() or (p.equal(trained[name]) and
+=> if False and (p.equal(trained[name]) and
 D RISE sums in half precision
 saliency/test_behaviour.py::test_more_masks_are_no_worse_in_half_precision
 helpers/saliency/perturbation.py: kept.to(x.device, core.wide(x).dtype)
