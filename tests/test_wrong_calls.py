@@ -20,8 +20,8 @@ from helpers.attention import model as attention
 from helpers.attention import train as attention_train
 from helpers.clip import maps, score
 from helpers.clip import model as clip
-from helpers.datasets import clinical_notes, corpus, photos, reviews, scenes
-from helpers.ground import runtime, stats
+from helpers.datasets import clinical_notes, corpus, excerpts, photos, reviews, scenes
+from helpers.ground import artifacts, runtime, stats
 from helpers.ground.errors import CourseError
 from helpers.lesson import answers, plots
 from helpers.lesson.answers import Store
@@ -29,9 +29,9 @@ from helpers.lesson.boards import Board
 from helpers.lesson.claims import claim
 from helpers.lesson.rating import Item, Question, Rating, counterbalanced
 from helpers.lesson.widgets import choice_view
-from helpers.nets import digits
-from helpers.pretrained import imagenet
-from helpers.sae import kinds, splitting, store
+from helpers.nets import digits, order_net
+from helpers.pretrained import hooks, imagenet
+from helpers.sae import features, kinds, splitting, store
 from helpers.sae import model as sae
 from helpers.sae import train as sae_train
 from helpers.saliency import metrics, sanity
@@ -243,6 +243,27 @@ WRONG |= {
     "a curve of one point": lambda: metrics.area([[1.0]]),
     "shapley of lists": lambda: shapley(lambda p: p.sum(-1), [[1.0, 2.0]], [[0.0, 0.0]]),
     "shapley of too many": lambda: shapley(lambda p: p.sum(-1), torch.ones(1, 17), torch.zeros(1)),
+    "a method that gives None": lambda: sanity.cascade(NET, ["head"], lambda *_: None, X, 0),
+    "a method that gives an array": lambda: sanity.cascade(
+        NET, ["head"], lambda *_: np.zeros((1, 3, 16, 16)), X, 0
+    ),
+    "a method to smooth that gives None": lambda: saliency.smoothgrad(
+        NET, X, 0, samples=1, of=lambda *_: None
+    ),
+    "a sensitive method that gives a list": lambda: metrics.sensitivity_max(
+        lambda *_: [1.0], NET, X, 0, samples=1
+    ),
+    "layers that are a number": lambda: sanity.cascade(NET, 3, saliency.gradient, X, 0),
+    "inputs with a dimension too many": lambda: saliency.gradient(NET, X[None], 0),
+    "a map of complex numbers": lambda: metrics.area(torch.ones(1, 3, dtype=torch.complex64)),
+    "shapley of another baseline": lambda: shapley(
+        lambda p: p.sum(-1), torch.rand(2, 3), torch.rand(2, 4)
+    ),
+    "shapley of a class's scores": lambda: shapley(  # (..., N, 4) would be mixed up silently
+        lambda p: p.sum(-1, keepdim=True).expand(*p.shape[:-1], 4), *torch.rand(2, 2, 3)
+    ),
+    "shapley of nothing": lambda: shapley(lambda p: None, *torch.rand(2, 2, 3)),
+    "a model that is no network": lambda: saliency.scores(lambda x: x, X, 0),
     "a complex target": lambda: saliency.gradient(NET, X, 1 + 0j),
     "channels last": lambda: saliency.gradient(NET, X.permute(0, 2, 3, 1), 0),
     "too small for the network": lambda: saliency.gradient(NET, X[..., :2, :2], 0),
@@ -260,6 +281,17 @@ WRONG |= {
     ),
     "a method by its name": lambda: clip_call(partial(maps.explain, "rise")),
     "boxes and gains": lambda: maps.add_up(torch.rand(3, 1), [[0, 0, 2, 2]], 4, 4),
+    "gains in a list": lambda: maps.add_up([[1.0]], [0, 0, 2, 2], 4, 4),
+    "gains in a list, averaged": lambda: maps.average([[1.0]], [0, 0, 2, 2], 4, 4),
+    "a method that explains nothing": lambda: clip_call(
+        partial(maps.explain, lambda *_, **__: None)
+    ),
+    "no maps to score": lambda: score.score({}, [[0, 0, 2, 2]]),
+    "maps to score in a list": lambda: score.score([HEAT], [[0, 0, 2, 2]]),
+    "maps of other sizes to score": lambda: score.score(
+        {"a": HEAT, "b": HEAT[:, :5]}, [[0, 0, 2, 2]] * 2
+    ),
+    "a neutral text in words": lambda: clip_call(partial(score.cures, neutral="a picture")),
     "a query in bytes": lambda: encode(b"a dog"),
     "a query that is a number": lambda: encode(3),
     "a query of 100,000 letters": lambda: encode("dog " * 25_000),
@@ -301,6 +333,30 @@ WRONG |= {
     "labels in words": lambda: attention.collate([(torch.tensor([2, 7, 3]), "good")]),
     "examples without labels": lambda: attention.collate([(torch.tensor([2, 7, 3]),)]),
     "texts of another vocabulary": lambda: MODEL(attention.collate([(torch.tensor([77]), 1)])),
+    "places of another length": lambda: attention.collate(texts.texts(4), index=[0, 1]),
+    "weights of other texts": lambda: MODEL(BATCH, torch.rand(3, BATCH.words.shape[1])),
+    "one weight a text": lambda: MODEL(BATCH, torch.ones(4, 1)),  # it would be spread silently
+    "a guide of other texts": lambda: attention_train.predict(
+        MODEL, texts.texts(4), guide=torch.rand(2, 14)
+    ),
+    "a guide of one dimension": lambda: attention_train.predict(
+        MODEL, texts.texts(4), guide=torch.rand(14)
+    ),
+    "a guide that gives None": lambda: attention_train.predict(
+        MODEL, texts.texts(4), guide=lambda content: None
+    ),
+    "hidden states in a list": lambda: MODEL.attend([1.0], BATCH.content, None),
+    "distributions of other lengths": lambda: faithfulness.tvd([0.5, 0.5], [0.2, 0.3, 0.5]),
+    "divergence of other lengths": lambda: faithfulness.jsd(torch.rand(4, 3), torch.rand(4, 5)),
+    "kendall of other lengths": lambda: faithfulness.kendall(
+        torch.rand(4, 9), torch.rand(4, 8), BATCH.content[:, :9]
+    ),
+    "kendall of fewer texts": lambda: faithfulness.kendall(
+        torch.rand(4, 9), torch.rand(3, 9), torch.ones(4, 9, dtype=torch.bool)
+    ),
+    "kendall without its words": lambda: faithfulness.kendall(
+        torch.rand(4, 9), torch.rand(4, 9), torch.ones(9, dtype=torch.bool)
+    ),
     "a guide by its name": lambda: attention_train.predict(MODEL, texts.texts(4), guide="uniform"),
     "weights with nan": lambda: attention_train.predict(with_nan(texts.build()), texts.texts(4)),
     "gradients of nan": lambda: faithfulness.gradient_importance(with_nan(texts.build()), BATCH),
@@ -320,10 +376,35 @@ WRONG |= {
     "an unknown kind of text": lambda: corpus.documents("poems"),
     "a negative stream": lambda: corpus.stream(size=-5),
     "tokens in a list, decoded": lambda: corpus.decode([5, 6]),
+    "tokens in rows, decoded": lambda: corpus.decode(TOKENS),
+    "negative tokens, decoded": lambda: corpus.decode(torch.tensor([5, -6])),
+    "tokens beyond the last, decoded": lambda: corpus.decode(torch.tensor([5, 10_000])),
+    "a part of the corpus that is not there": lambda: corpus.documents("dna", "test"),
+    "a row of other activations": lambda: excerpts.firings(
+        lambda rows: None, TOKENS, torch.tensor([3])
+    ),
+    "notes in numbers": lambda: order_net.accuracy(order_net.SymptomNet(4, 4), [1, 2]),
+    "words in place of tokens": lambda: order_net.SymptomNet(4, 4)("no fever"),
     "scenes without a seed": lambda: scenes.sample(1, None),
     "a negative concept": lambda: scenes.named(-1),
     "a class by number": lambda: imagenet.class_index(3),
     "digits without a side": lambda: digits.digits(side=0),
+    "digits in a list": lambda: digits.train([[0.0]], [1]),
+    "digits of other labels": lambda: digits.accuracy(
+        digits.network(), torch.rand(4, 1, 28, 28), torch.tensor([1])
+    ),
+    "a class of nothing": lambda: imagenet.top_classes(NET, None),
+    "edits in a list": lambda: hooked([("mlp", 0)]),
+    "a site that is no pair": lambda: hooked({"mlp": None}),
+    "a site that is not there": lambda: hooked({("mlp", 9): None}),
+    "an edit of a site that gives None": lambda: hooked({("mlp", 0): lambda x: None}),
+    "an edit of a site that is smaller": lambda: hooked({("mlp", 0): lambda x: x[..., :1]}),
+    "a stored folder by number": lambda: artifacts.load_artifact(3),
+    "an interval of nothing": lambda: stats.interval([]),
+    "an interval of a number": lambda: stats.interval(3),
+    "clusters of another number": lambda: stats.clustered_mean([1, 0, 1], [0, 1]),
+    "correlation of other lengths": lambda: stats.pearson(torch.rand(2, 5), torch.rand(2, 4)),
+    "ranks of words": lambda: stats.spearman([["a"]], [["b"]]),
     "a seed of the course": lambda: runtime.setup(seed="x", quiet=True),
     "an unknown data set": lambda: data.texts("amazon", texts.QUICK),
     "a data set without its size": lambda: data.texts("rotten", 60),
@@ -367,6 +448,14 @@ WRONG |= {
     "weights of neurons with nan": lambda: activations.ActivationBuffer(with_nan(tiny()), TOKENS),
     "loss recovered of nan": lambda: measure.loss_recovered(with_nan(tiny()), TOKENS, abs),
     "contexts of floats": lambda: activations.ActivationBuffer(tiny(), TOKENS.float()),
+    "an edit that gives None": lambda: tiny()(TOKENS, lambda acts: None),
+    "an edit that gives an array": lambda: tiny()(TOKENS, lambda acts: acts.detach().numpy()),
+    "an edit of another width": lambda: tiny()(TOKENS, lambda acts: acts[..., :3]),
+    "an edit of one token": lambda: tiny()(TOKENS, lambda acts: acts[0, 0]),  # spread silently
+    "units that give None": lambda: features.sparse_activations(lambda a: None, tiny(), TOKENS),
+    "toys that nothing draws": lambda: toy_models.train_toys(
+        toy_models.ToySettings(steps=1), torch.zeros(1), torch.ones(5), draw=lambda *_, **__: None
+    ),
     "an edit by its name": lambda: tiny()(TOKENS, "ablate"),
     "no importance": lambda: toy_models.train_toys(
         toy_models.ToySettings(steps=1), torch.zeros(1), torch.full((5,), torch.nan)
@@ -388,6 +477,8 @@ WRONG |= {
     "settings of a kind": lambda: kinds.build("topk"),
     "k of 0": lambda: kinds.build(sae.Settings(kind="topk", k=0)),
     "activations of another width": lambda: sae_of().features(torch.rand(3, 11)),
+    "encoded in lists": lambda: tiny_sae().encode([[0.0] * 12]),
+    "decoded of another width": lambda: tiny_sae().decode(torch.rand(3, 12).double()),
     "activations in lists": lambda: sae_of().features([[0.0] * 12]),
     "a negative feature": lambda: sae_of().feature(inputs(3), -1),
     "a feature too many": lambda: sae_of().feature(inputs(3), 30),
@@ -462,6 +553,24 @@ def with_nan(model):
     return model
 
 
+class Blocks(torch.nn.Module):
+    """(B, 4) -> (B, 4), with one site of `hooks`: ("mlp", 0)."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = torch.nn.ModuleList([torch.nn.Module()])
+        self.blocks[0].mlp = torch.nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.blocks[0].mlp(x)
+
+
+def hooked(edits):
+    model = Blocks()
+    with hooks.hooked(model, edits):
+        model(torch.ones(2, 4))
+
+
 def encode(queries):
     return maps.encode_queries(picture_model(), clip.load().tokenizer, queries)
 
@@ -480,6 +589,43 @@ def test_what_is_wrong_ends_in_one_sentence(case):
     said = str(caught.value)
     assert "\n" not in said
     assert 20 < len(said) < 400
+
+
+class Own(torch.nn.Module):
+    def __init__(self, fault):
+        super().__init__()
+        self.fault = fault
+
+    def forward(self, x):
+        raise self.fault
+
+
+FAULTS = [ValueError("mine"), TypeError("mine"), RuntimeError("mine")]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_errors_of_models_and_functions_of_ones_own_stay_as_they_are(fault):
+    with pytest.raises(type(fault)) as caught:
+        saliency.scores(Own(fault), X, 0)
+    assert caught.value is fault
+    with pytest.raises(type(fault)):
+        sanity.cascade(NET, ["head"], lambda *_: Own(fault)(X), X, 0)
+
+
+def test_a_call_without_its_options_is_explained_by_python():
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'target'"):
+        saliency.scores(NET, X)
+
+
+def test_what_does_not_go_together_is_said_with_its_shapes():
+    with pytest.raises(CourseError) as caught:
+        faithfulness.tvd(torch.rand(4, 3), torch.rand(4, 5))
+    said = str(caught.value)
+    assert said.startswith(
+        "tvd() does not work with p: a Tensor (4, 3), q: a Tensor (4, 5) (The size"
+    )
+    assert said.endswith("; help(tvd) says what it takes.")
+    assert isinstance(caught.value.__cause__, RuntimeError)
 
 
 def premultiplied(image: Image.Image) -> np.ndarray:

@@ -44,6 +44,7 @@ def distance(base: AttentionModel, other: AttentionModel, data: list[tuple]) -> 
     return Distance(jsd(alpha, beta), tvd(p, q), alpha.amax(-1))
 
 
+@checked
 def adversary_loss(base_probs: Tensor, base_alpha: Tensor, lam: float) -> Callable:
     """TVD(output, base's output) - lam * KL(weights || base's weights), eq. (1) of the paper.
 

@@ -7,29 +7,33 @@ import math
 from typing import NamedTuple
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from helpers.attention.model import PAD, AttentionModel, Batch, probabilities
 from helpers.ground.artifacts import still_numbers
-from helpers.ground.errors import checked
+from helpers.ground.errors import checked, same_shape
 from helpers.ground.runtime import in_chunks
 from helpers.ground.stats import wide
 
 TINY = 1e-12
 
 
-def tvd(p: Tensor, q: Tensor) -> Tensor:
+@checked
+def tvd(p: ArrayLike, q: ArrayLike) -> Tensor:
     """Total variation distance over the last dimension, 0 to 1: half the summed difference."""
     return 0.5 * (wide(p) - wide(q)).abs().sum(-1)
 
 
-def kl(p: Tensor, q: Tensor) -> Tensor:
+@checked
+def kl(p: ArrayLike, q: ArrayLike) -> Tensor:
     """Kullback-Leibler divergence KL(p || q) in nats; finite, and its gradient, where one is 0."""
     p, q = wide(p), wide(q)  # half precision has no TINY
     return (p * (p.clamp_min(TINY).log() - q.clamp_min(TINY).log())).sum(-1)
 
 
-def jsd(p: Tensor, q: Tensor) -> Tensor:
+@checked
+def jsd(p: ArrayLike, q: ArrayLike) -> Tensor:
     """Jensen-Shannon divergence over the last dimension in nats, 0 to ln 2 (J & W, eq. 2)."""
     middle = 0.5 * (wide(p) + wide(q))
     return 0.5 * (kl(p, middle) + kl(q, middle)).clamp(0, 2 * math.log(2))
@@ -88,6 +92,7 @@ def kendall(a: Tensor, b: Tensor, content: Tensor) -> list[tuple[float, float]]:
     """Kendall's tau-b and p-value over the words of each text; nan where one side is constant."""
     from scipy.stats import kendalltau  # here: it takes memory from who only looks
 
+    b, content = same_shape(b, a, "b"), same_shape(content, a, "content").bool()
     rows = zip(wide(a.detach()).cpu(), wide(b.detach()).cpu(), content.cpu(), strict=True)
     pairs = [kendalltau(x[words], y[words]) for x, y, words in rows]
     return [(float(tau), float(p)) for tau, p in pairs]

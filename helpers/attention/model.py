@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers.datasets import reviews
-from helpers.ground.errors import CourseError, checked
+from helpers.ground.errors import CourseError, checked, same_shape
 
 PAD, UNKNOWN, START, END = range(4)
 LONGEST_TEXT = 2_000  # words a learner may type in; the training texts have fewer than 400
@@ -76,6 +76,7 @@ def collate(examples: list[tuple], index=None, *, device: torch.device | str = "
         raise CourseError(f"{what}: see data.texts.") from error
     content = (words != PAD) & (words != START) & (words != END)
     index = torch.as_tensor(range(len(examples)) if index is None else index)
+    same_shape(index, label, "index")
     question = pad([example[2] for example in examples]) if len(examples[0]) > 2 else None
     return Batch(words, content, label, index, question).to(device)
 
@@ -168,7 +169,6 @@ class AttentionModel(nn.Module):
     def device(self) -> torch.device:
         return self.out.weight.device
 
-    @checked
     def encode(self, batch: Batch, embedded: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Hidden states (B, T, H) and the question's summary or None; embedded: other vectors."""
         embedded = self.embedding(batch.words) if embedded is None else embedded
@@ -198,7 +198,9 @@ class AttentionModel(nn.Module):
     def forward(self, batch: Batch, alpha: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Logits (B, C) and the attention weights used (B, T): the model's own, or `alpha`."""
         hidden, query = self.encode(batch)
-        alpha = self.attend(hidden, batch.content, query) if alpha is None else alpha.to(hidden)
+        if alpha is None:
+            alpha = self.attend(hidden, batch.content, query)
+        alpha = same_shape(alpha, batch.content, "alpha").to(hidden)
         return self.decode(hidden, alpha, query), alpha
 
 

@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from helpers.attention.model import AttentionModel, Batch, collate, probabilities
 from helpers.ground.artifacts import still_numbers
-from helpers.ground.errors import CourseError, checked
+from helpers.ground.errors import CourseError, MayBe0, checked, same_shape
 
 Guide = Tensor | Callable[[Tensor], Tensor] | None  # weights that replace a model's own, see `pick`
 ATTENTION = ("W1", "W2", "v", "query")  # the parts of a model that no weight decay touches
@@ -22,7 +22,7 @@ ATTENTION = ("W1", "W2", "v", "query")  # the parts of a model that no weight de
 class Settings:
     """The papers' training (Jain & Wallace 2019, appendix A), the number of epochs apart."""
 
-    epochs: int = 8  # passes through the training texts
+    epochs: MayBe0 = 8  # passes through the training texts
     batch: int = 32  # texts a step
     rate: float = 1e-3  # Adam's learning rate (amsgrad)
     decay: float = 1e-5  # weight decay, on everything but the attention's own weights
@@ -62,7 +62,7 @@ def label_loss(model: AttentionModel, data: list[tuple]) -> Callable:
 def pick(guide: Guide, batch: Batch) -> Tensor | None:
     """Weights (B, T) by a guide: a function such as `uniform`, or (N, T) of all texts; or None."""
     if guide is None or callable(guide):
-        return guide and guide(batch.content)
+        return guide and same_shape(guide(batch.content), batch.content, "What guide gives")
     return guide[batch.index, : batch.words.shape[1]]
 
 
@@ -77,7 +77,7 @@ def optimizer_for(model: AttentionModel, settings: Settings) -> torch.optim.Opti
 
 @checked
 def fit(
-    model, train, dev, settings=Settings(), *, guide=None, dev_guide=None, loss=None
+    model, train, dev, settings=Settings(), *, guide: Guide = None, dev_guide=None, loss=None
 ) -> list[float]:
     """Train in place, keep the epoch with the best dev score, return each epoch's dev score.
 

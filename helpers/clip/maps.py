@@ -8,22 +8,23 @@ the deck's. `relevance` (a file of its own) and `grad_cam` open the model; `expl
 """
 
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from helpers import saliency
 from helpers.datasets.photos import as_rgb
 from helpers.datasets.reviews import visible
 from helpers.ground.boxes import boxes_on
-from helpers.ground.errors import CourseError, checked
+from helpers.ground.errors import CourseError, checked, shown
 from helpers.ground.runtime import chunk_for, in_chunks
 from helpers.ground.stats import pearson
-from helpers.saliency.core import finite, wide
+from helpers.saliency.core import Method, finite, wide
 
 INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs")  # Unicode's blanks, marks and half emoji
 LARGEST = 2048  # pixels on a side; more only costs time and memory
@@ -45,8 +46,8 @@ def encode_queries(model, tokenizer, queries: str | Sequence[str]) -> Tensor:
     queries = [visible(query) for query in queries]
     tokens = tokenizer(queries) if callable(tokenizer) else None  # (Q, T)
     if not isinstance(tokens, Tensor):
-        kind = type(tokenizer).__name__
-        raise CourseError(f"tokenizer should be one of open_clip.get_tokenizer, not {kind}.")
+        given = shown(tokenizer)
+        raise CourseError(f"tokenizer should be one of open_clip.get_tokenizer, not {given}.")
     longest = tokens.shape[1]
     for query, beyond in zip(queries, tokenizer(queries, 2 * longest)[:, longest:], strict=True):
         if (beyond != beyond[-1]).any():  # not padding alone
@@ -84,8 +85,7 @@ def refuse_raw(model, image, texts) -> None:
         ndim = what.count(",")  # 3 of the picture, 2 of the texts
         fits = isinstance(values, Tensor) and values.is_floating_point() and values.ndim == ndim
         if not fits or not values.numel() or (ndim == 3 and len(values) != 3):
-            given = f"{type(values).__name__} {tuple(getattr(values, 'shape', ()))}"
-            raise CourseError(f"Give float numbers {what}, not this {given}.")
+            raise CourseError(f"Give float numbers {what}, not {shown(values)}.")
 
 
 def pixels_of(model) -> int:
@@ -129,7 +129,8 @@ def crop_boxes(crops: int, height: int, width: int, smallest: int, generator) ->
     return torch.stack((left, top, left + side, top + side), 1)
 
 
-def crop_gains(model, image: Tensor, texts: Tensor, boxes: Tensor) -> Tensor:
+@checked
+def crop_gains(model, image: Tensor, texts: Tensor, boxes: ArrayLike) -> Tensor:
     """How much closer each crop is to each text: cos(text, crop) - cos(text, picture), (N, Q)."""
     refuse_raw(model, image, texts)
     boxes = boxes_on(boxes, *image.shape[1:])
@@ -144,7 +145,7 @@ def crop_gains(model, image: Tensor, texts: Tensor, boxes: Tensor) -> Tensor:
     return finite(cosines[1:] - cosines[:1])
 
 
-def cut(model, image: Tensor, boxes: Tensor) -> Tensor:
+def cut(model, image: Tensor, boxes: ArrayLike) -> Tensor:
     """Crops resized to what the model sees, (N, 3, P, P), in its number type.
 
     The antialiased resizing of open_clip's preprocessing, all at once: it is linear and works on
@@ -178,7 +179,8 @@ def resizing(start: Tensor, end: Tensor, length: int, pixels: int, kind: str) ->
     return weights / weights.sum(2, keepdim=True)
 
 
-def add_up(gains: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
+@checked
+def add_up(gains: Tensor, boxes: ArrayLike, height: int, width: int) -> Tensor:
     """The demo's sum: each crop (N, 4) adds its gain (N, Q) to all of its pixels: (Q, H, W)."""
     boxes = torch.as_tensor(boxes_on(boxes, height, width), device=gains.device)
     if len(boxes) != len(gains):
@@ -191,7 +193,7 @@ def add_up(gains: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
 
 
 @checked
-def average(gains, boxes, height: int, width: int, *, k: float = 0.0, by_area=False) -> Tensor:
+def average(gains: Tensor, boxes, height: int, width: int, *, k=0.0, by_area=False) -> Tensor:
     """The mean gain of the crops over a pixel, sum / (count + k), so that few crops count less.
 
     k: in crops, 0 is the plain mean (0 where no crop is). by_area: crops weigh 1 / area.
@@ -264,7 +266,7 @@ def put_back(maps: Tensor, image: Tensor) -> Tensor:
 
 
 @checked
-def explain(method: Callable, model, image, texts, **options) -> Tensor:
+def explain(method: Method, model, image, texts, **options) -> Tensor:
     """A method of `saliency`, channels summed, applied to the similarity: (Q, H, W)."""
     refuse_raw(model, image, texts)
     x = whole(model, image).expand(len(texts), -1, -1, -1)  # the picture once for each text

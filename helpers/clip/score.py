@@ -1,6 +1,6 @@
 """Do the maps point at the right thing? The maps that lesson 02 compares, and their scores."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
@@ -56,7 +56,8 @@ def two_things(n: int, look: scenes.Look = scenes.USUAL) -> list[tuple[scenes.Sc
     return [(scene, [scenes.named(thing.concept) for thing in scene.things]) for scene in drawn]
 
 
-def score(drawn: dict[str, Tensor], boxes: list[tuple]) -> Tensor:
+@checked
+def score(drawn: Mapping[str, Tensor], boxes: list[tuple]) -> Tensor:
     """Scores of maps (Q, H, W) whose q-th query asks for the q-th box: (maps, Q, MEASURES).
 
     gap: the map's mean over the box, minus that over the next best box. Empty maps hit nothing.

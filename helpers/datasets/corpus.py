@@ -24,7 +24,7 @@ from torch import Tensor
 from helpers.datasets import reviews
 from helpers.ground import ROOT
 from helpers.ground.artifacts import package_folder
-from helpers.ground.errors import CourseError, checked
+from helpers.ground.errors import CourseError, checked, shown
 
 SCRIPTS = {"arabic": "ar", "persian": "fa", "russian": "ru"}
 SCRIPTS |= {"japanese": "ja", "korean": "ko", "chinese": "zh"}
@@ -76,8 +76,9 @@ def documents(domain: str, split: str = "heldout") -> Iterator[str]:
     """The texts of one domain, in the order in which the stream draws them, once."""
     makers = {"mathematics": _mathematics, "code": _code, "reviews": _reviews}
     makers |= {"base64": _base64, "dna": _dna}
-    if domain not in DOMAINS:
-        raise CourseError(f"No kind of text {domain!r}: choose one of {', '.join(DOMAINS)}.")
+    if domain not in DOMAINS or split not in SIZES:
+        known = f"choose one of {', '.join(DOMAINS)}, from {' or '.join(SIZES)}"
+        raise CourseError(f"No kind of text {domain!r} in {split!r}: {known}.")
     texts = makers[domain](split) if domain in makers else _names(domain, split)
     return iter(shuffled(texts, salt=domain))
 
@@ -101,6 +102,9 @@ def encode(text: str, *, start: bool = True) -> Tensor:
 @checked
 def decode(tokens: Tensor) -> str:
     """Tokens to text; END becomes a blank line."""
+    if tokens.ndim != 1 or not ((tokens >= 0) & (tokens < VOCABULARY)).all():
+        wanted = f"a row (T,) of whole numbers from 0 to {VOCABULARY - 1}"
+        raise CourseError(f"Tokens are {wanted}, not {shown(tokens)} with others: corpus.encode.")
     parts = itertools.groupby(tokens.tolist(), lambda token: token == END)
     return "\n\n".join(tokenizer().decode(list(part)) for is_end, part in parts if not is_end)
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from helpers.datasets import corpus
+from helpers.ground.errors import checked
 
 MOST_WORDS = 60  # what a recorded notebook may show of a text
 SHADES = 5  # steps, so that no shade hangs on a last digit
@@ -77,6 +78,7 @@ def _pieces(raw: list[bytes]) -> list[str]:
     return pieces
 
 
+@checked
 def firings(acts: Callable, rows: Tensor, places: Tensor, **cut: int) -> list[Excerpt]:
     """An excerpt around each of some places (n,), counted through rows of tokens (R, T); -1: none.
 

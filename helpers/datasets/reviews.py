@@ -12,7 +12,7 @@ from typing import NamedTuple
 import regex
 
 from helpers.ground.artifacts import package_folder
-from helpers.ground.errors import CourseError
+from helpers.ground.errors import CourseError, checked
 
 SOURCES = {"imdb": "imdb", "rotten": "rotten_tomatoes"}
 
@@ -32,6 +32,7 @@ class Reviews(NamedTuple):
     test: Split
 
 
+@checked
 def load(source: str = "imdb") -> Reviews:
     """All cleaned reviews of "imdb" (24,900) or sentences of "rotten" (8,530) in three parts.
 

@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from helpers.ground import ROOT
-from helpers.ground.errors import CourseError
+from helpers.ground.errors import CourseError, checked
 from helpers.ground.runtime import decided_scale
 
 SHARD_BYTES = 14 * 2**20 - 2**16  # no file in data/ is larger than 14 MiB, header included
@@ -54,6 +54,7 @@ def save_artifact(
     return folder
 
 
+@checked
 def load_artifact(where: str | Path, *, version=None, device="cpu") -> tuple[dict, dict]:
     """The tensors, on `device`, and the meta that `save_artifact` stored, checked by SHA-256.
 

@@ -2,12 +2,13 @@
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
-from helpers.ground.errors import checked
+from helpers.ground.errors import CourseError, checked
 
 
-def wide(values: Tensor) -> Tensor:
+def wide(values: ArrayLike) -> Tensor:
     """What sums are made in: float32 instead of half precision; float32 and float64 as they are."""
     values = torch.as_tensor(values)
     return values.to(torch.promote_types(values.dtype, torch.float32))
@@ -19,7 +20,7 @@ def clustered_mean(values, clusters, *, draws=2000, seed=0) -> tuple[float, floa
 
     Whole clusters (reviews, pictures, people) are drawn again, because answers from one of them
     resemble each other. values, clusters: sequences of one length, on any device. With fewer than
-    about ten clusters the interval is too narrow. ValueError for fewer than two clusters.
+    about ten clusters the interval is too narrow. CourseError for fewer than two clusters.
     """
     values = torch.as_tensor(values, dtype=torch.float64).cpu().numpy()
     clusters = clusters.cpu().numpy() if isinstance(clusters, Tensor) else clusters
@@ -27,14 +28,15 @@ def clustered_mean(values, clusters, *, draws=2000, seed=0) -> tuple[float, floa
     total = np.bincount(member, values)  # of each cluster
     size = np.bincount(member)
     if len(size) < 2:
-        raise ValueError(f"an interval over clusters needs at least two of them, not {len(size)}")
+        raise CourseError(f"An interval over clusters needs at least two of them, not {len(size)}.")
     pick = np.random.default_rng(seed).integers(len(size), size=(draws, len(size)))
     means = total[pick].sum(1) / size[pick].sum(1)  # (draws,)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(values.mean()), float(low), float(high)
 
 
-def interval(values) -> list[float]:
+@checked
+def interval(values: ArrayLike) -> list[float]:
     """The mean of independent values and its 95 % bootstrap interval, four digits each.
 
     Where all are 1, drawing again shows no error: the lower end is 1 - 3 / n (rule of three).
@@ -44,14 +46,16 @@ def interval(values) -> list[float]:
     return [round(float(x), 4) for x in (mean, low, high)]
 
 
-def pearson(a: Tensor, b: Tensor) -> Tensor:
+@checked
+def pearson(a: ArrayLike, b: ArrayLike) -> Tensor:
     """Pearson's correlation of two stacks, (B, ...) -> (B,); nan where one is constant."""
     a, b = (wide(values).flatten(1) for values in (a, b))
     a, b = (values - values.mean(dim=1, keepdim=True) for values in (a, b))
     return (a * b).sum(dim=1) / (a.norm(dim=1) * b.norm(dim=1))
 
 
-def spearman(a: Tensor, b: Tensor) -> Tensor:
+@checked
+def spearman(a: ArrayLike, b: ArrayLike) -> Tensor:
     """Spearman's ρ: `pearson` of the ranks, (B, ...) -> (B,); nan where constant or holding nan."""
     return pearson(*(mean_ranks(wide(values).detach().flatten(1)) for values in (a, b)))
 

@@ -82,13 +82,13 @@ class Pooled(NamedTuple):
         return Pooled(kept, people, skipped, self.repeated, self.asked)
 
 
-@checked
 class Store:
     """A person's own answers to one activity, in FOLDER/ACTIVITY-PERSON.jsonl.
 
     What cannot be written stays in memory until it can; meanwhile `trouble` holds a sentence.
     """
 
+    @checked
     def __init__(self, activity: str, folder: str | Path | None = None):
         if not re.fullmatch(ACTIVITY, activity):
             raise CourseError(f"an activity has small letters, digits and dashes, not {activity!r}")

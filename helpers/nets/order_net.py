@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from helpers.datasets import clinical_notes
 from helpers.datasets.clinical_notes import Note
 from helpers.ground.artifacts import still_numbers
+from helpers.ground.errors import checked
 
 ORDERS: dict[str, tuple[str, str]] = {  # a test is ordered where BOTH of its findings are affirmed
     "swab": ("fever", "cough"),
@@ -20,6 +21,7 @@ ORDERS: dict[str, tuple[str, str]] = {  # a test is ordered where BOTH of its fi
 }
 
 
+@checked
 class SymptomNet(nn.Module):
     """Words to orders: each unit looks at three words at a time, keeps its largest value, votes.
 
@@ -85,6 +87,7 @@ def train(*, seed=0, count=4000, epochs=14, units=32, quiet=0.2, device="cpu") -
     return model.eval().requires_grad_(False)
 
 
+@checked
 @torch.no_grad()
 def accuracy(model: SymptomNet, batch: list[Note]) -> Tensor:
     """For each order, the mean of its hit rates where it is due and where not: (4,); chance 0.5."""

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 
 from torch import Tensor, nn
 
-from helpers.ground.errors import CourseError
+from helpers.ground.errors import CourseError, checked, same_shape
 
 Site = tuple[str, int]
 NAMES = {  # of DINOv2 (timm) and of SmolLM2 (transformers)
@@ -21,6 +21,7 @@ NAMES = {  # of DINOv2 (timm) and of SmolLM2 (transformers)
 }
 
 
+@checked
 @contextmanager
 def hooked(model: nn.Module, edits: Mapping[Site, Callable[[Tensor], Tensor] | None]):
     """Inside, each site's value goes through its edit (None: as it is) and is kept in a dict.
@@ -41,14 +42,16 @@ def _hook(site: Site, edit: Callable | None, kept: dict):
     def hook(_module, _inputs, output):
         several = isinstance(output, tuple)
         value = output[0] if several else output
-        kept[site] = value if edit is None else edit(value)
+        kept[site] = (
+            value if edit is None else same_shape(edit(value), value, f"The edit of {site}")
+        )
         return (kept[site], *output[1:]) if several else kept[site]
 
     return hook
 
 
 def _module(model: nn.Module, site: Site) -> nn.Module:
-    kind, layer = site
+    kind, layer = site if isinstance(site, tuple) and len(site) == 2 else (None, None)
     for name in NAMES.get(kind, ()):
         try:
             return model.get_submodule(name.format(layer))

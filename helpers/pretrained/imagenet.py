@@ -86,6 +86,7 @@ def class_index(name: str) -> int:
     raise CourseError(f"ImageNet has no class {name!r}{hint}. class_names() lists all 1,000.")
 
 
+@checked
 @torch.no_grad()
 def top_classes(model: nn.Module, inputs: Tensor, k: int = 3) -> list[list[tuple[str, float]]]:
     """For each picture of (B, 3, H, W) its k most probable classes, [(name, probability), ...]."""

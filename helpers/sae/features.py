@@ -1,6 +1,5 @@
 """What units do: how often they fire, where, and for which kind of text."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -10,15 +9,16 @@ from torch import Tensor
 
 from helpers.datasets import corpus
 from helpers.ground.errors import checked
-from helpers.transformer.measure import rows_at_once
+from helpers.transformer.measure import Edit, rows_at_once
 
 PROXIES = (*corpus.DOMAINS, "arabic script", "latex")  # exact: yes or no for every token
 TOP = 20  # strongest firings that are kept
 INTERVALS = 12  # of activation, between 0 and a unit's maximum
 
 
+@checked
 @torch.no_grad()
-def sparse_activations(units: Callable | None, model, contexts: Tensor) -> csc_matrix:
+def sparse_activations(units: Edit | None, model, contexts: Tensor) -> csc_matrix:
     """Positive activations of units on rows of tokens (R, T), by column: (R · T, M) float32.
 
     `units` maps the neurons' activations (…, N) to (…, M), such as `dictionary.features`; None

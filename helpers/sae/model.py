@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.ground.artifacts import still_numbers
-from helpers.ground.errors import CourseError, checked
+from helpers.ground.errors import CourseError, MayBe0, checked, shown
 
 
 @checked
@@ -32,8 +32,8 @@ class Settings:
     seed: int = 0
     kind: str = "l1"  # or another one of `helpers.sae.kinds`, which use what follows
     k: float = 32  # features of an input; on average, but for "topk"
-    dead_after: int = 200_000  # activations without firing, after which a feature is dead
-    k_aux: int = 256  # dead features that each input may use for what is left over
+    dead_after: MayBe0 = 200_000  # activations without firing, after which a feature is dead
+    k_aux: MayBe0 = 256  # dead features that each input may use for what is left over
     auxiliary: float = 1 / 32  # weight of their loss, or of the count's of "jumprelu"
     bandwidth: float = 0.1  # of the slope that "jumprelu" gives to its steps
 
@@ -135,15 +135,13 @@ class Dictionary(nn.Module):
         """Activations (..., N) in the training's units; CourseError for others than it reads."""
         N = len(self.sae.b_dec)
         if not isinstance(acts, Tensor) or acts.shape[-1:] != (N,):
-            given = f"{type(acts).__name__} {tuple(getattr(acts, 'shape', ()))}"
-            raise CourseError(f"This dictionary reads activations (..., {N}), not this {given}.")
+            raise CourseError(f"This dictionary reads activations (..., {N}), not {shown(acts)}.")
         return (acts * self.scale).to(self.sae.W_enc)
 
     def features(self, acts: Tensor) -> Tensor:
         """(..., N) → (..., M)."""
         return self.sae.encode(self.rescaled(acts))
 
-    @checked
     def feature(self, acts, i: int) -> Tensor:
         """One feature alone, (..., N) → (...); of an L1 dictionary without computing the others."""
         self._refuse_unknown(i)
@@ -165,7 +163,6 @@ class Dictionary(nn.Module):
         """Unit directions d_i in neuron space, a row for each feature, (M, N)."""
         return F.normalize(self.sae.W_dec, dim=-1)
 
-    @checked
     def with_feature(self, feature: int, value: float):
         """An `edit` that sets a feature to `value`: x + (value − f_i) d_i, all else in place."""
         self._refuse_unknown(feature)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from scipy.sparse import csc_matrix
 from torch import Tensor
 
@@ -20,7 +21,7 @@ class Edges(NamedTuple):
 
 
 @checked
-def edges(narrow, wide, *, threshold: float = 0.4) -> Edges:
+def edges(narrow: ArrayLike, wide: ArrayLike, *, threshold: float = 0.4) -> Edges:
     """Edges where the larger masked cosine exceeds the threshold; narrow (T, M), wide (T, K).
 
     A similarity is masked by one of the two features: only tokens on which that one fires count,

@@ -8,12 +8,13 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from helpers.ground.errors import CourseError, checked, first_line
+from helpers.ground.errors import CourseError, checked, first_line, shown
 from helpers.ground.runtime import chunk_for, in_chunks
 from helpers.ground.stats import wide
 
 Target = int | Sequence[int] | Tensor
 Baseline = float | Tensor
+Method = Callable[..., Tensor]  # such as gradient: method(model, inputs, target) -> maps
 
 
 @contextmanager
@@ -79,8 +80,7 @@ def check(model, inputs, target: Target, *, images: bool = False) -> tuple[Tenso
 def refuse_unfit(model: nn.Module) -> None:
     """CourseError for a function, and for weights that do not exist yet or can have no gradient."""
     if not isinstance(model, nn.Module):
-        kind = type(model).__name__
-        raise CourseError(f"model should be an nn.Module, not a {kind}: wrap it in a class.")
+        raise CourseError(f"model should be an nn.Module, not {shown(model)}: wrap it in a class.")
     for p in chain(model.parameters(), model.buffers()):
         if nn.parameter.is_lazy(p):
             raise CourseError("This model's weights do not exist yet: call model(inputs) once.")
@@ -93,15 +93,15 @@ def class_score(model: nn.Module, x: Tensor, target: Tensor, *, softmax: bool = 
     try:
         out = model(x.clone())  # a copy: the first layer may work in place
     except RuntimeError as error:  # of a layer for other inputs; the model's own are its own
-        if not any(word in str(error) for word in ("channels", "ernel size", "mat1")):
+        if not any(word in str(error) for word in ("channels", "ernel size", "mat1", "batched")):
             raise
         what = f"The model cannot read inputs {tuple(x.shape)}"
         raise CourseError(f"{what}, in order (B, C, H, W): {first_line(error)}.") from error
     if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != len(x):
-        kind = type(out).__name__
-        gave = f"the shape {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {kind}"
         wrap = "Wrap it in an nn.Module that returns them alone, such as self.model(x).logits"
-        raise CourseError(f"The model should give scores (B, classes), but gave {gave}. {wrap}.")
+        raise CourseError(
+            f"The model should give scores (B, classes), but gave {shown(out)}. {wrap}."
+        )
     many = out.shape[1]
     for c in (int(target.min()), int(target.max())):
         if not 0 <= c < many:
@@ -133,7 +133,7 @@ def derivatives(score: Tensor, at: Sequence[Tensor]) -> list[Tensor]:
 
 
 @checked
-def scores(model, inputs, target, *, softmax: bool = False) -> Tensor:
+def scores(model, inputs, target: Target, *, softmax: bool = False) -> Tensor:
     """The target's logit (or probability) for each picture, (B,), without gradients."""
     x, target = check(model, inputs, target)
     with frozen_eval(model):
@@ -160,10 +160,10 @@ def as_tensor(values, ndim: int) -> Tensor:
         maps = wide(torch.as_tensor(values).detach().to_dense())
     except (TypeError, ValueError, RuntimeError):  # no numbers, or rows of different lengths
         maps = torch.empty(0)
-    if maps.ndim != ndim:
+    if maps.ndim != ndim or maps.is_complex():
         wanted = {2: "Curves should be (B, n)", 3: "Maps should be (B, H, W)"}
-        given = tuple(getattr(values, "shape", ())) or type(values).__name__
-        raise CourseError(f"{wanted.get(ndim, 'Maps should be (B, C, H, W)')}, not {given}.")
+        needed = wanted.get(ndim, "Maps should be (B, C, H, W)")
+        raise CourseError(f"{needed}, not {shown(values)}.")
     return maps
 
 

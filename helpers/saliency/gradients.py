@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from helpers.ground.errors import checked
 from helpers.saliency import core
-from helpers.saliency.core import Baseline, Target, check, for_copies, frozen_eval, groups, wide
+from helpers.saliency.core import Baseline, Method, Target, check, for_copies, frozen_eval, wide
 
 
 def gradient(model: nn.Module, inputs: Tensor, target: Target) -> Tensor:
@@ -42,7 +42,7 @@ def gradient_x_input(model: nn.Module, inputs: Tensor, target: Target) -> Tensor
 
 @checked
 def smoothgrad(
-    model, inputs, target, *, samples=25, noise=0.15, squared=False, of=gradient, seed=0
+    model, inputs, target, *, samples=25, noise=0.15, squared=False, of: Method = gradient, seed=0
 ) -> Tensor:
     """The mean map over noisy copies of the picture, mean of M(x + N(0, σ²)); squared: of M².
 
@@ -55,7 +55,7 @@ def smoothgrad(
     # a seed for every draw: the noise is the same in chunks of any size
     seeds = torch.randint(2**62, (samples,), generator=torch.Generator().manual_seed(seed)).tolist()
     total = 0.0
-    for some in groups(seeds, x):
+    for some in core.groups(seeds, x):
         noisy = torch.stack([x + sigma * core.noises(x, 1, s)[0] for s in some])  # (k, B, C, H, W)
         maps = wide(for_copies(of, model, noisy, target))  # (k, B, C, H, W)
         total = total + (maps**2 if squared else maps).sum(dim=0)
@@ -64,7 +64,7 @@ def smoothgrad(
 
 @checked
 def integrated_gradients(
-    model, inputs, target, *, steps=64, baseline: Baseline = 0.0, power=1
+    model, inputs, target: Target, *, steps=64, baseline: Baseline = 0.0, power=1
 ) -> Tensor:
     """(x - x') · ∫₀¹ dS_c/dx(x' + a (x - x')) da, the integral as a sum over midpoints.
 
@@ -77,7 +77,7 @@ def integrated_gradients(
     x0 = core.as_baseline(baseline, x)
     with frozen_eval(model):
         total = torch.zeros_like(wide(x))
-        for some in groups([(k + 0.5) / steps for k in range(steps)], x):
+        for some in core.groups([(k + 0.5) / steps for k in range(steps)], x):
             points = torch.stack([x0 + u**power * (x - x0) for u in some])  # (k, B, C, H, W)
             slopes = for_copies(input_gradient, model, points, target)
             shares = [

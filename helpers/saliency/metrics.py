@@ -4,25 +4,24 @@ attribution: (B, C, H, W) with signs. heat: (B, H, W), more is more important, s
 `magnitude(attribution)`. Sums are made in float32 at least.
 """
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from helpers.ground.boxes import boxes_on
 from helpers.ground.errors import CourseError, checked
 from helpers.saliency import core
-from helpers.saliency.core import check, for_copies, forward_scores, wide
+from helpers.saliency.core import Method, check, for_copies, forward_scores, wide
 
 
-def magnitude(attribution: Tensor) -> Tensor:
+def magnitude(attribution: ArrayLike) -> Tensor:
     """A map without signs, the channels summed: (B, C, H, W) -> (B, H, W)."""
     return core.as_tensor(attribution, 4).abs().sum(dim=1)
 
 
 @checked
-def total_variation(attribution, *, block=1) -> Tensor:
+def total_variation(attribution: ArrayLike, *, block=1) -> Tensor:
     """Mean step between neighbouring blocks of pixels, in units of the mean magnitude: (B,)."""
     m = magnitude(attribution)
     if min(m.shape[1:]) < 2 * block:
@@ -41,7 +40,7 @@ def concentration(attribution: Tensor) -> Tensor:
 
 
 # ---- hide the important pixels, or show them first ----
-def places(heat: Tensor, images: Tensor) -> Tensor:
+def places(heat: ArrayLike, images: Tensor) -> Tensor:
     """Each pixel's place in the order of importance, 0 the most, ties as read: (B, 1, H, W)."""
     shape = (len(images), *images.shape[2:])
     if (heat := core.as_tensor(heat, 3)).shape != shape:
@@ -55,7 +54,7 @@ def places(heat: Tensor, images: Tensor) -> Tensor:
 
 
 @checked
-def perturbation_curve(model, before, after, target, heat, steps=28) -> Tensor:
+def perturbation_curve(model, before: Tensor, after: Tensor, target, heat, steps=28) -> Tensor:
     """The class's probability while pixels turn from `before` to `after`: (B, steps + 1)."""
     place = places(heat, before)  # (B, 1, H, W)
     curve = []
@@ -91,7 +90,7 @@ def area(curve: Tensor) -> Tensor:
 
 
 # ---- does it lie where the thing is? ----
-def in_boxes(boxes, heat: Tensor) -> Tensor:
+def in_boxes(boxes: ArrayLike, heat: Tensor) -> Tensor:
     """Boxes (B, 4) or (4,): left, top, right, bottom, exclusive -> True inside, (B, H, W)."""
     boxes = torch.as_tensor(boxes_on(boxes, *heat.shape[1:]), device=heat.device)
     if len(boxes) not in (1, len(heat)):
@@ -146,7 +145,7 @@ def infidelity(
 
 @checked
 def sensitivity_max(
-    method: Callable[..., Tensor], model, inputs, target, *, radius=0.02, samples=10, seed=0
+    method: Method, model, inputs, target, *, radius=0.02, samples=10, seed=0
 ) -> Tensor:
     """max of |φ(x + r) - φ(x)| / |φ(x)| over uniform draws r, |r| <= radius in each pixel: (B,).
 

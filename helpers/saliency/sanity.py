@@ -12,12 +12,13 @@ from itertools import chain
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from helpers.ground.errors import CourseError, checked
+from helpers.ground.errors import CourseError, checked, shown
 from helpers.ground.stats import spearman
 from helpers.saliency.cam import find_layer
-from helpers.saliency.core import as_tensor, refuse_unfit
+from helpers.saliency.core import Method, as_tensor, refuse_unfit
 from helpers.saliency.metrics import magnitude
 
 NO_NUMBERS = ("torch.float8_e8m0fnu", "torch.float4_e2m1fn_x2")  # scales alone, two in one
@@ -133,7 +134,7 @@ def numbers_of(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 def as_list(layers: str | Sequence) -> list:
     """Names as a list, also a single one."""
     if not isinstance(layers, (str, Sequence)):
-        raise CourseError(f"Layers are given by their names, not as a {type(layers).__name__}.")
+        raise CourseError(f"Layers are given by their names, not as {shown(layers)}.")
     return [layers] if isinstance(layers, str) else list(layers)
 
 
@@ -152,7 +153,7 @@ def randomise(model: nn.Module, name: str, initialise: Callable) -> None:
 
 @checked
 def cascade(
-    model, layers, method: Callable, inputs, target, *, independent=False, seed=0, initialise=reset
+    model, layers, method: Method, inputs, target, *, independent=False, seed=0, initialise=reset
 ) -> Tensor:
     """Maps by method(model, inputs, target), trained and as its layers fall: (1 + L, B, ...).
 
@@ -190,7 +191,7 @@ def structural(a: Tensor, b: Tensor) -> Tensor:
 
 
 @checked
-def edges(a, b, *, cell: int | None = None) -> Tensor:
+def edges(a: ArrayLike, b: ArrayLike, *, cell: int | None = None) -> Tensor:
     """Spearman's ρ of the maps' histograms of oriented gradients; cell: 16 pixels, or a quarter."""
     from skimage.feature import hog
 

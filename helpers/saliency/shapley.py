@@ -6,7 +6,7 @@ from math import factorial
 import torch
 from torch import Tensor
 
-from helpers.ground.errors import CourseError, checked
+from helpers.ground.errors import CourseError, checked, same_shape
 from helpers.ground.stats import wide
 
 MOST = 16  # features: 2^16 coalitions
@@ -28,7 +28,7 @@ def shapley_weights(features: int) -> tuple[Tensor, Tensor]:
 
 
 @checked
-def shapley(f: Callable, x: Tensor, baseline: Tensor) -> Tensor:
+def shapley(f: Callable[[Tensor], Tensor], x: Tensor, baseline: Tensor) -> Tensor:
     """Exact Shapley values; a feature outside the coalition has its baseline value.
 
     f maps points (..., N, d) to outputs (..., N), item by item: it may be one function at N points,
@@ -42,5 +42,6 @@ def shapley(f: Callable, x: Tensor, baseline: Tensor) -> Tensor:
     inside, weights = shapley_weights(d)
     ones = [1] * (max(x.dim(), baseline.dim()) - 1)
     coalitions = inside.to(x.device).reshape(2**d, *ones, d)
-    values = wide(f(torch.where(coalitions, x, baseline)))  # (2^d, [M,] N)
+    points = torch.where(coalitions, x, baseline)  # (2^d, [M,] N, d)
+    values = wide(same_shape(f(points), points[..., 0], "What f returns"))
     return torch.einsum("s...,sd->...d", values, weights.to(values)).reshape(-1, *x.shape).mean(0)

@@ -33,7 +33,6 @@ class ActivationBuffer:
         self.scale = (model.settings.d_mlp**0.5 / norms.mean()).item()
         still_numbers([torch.tensor(self.scale)], "its training")
 
-    @checked
     def batches(self, size: int, *, start: int = 0) -> Iterator[Tensor]:
         """Batches (size, N) float32 for ever, from number `start` on; the rows come again."""
         rows = min(CHUNK, len(self.contexts))
@@ -50,7 +49,6 @@ class ActivationBuffer:
                 yield acts[batch].float()
             chunk, first = chunk + 1, 0
 
-    @checked
     def sample(self, size: int, *, seed: int) -> Tensor:
         """Random activations (size, N), for resampling and for measurements on training text."""
         generator = torch.Generator().manual_seed(seed)

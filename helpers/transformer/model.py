@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.ground.artifacts import load_artifact, part_of
-from helpers.ground.errors import CourseError, checked
+from helpers.ground.errors import CourseError, checked, same_shape, shown
 
 VERSION = 2  # of the stored weights
 
@@ -78,7 +78,6 @@ class OneLayerTransformer(nn.Module):
         self.norm_neurons = nn.LayerNorm(f) if settings.layer_norm else nn.Identity()
         self.unembed = nn.Linear(d, settings.vocabulary, bias=False)
 
-    @checked
     def forward(self, tokens, edit: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Logits (B, T, V). `edit` may replace the neurons' activations (B, T, F) before W_out."""
         return self.unembed(self.last(tokens, edit))
@@ -87,15 +86,16 @@ class OneLayerTransformer(nn.Module):
         """What the unembedding reads, (B, T, D)."""
         x = self.residual(tokens)  # (B, T, D)
         acts = self.neurons(x).post  # (B, T, F)
-        return self.norm_final(x + self.W_out(edit(acts) if edit else acts))
+        x = x + self.W_out(same_shape(edit(acts), acts, "What edit returns") if edit else acts)
+        return self.norm_final(x)
 
-    @checked
     def residual(self, tokens) -> Tensor:
         """The residual stream that the MLP reads, (B, T, D)."""
         whole = isinstance(tokens, Tensor) and not tokens.is_floating_point()
         if not whole or tokens.ndim != 2 or not len(tokens):
-            given = f"{type(tokens).__name__} {tuple(getattr(tokens, 'shape', ()))}"
-            raise CourseError(f"Tokens are whole numbers (B, T), not this {given}: corpus.encode.")
+            raise CourseError(
+                f"Tokens are whole numbers (B, T), not {shown(tokens)}: corpus.encode."
+            )
         if tokens.shape[-1] > self.settings.context:
             T, most = tokens.shape[-1], self.settings.context
             raise CourseError(f"{T} tokens given, but the model has {most} positions.")

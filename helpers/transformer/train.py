@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from helpers.datasets import corpus
 from helpers.ground.artifacts import Checkpoint, still_numbers
-from helpers.ground.errors import checked
+from helpers.ground.errors import MayBe0, checked
 from helpers.transformer.model import OneLayerTransformer, initialise
 
 LOOK = 10_000_000  # tokens between two looks at the held-out loss
@@ -29,7 +29,7 @@ class Training:
     batch: int = 32  # sequences a step
     micro: int = 32  # sequences at once
     learning_rate: float = 2e-3  # reached after `warmup` steps, then a cosine down to a tenth
-    warmup: int = 200
+    warmup: MayBe0 = 200
     weight_decay: float = 0.01
     seed: int = 0  # of the weights and of the order of the texts
     bfloat16: bool = False  # faster where the processor has it; float32 otherwise
@@ -49,7 +49,7 @@ class Trained(NamedTuple):
 
 @checked
 def train(
-    settings, training, stream, *, device="cpu", checkpoint=None, save_every=120, look=None
+    settings, training, stream, *, device="cpu", checkpoint=None, save_every=120.0, look=None
 ) -> Trained:
     """A model trained on a stream of tokens (N,).
 

@@ -31,8 +31,8 @@ helpers/saliency/sanity.py: (p.float() if p.itemsize == 1 else p).normal_
 => p.normal_
 C a transformer's attention and tokens stay trained
 saliency/test_sanity.py::test_nothing_that_was_learned_is_left
-helpers/saliency/sanity.py: p.fill_(torch.nan)
-=> pass
+helpers/saliency/sanity.py: if p.isnan().any() or (p.equal(trained[name]) and
+=> if False and (p.equal(trained[name]) and
 D RISE sums in half precision
 saliency/test_behaviour.py::test_more_masks_are_no_worse_in_half_precision
 helpers/saliency/perturbation.py: kept.to(x.device, core.wide(x).dtype)
@@ -63,11 +63,11 @@ helpers/saliency/guided.py: if any(isinstance(part, torch.jit.ScriptModule) for 
 => if not parts:
 E no masks
 saliency/test_behaviour.py::test_bad_options
-helpers/ground/errors.py: return whole and _least(option, kind) <= value < inf and value > -inf
+helpers/ground/errors.py: return whole and least <= value < inf and value > -inf
 => return True
 E no crops
 clip/test_maps.py::test_what_cannot_be_mapped_ends_in_a_sentence
-helpers/ground/errors.py: return whole and _least(option, kind) <= value < inf and value > -inf
+helpers/ground/errors.py: return whole and least <= value < inf and value > -inf
 => return True
 E a batch of one picture
 test_fuzz.py::test_a_picture_in_any_usual_form_is_the_same_picture

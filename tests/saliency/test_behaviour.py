@@ -294,7 +294,7 @@ GELU = [nn.Conv2d(3, 4, 3), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     ("method", "model", "words"),
     [
         ("gradient", Wraps(lambda s: {"logits": s}), "gave a dict.*self.model\\(x\\).logits"),
-        ("gradient", Wraps(lambda s: s[:, 0]), "\\(B, classes\\), but gave the shape \\(3,\\)"),
+        ("gradient", Wraps(lambda s: s[:, 0]), "\\(B, classes\\), but gave a Tensor \\(3,\\)"),
         ("guided_backprop", nn.Sequential(*GELU).double(), "called none"),
         *((name, lambda x: x.mean((2, 3)), "an nn.Module, not a function") for name in METHODS),
     ],

@@ -183,7 +183,7 @@ WRONG = {
     "3 pictures need a map each, not 2 of": lambda x, m: metrics.infidelity(
         make_net("plain"), x, 0, m[:2]
     ),
-    "Maps should be .* not .3, 1": lambda x, m: saliency.completeness_error(
+    "Maps should be .* not a Tensor .3, 1": lambda x, m: saliency.completeness_error(
         make_net("plain"), x, 0, m[:, 0]
     ),
     "3 x 3 cells of 99": lambda x, m: sanity.edges(m, m, cell=99),
@@ -228,7 +228,9 @@ def test_heat_of_another_shape_is_named(x):
     box, heat = [0, 0, 9, 9], metrics.magnitude(x)
     for measure in (metrics.pointing_game, metrics.energy_in_box):
         assert torch.equal(measure(heat.numpy(), box), measure(heat, box))
-        with pytest.raises(CourseError, match="Maps should be \\(B, H, W\\), not \\(3, 3, "):
+        with pytest.raises(
+            CourseError, match="Maps should be \\(B, H, W\\), not a Tensor \\(3, 3, "
+        ):
             measure(x, box)
     with pytest.raises(CourseError, match="2 pictures|3 pictures need a map each, not 1"):
         metrics.infidelity(net, x, TARGET, x[:1], samples=2)

@@ -84,7 +84,7 @@ def test_networks_of_hugging_face(name):
     x = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0)).double()
     either = partial(map_or_sentence, size=size)
     with pytest.raises(
-        CourseError, match=r"gave a \w+Output\w*\. Wrap it .*self.model\(x\).logits"
+        CourseError, match=r"gave a \w+Output\w* of \d\. Wrap it .*self.model\(x\).logits"
     ):
         saliency.gradient(net.model, x, 1)
     assert saliency.gradient(net, x, 1).any()

@@ -335,7 +335,7 @@ def test_rank_correlations_are_scipys():
 def test_maps_of_any_kind_and_those_that_cannot_be_compared(name):
     measure, m = sanity.SIMILARITIES[name], torch.rand(2, 1, 14, 14)
     assert measure(m.numpy(), m.numpy()).sub(1).abs().max() < 1e-6
-    for wrong, said in ((m[:, 0], "B, C, H, W"), ("map", "not str"), (m[..., 1:], "one size")):
+    for wrong, said in ((m[:, 0], "B, C, H, W"), ("map", "not 'map'"), (m[..., 1:], "one size")):
         with pytest.raises(CourseError, match=said):
             measure(m, wrong)
     if name == "SSIM":

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.clip import model as clip
 from helpers.lesson import plots
 from helpers.lesson.checks import RIGHT, UNANSWERED
 from notebooks.support.lesson02 import checks as check
@@ -205,3 +206,13 @@ def test_an_empty_square_touches_nothing():
         image[y0:y1, x0:x1] = 1
     assert image[top:bottom, left:right].shape == (24, 24)
     assert not image[top:bottom, left:right].any()
+
+
+def test_the_playground_asks_what_is_typed_and_no_blanks(monkeypatch):
+    model, _, tokenizer = clip.load()
+    monkeypatch.setattr(draw, "overlays", lambda image, maps, caption: (maps, caption))
+    shelf = {"grey": np.full((96, 96, 3), 99, np.uint8)}
+    ask = draw.asker(model, tokenizer, {"mine": lambda model, x, texts: texts}, shelf, "Art.")
+    drawn, caption = ask("a dog", " ", "a cat", "grey", "", "mine")
+    assert [title.partition(" (cosine")[0] for title in drawn] == ["a dog", "a cat"]
+    assert caption == "mine; the cosine is the whole picture's. Art."

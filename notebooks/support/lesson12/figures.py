@@ -145,8 +145,10 @@ def heads(panels: dict):
 def eight_heads(best: Tensor, scores: Tensor) -> list[float]:
     """Print what the cases cost: the eight, these from full stops, all others, ten other eights.
 
-    scores: finding as it is, and in each case. Returns what the eight and the ten cost.
+    scores: a story's finding as it is, and in each case: (B, 14). Returns what the eight and the
+    ten cost.
     """
+    scores = scores.mean(0)
     eight, stops, rest, *others = (scores[0] - scores[1:]).tolist()
     print("the eight, as layer.head:", names(best))
     print(f"finding {scores[0]:.2f}; lost by the eight {eight:.2f}, from full stops {stops:.2f}")

@@ -105,6 +105,12 @@ def places(stories: list[Story], *, device="cpu") -> Places:
     return Places(answer, other, named)
 
 
+def given(tokenizer, pairs: int, seed: int, *, device="cpu") -> tuple[list[Story], Tensor, Places]:
+    """`draw`'s stories, their tokens (B, 20) and their places; B = 2 · pairs."""
+    told = draw(pairs, seed)
+    return told, encode(tokenizer, told, device=device), places(told, device=device)
+
+
 def finding(logits: Tensor, at: Places) -> Tensor:
     """Mean logit of the places named minus that of the others: (B, 8) -> (B,)."""
     named = at.named.to(logits)

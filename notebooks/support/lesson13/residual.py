@@ -16,7 +16,7 @@ from torch import Tensor
 
 from helpers.datasets import corpus, reviews
 from helpers.ground.artifacts import load_artifact
-from helpers.ground.errors import checked
+from helpers.ground.errors import MayBe0, checked
 from helpers.ground.runtime import in_chunks
 from helpers.pretrained.hooks import hooked
 from helpers.sae.features import compressed
@@ -69,7 +69,7 @@ def _documents(domain: str, split: str) -> Iterator[str]:
 
 
 @torch.no_grad()
-def stream(lm, tokens: Tensor, layer: int = LAYER) -> Tensor:
+def stream(lm, tokens: Tensor, layer: MayBe0 = LAYER) -> Tensor:
     """The stream after a block, without first tokens and later blocks: (R, T) → (R, T − 1, D)."""
     body = lm.model
     x = body.embed_tokens(tokens.to(lm.device))  # (R, T, D)
