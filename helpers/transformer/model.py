@@ -82,7 +82,7 @@ class OneLayerTransformer(nn.Module):
         """Logits (B, T, V). `edit` may replace the neurons' activations (B, T, F) before W_out."""
         return self.unembed(self.last(tokens, edit))
 
-    def last(self, tokens: Tensor, edit: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    def last(self, tokens, edit: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """What the unembedding reads, (B, T, D)."""
         x = self.residual(tokens)  # (B, T, D)
         acts = self.neurons(x).post  # (B, T, F)
