@@ -18,6 +18,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_raw_cell
 
+from helpers.ground import ROOT
 from helpers.ground.errors import CourseError
 from helpers.lesson.checks import RIGHT
 from tests.authoring import execute
@@ -184,8 +185,10 @@ def write(form: str, folder: Path, numbers: list[str]) -> list[Path]:
             made.append(place(form, folder, source))
             nbformat.write(FORMS[form](nbformat.read(source, as_version=4)), made[-1])
             if form == "solutions":
-                nbformat.write(execute.tidy(execute.run(made[-1], {})), made[-1])
+                nbformat.write(execute.tidy(execute.run(made[-1], {}, inside=NOTEBOOKS)), made[-1])
             print(made[-1], flush=True)
+    if form in ("student", "solutions") and ROOT not in folder.resolve().parents:
+        print(f"To run, these copies must lie inside the course's folder: {ROOT}.")
     if form == "nbgrader":
         (folder / "nbgrader_config.py").write_text(NBGRADER_CONFIG, encoding="utf-8")
     return made

@@ -155,10 +155,10 @@ def record(path: Path) -> None:
     write_atomically(path, (nbformat.writes(tidy(notebook)).rstrip("\n") + "\n").encode())
 
 
-def run(path: Path, settings: dict[str, str], change=lambda notebook: notebook):
-    """The stamped (and changed) notebook with fresh outputs, run by this Python in its own folder.
+def run(path: Path, settings: dict, change=lambda notebook: notebook, inside: Path | None = None):
+    """The stamped (and changed) notebook with fresh outputs, run by this Python.
 
-    CourseError names the cell that failed.
+    inside: the folder it runs in, its own if not given. CourseError names the cell that failed.
     """
     notebook = change(stamp(nbformat.read(path, as_version=4), path.stem))
     with (
@@ -177,7 +177,7 @@ def run(path: Path, settings: dict[str, str], change=lambda notebook: notebook):
             record_timing=False,
             coalesce_streams=True,
             extra_arguments=["--log-level=ERROR"],
-            resources={"metadata": {"path": str(path.parent)}},
+            resources={"metadata": {"path": str(inside or path.parent)}},
         )
         try:
             client.execute(env=env)

@@ -102,7 +102,7 @@ def test_copies_go_beside_the_lessons_and_never_over_them(tmp_path, capsys):
 @pytest.mark.long
 def test_a_lesson_with_its_solutions_runs(tmp_path):
     """07 through the whole machinery; what is right prints a tick, and nothing is unanswered."""
-    (path,) = copies.write("solutions", ROOT / "notebooks-solutions", ["07"])
+    (path,) = copies.write("solutions", tmp_path, ["07"])
     lines = [
         output.get("text", "")
         for cell in opened(path).cells
